@@ -1,0 +1,49 @@
+# The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
+.PHONY: run test check fmt setup lock
+
+PYTHON ?= python3
+UV := .uv/bin/uv
+BIN := .venv/bin
+MEMBERS := $(wildcard libs/*) $(wildcard services/*)
+LOCKED := command-api query-api push-node standalone
+
+export UV_PYTHON_DOWNLOADS = never
+
+run: setup            ## start everything in one process, on http://127.0.0.1:8000
+	@exec $(BIN)/imc-standalone
+
+test: check           ## everything that must pass, on a real MariaDB and Redis
+	$(BIN)/pytest
+
+check: setup          ## style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+fmt: setup            ## put the code into its one form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+setup: .venv/ready    ## the tools and all packages, in .uv and .venv
+
+# An index set for pip counts for uv too, so that a mirror set once serves both.
+.venv/ready: requirements/dev.txt requirements/uv.txt $(addsuffix /pyproject.toml,$(MEMBERS))
+	test -x $(UV) || $(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet --require-hashes --requirement requirements/uv.txt
+	index="$${UV_DEFAULT_INDEX:-$$(.uv/bin/pip config get global.index-url 2>/dev/null || true)}"; \
+	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
+	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv && \
+	$(UV) pip sync --quiet --require-hashes requirements/dev.txt && \
+	$(UV) pip install --quiet --no-deps $(addprefix --editable ./,$(MEMBERS))
+	touch $@
+
+lock:                 ## choose versions anew: requirements/*.txt, pins with hashes that name no index
+	test -x $(UV) || { $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet uv; }
+	$(UV) lock --quiet --upgrade
+	for package in $(LOCKED); do \
+	  $(UV) export --quiet --frozen --no-dev --no-header --no-annotate --no-emit-workspace \
+	    --package imc-$$package --output-file requirements/$$package.txt; done
+	$(UV) export --quiet --frozen --no-header --no-annotate --no-emit-workspace \
+	  --all-groups --output-file requirements/dev.txt
+	echo uv | $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	  --output-file requirements/uv.txt -

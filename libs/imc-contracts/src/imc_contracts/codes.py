@@ -1,0 +1,63 @@
+"""The numbers of the wire contract: what a reply, a push or a close means."""
+
+from enum import IntEnum
+
+
+class ErrorCode(IntEnum):
+    """Why a request was refused. Stable: clients decide by it, people read the message beside it."""
+
+    INVALID_FIELD = 40001
+    UNAUTHENTICATED = 40101
+    FORBIDDEN = 40301
+    PATH_NOT_FOUND = 40400
+    MESSAGE_NOT_FOUND = 40401
+    NOTICE_NOT_FOUND = 40402
+    METHOD_NOT_ALLOWED = 40500
+    ALREADY_RECALLED = 40901
+    RECALL_WINDOW_PASSED = 40902
+    NOTICE_ALREADY_DELETED = 40903
+    CLIENT_MESSAGE_ID_REUSED = 40904
+    BODY_TOO_LARGE = 41301
+    UNSUPPORTED_MEDIA_TYPE = 41500
+    QUOTA_USED_UP = 42901
+    INTERNAL = 50001
+    UNAVAILABLE = 50301
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the same request, unchanged, can succeed later."""
+        return self in (ErrorCode.QUOTA_USED_UP, ErrorCode.INTERNAL, ErrorCode.UNAVAILABLE)
+
+
+class PushCode(IntEnum):
+    """What a WebSocket frame to a gateway says."""
+
+    CONNECTED = 2000
+    MESSAGE = 2001
+    MESSAGE_RECALLED = 2002
+    SEND_ACKNOWLEDGED = 2003
+    NOTICE_PUBLISHED = 2004
+    NOTICE_DELETED = 2005
+    NOT_CONNECTED = 4000
+    FRAME_REFUSED = 4001
+    GAP = 4002
+
+
+class CloseCode(IntEnum):
+    """Why a gateway's WebSocket ends.
+
+    1012, 1013 and 4408: reconnect, with the cursor. Other 44xx: do not retry unchanged.
+    Source of the 1xxx: RFC 6455, section 7.4, and the registry that it opened.
+    """
+
+    GOING_AWAY = 1001
+    BINARY_FRAME = 1003
+    BAD_UTF8 = 1007
+    BAD_REQUEST = 1008
+    FRAME_TOO_LARGE = 1009
+    NODE_RESTARTS = 1012
+    TRY_AGAIN_LATER = 1013
+    TOKEN_INVALID = 4401
+    FORBIDDEN = 4403
+    NO_PROGRESS = 4408
+    REPLACED = 4409

@@ -1,0 +1,67 @@
+"""The bodies of the commands, as clients and gateways write them. Unknown fields are ignored."""
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from imc_contracts.fields import (
+    MAX_BATCH,
+    AppId,
+    ClientMessageId,
+    Content,
+    GroupId,
+    Id,
+    JumpUrl,
+    MessageType,
+    ShortText,
+    UserId,
+)
+
+
+class Command(BaseModel):
+    """A body with camelCase names on the wire; frozen, since a command is a fact once it is read."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="ignore", serialize_by_alias=True)
+
+
+class SendMessage(Command):
+    """Write one message into a group of an app."""
+
+    app_id: AppId
+    group_id: GroupId
+    user_id: UserId
+    content: Content
+    type: MessageType | None = None
+    client_message_id: ClientMessageId | None = None
+
+
+class SendMessageBatch(Command):
+    """Write up to 500 messages, of one app or of several; each is accepted or refused on its own."""
+
+    messages: list[SendMessage] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class RecallMessage(Command):
+    """Take a message back, within the recall window."""
+
+    message_id: Id
+    recall_cause: ShortText | None = None
+    app_id: AppId | None = None
+
+
+class PublishNotice(Command):
+    """Pin a notice to a group."""
+
+    app_id: AppId
+    group_id: GroupId
+    user_id: UserId
+    title: ShortText | None = None
+    content: Content
+    jump_url: JumpUrl | None = None
+    type: MessageType | None = None
+
+
+class DeleteNotice(Command):
+    """Take a notice down."""
+
+    information_id: Id
+    app_id: AppId | None = None

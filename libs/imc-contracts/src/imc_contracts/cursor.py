@@ -1,0 +1,61 @@
+"""Places in an app's log: the entry ids that Redis gives, and the cursors that gateways keep."""
+
+import re
+from typing import NamedTuple
+
+_ENTRY_ID = re.compile(r"([0-9]{1,16})-([0-9]{1,16})", re.ASCII)
+_CURSOR = re.compile(r"([a-z0-9]{1,32})\.([0-9]{1,16}-[0-9]{1,16})", re.ASCII)
+
+UNBORN = "0"
+"""The lineage of a log that holds nothing yet: it gets its own with its first entry."""
+
+
+class EntryId(NamedTuple):
+    """The id of a log entry: ms of the log's clock, and a number within them. Sorts as the log does."""
+
+    ms: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.ms}-{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> "EntryId":
+        """Read ``"ms-seq"``; raises `ValueError` for anything else."""
+        text = text.decode("ascii", "replace") if isinstance(text, bytes) else text
+        match = _ENTRY_ID.fullmatch(text)
+        if match is None:
+            raise ValueError("not an id of a log entry")
+        return cls(int(match[1]), int(match[2]))
+
+    @property
+    def column(self) -> str:
+        """The id as the database holds it: fixed-width hexadecimal, so that text sorts as the log does."""
+        return f"{self.ms:011x}{self.seq:09x}"
+
+    @classmethod
+    def from_column(cls, text: str) -> "EntryId":
+        """The inverse of `column`."""
+        return cls(int(text[:11], 16), int(text[11:], 16))
+
+
+ORIGIN = EntryId(0, 0)
+"""Before every entry."""
+
+
+class Cursor(NamedTuple):
+    """A place in one lineage of a log. Its text is opaque to gateways."""
+
+    lineage: str
+    entry: EntryId
+
+    def __str__(self) -> str:
+        return f"{self.lineage}.{self.entry}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """Read a cursor that a gateway offers; raises `ValueError` if it is none."""
+        match = _CURSOR.fullmatch(text)
+        if match is None:
+            raise ValueError("not a cursor")
+        return cls(match[1], EntryId.parse(match[2]))

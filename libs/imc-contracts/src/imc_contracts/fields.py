@@ -1,0 +1,91 @@
+"""The values that requests carry, each with its bounds; the same everywhere, so that they are written once.
+
+``RULES`` says each bound in words: it is what a refused client reads.
+"""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+MAX_CONTENT_BYTES = 65_535
+MAX_BATCH = 500
+MAX_PAGE_SIZE = 500
+DEFAULT_PAGE_SIZE = 20
+INT32_MAX = 2**31 - 1
+INT64_MAX = 2**63 - 1
+
+_URL_SAFE = "1 to 127 of A-Z a-z 0-9 . _ ~ -"
+_IDENTIFIER = "1 to 127 characters, no control characters, no space at either end"
+_MILLISECONDS = "milliseconds, a whole number from 0 to 9223372036854775807"
+_ID = "the decimal id as a string, 1 to 9223372036854775807"
+
+RULES: dict[str, str] = {
+    "appId": _URL_SAFE,
+    "gatewayId": _URL_SAFE,
+    "groupId": _IDENTIFIER,
+    "userId": _IDENTIFIER,
+    "content": "a string of at most 65535 bytes in UTF-8; it may be empty",
+    "type": "a whole number from -2147483648 to 2147483647, or null",
+    "clientMessageId": "1 to 64 printable ASCII characters, or null",
+    "recallCause": "at most 255 characters, or null",
+    "title": "at most 255 characters, or null",
+    "jumpUrl": "at most 2048 characters, no javascript:, data: or vbscript: link, or null",
+    "messageId": _ID,
+    "informationId": _ID,
+    "pageNum": "a whole number from 0 to 2147483647",
+    "pageSize": "a whole number from 1 to 500",
+    "startTime": _MILLISECONDS,
+    "endTime": _MILLISECONDS,
+    "withTotal": "true or false",
+    "messages": "a list of 1 to 500 messages",
+}
+"""What may be in each field, in words, for the message of a refusal."""
+
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
+_SCRIPT_SCHEMES = ("javascript:", "data:", "vbscript:")
+# Browsers drop these anywhere in a link before they look at its scheme (URL standard, basic URL parser).
+_IGNORED_IN_URL = dict.fromkeys(range(0x21))
+
+
+def _whole_number(value: Any) -> Any:
+    """Let ``"1"`` stand for 1, and refuse what pydantic would bend into a number (``true``, ``1.0``)."""
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError("not a whole number")
+
+
+def _fits_in_bytes(value: str) -> str:
+    # A character takes at most 4 bytes: most texts need no encoding to be known to fit.
+    if len(value) * 4 > MAX_CONTENT_BYTES and len(value.encode()) > MAX_CONTENT_BYTES:
+        raise ValueError("too long")
+    return value
+
+
+def _no_script(value: str) -> str:
+    if value.translate(_IGNORED_IN_URL).lower().startswith(_SCRIPT_SCHEMES):
+        raise ValueError("a link that runs a script")
+    return value
+
+
+Whole = BeforeValidator(_whole_number, json_schema_input_type=int | str)
+"""Marks an integer that may also come as a decimal string."""
+
+AppId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,127}$")]
+GatewayId = AppId
+_Identifier = Annotated[
+    str, StringConstraints(max_length=127, pattern=r"^[^\s\p{Cc}](?:[^\p{Cc}]*[^\s\p{Cc}])?$")
+]
+GroupId = _Identifier
+UserId = _Identifier
+Content = Annotated[str, StringConstraints(max_length=MAX_CONTENT_BYTES), AfterValidator(_fits_in_bytes)]
+MessageType = Annotated[int, Whole, Field(ge=-INT32_MAX - 1, le=INT32_MAX)]
+ClientMessageId = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,64}$")]
+ShortText = Annotated[str, StringConstraints(max_length=255)]
+JumpUrl = Annotated[str, StringConstraints(max_length=2048), AfterValidator(_no_script)]
+Id = Annotated[int, Whole, Field(ge=1, le=INT64_MAX)]
+PageNum = Annotated[int, Whole, Field(ge=0, le=INT32_MAX)]
+PageSize = Annotated[int, Whole, Field(ge=1, le=MAX_PAGE_SIZE)]
+Milliseconds = Annotated[int, Whole, Field(ge=0, le=INT64_MAX)]

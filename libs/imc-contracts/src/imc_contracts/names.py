@@ -1,0 +1,68 @@
+"""The only builder of Redis keys and channels.
+
+Everything of an app carries the hash tag ``{appId}``, so that one script may touch all of it where the
+keys are spread over a Redis Cluster. An appId holds no brace, so that no app can reach another's keys.
+"""
+
+APPS = "imc:apps"
+"""Set of the apps that have a log: where projectors learn what to read."""
+
+WORKERS = "imc:workers"
+"""Hash of the leased worker numbers of the id generators."""
+
+PROJECTOR_GROUP = "projector"
+"""The consumer group that copies the log into the database."""
+
+
+def log(app_id: str) -> str:
+    """Stream: everything that happened to the app, in one order."""
+    return f"imc:{{{app_id}}}:log"
+
+
+def log_state(app_id: str) -> str:
+    """Hash beside the log.
+
+    ``lineage``; ``born`` and ``last``, the first and the newest entry ever made; ``appended`` and
+    ``projected``, how many entries were made and how many of them the database has.
+    """
+    return f"imc:{{{app_id}}}:log-state"
+
+
+def live(app_id: str) -> str:
+    """Channel: each batch as it is appended."""
+    return f"imc:{{{app_id}}}:live"
+
+
+def recent(app_id: str, minute: int) -> str:
+    """Hash: id of a message or notice made in that minute → its log entry, or ``x`` once it is retired."""
+    return f"imc:{{{app_id}}}:recent:{minute}"
+
+
+def recalled(app_id: str) -> str:
+    """Sorted set by time of sending: the messages whose content a replay of the log must not show."""
+    return f"imc:{{{app_id}}}:recalled"
+
+
+def sent(app_id: str, client_message_id: str) -> str:
+    """String: what became of the send that bore this ``clientMessageId``."""
+    return f"imc:{{{app_id}}}:sent:{client_message_id}"
+
+
+def dead_letters(app_id: str) -> str:
+    """Stream: log entries that could not be projected."""
+    return f"imc:{{{app_id}}}:dead-letters"
+
+
+def gateways(app_id: str) -> str:
+    """Sorted set: each gateway's newest connection, by fencing number."""
+    return f"imc:{{{app_id}}}:gateways"
+
+
+def gateway_fence(app_id: str) -> str:
+    """Sorted set of one member: the newest fencing number given out."""
+    return f"imc:{{{app_id}}}:gateway-fence"
+
+
+def gateway_news(app_id: str) -> str:
+    """Channel: ``gatewayId number`` whenever a gateway has connected anew."""
+    return f"imc:{{{app_id}}}:gateway-news"

@@ -1,0 +1,68 @@
+"""From bytes to a request that keeps its bounds, or to a refusal that names the field and the bound."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from imc_contracts.codes import ErrorCode
+from imc_contracts.errors import Refused
+from imc_contracts.fields import RULES
+
+T = TypeVar("T")
+Model = TypeVar("Model", bound=BaseModel)
+
+_PROBLEMS = {
+    "missing": "is missing",
+    "json_invalid": "is not valid JSON",
+    "string_type": "is not a string",
+    "string_too_long": "is too long",
+    "too_long": "has too many entries",
+    "too_short": "is empty",
+    "list_type": "is not a list",
+}
+
+
+def parse_json(model: type[Model], body: bytes | str) -> Model:
+    """Read a JSON document as ``model``.
+
+    Raises `Refused` (`INVALID_FIELD`) whose message names the first field at fault and its bound.
+    """
+    return _checked(model.model_validate_json, body)
+
+
+def parse_fields(model: type[Model], fields: Any) -> Model:
+    """Read decoded JSON, a form or query parameters as ``model``; raises as `parse_json` does."""
+    return _checked(model.model_validate, fields)
+
+
+def _checked(validate: Callable[[Any], T], value: Any) -> T:
+    try:
+        return validate(value)
+    except ValidationError as error:
+        raise Refused(ErrorCode.INVALID_FIELD, explain(error.errors(include_input=False))) from None
+
+
+def explain(errors: Sequence[Any]) -> str:
+    """Say the first of pydantic's errors as ``field problem: bound``.
+
+    The value itself is never repeated: it may be a secret, and it may be long.
+    """
+    error = errors[0]
+    location = tuple(error["loc"])
+    problem = _PROBLEMS.get(error["type"], "is not valid")
+    if error["type"] == "json_invalid":
+        detail = str(error.get("ctx", {}).get("error", ""))
+        return f"body {problem}: {detail}" if detail else f"body {problem}"
+    if not location:
+        return "body is not a JSON object with the fields of this call"
+    path = _path(location)
+    rule = RULES.get(str(location[-1]))
+    return f"{path} {problem}: it must be {rule}" if rule else f"{path} {problem}"
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    path = ""
+    for step in location:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+    return path

@@ -1,0 +1,94 @@
+"""What replies and pushes show, in the shape of the wire: these dictionaries are the JSON."""
+
+from typing import TypedDict
+
+STATUS_NORMAL = 1
+STATUS_RETIRED = 0
+"""Of a message: recalled. Of a notice: deleted."""
+
+
+class Message(TypedDict):
+    """A message. Ids are decimal strings (they exceed 2^53), times are Unix milliseconds."""
+
+    messageId: str
+    appId: str
+    groupId: str
+    userId: str
+    content: str
+    createTime: int
+    recallTime: int
+    recallCause: str | None
+    status: int
+    type: int | None
+
+
+class Notice(TypedDict):
+    """An announcement pinned to a group."""
+
+    informationId: str
+    appId: str
+    groupId: str
+    userId: str
+    title: str | None
+    content: str
+    createTime: int
+    deleteTime: int
+    jumpUrl: str | None
+    status: int
+    type: int | None
+
+
+class Group(TypedDict):
+    """A group that a user has written in; ``newMessage`` is its newest, ``updateTime`` that one's time."""
+
+    groupId: str
+    newMessage: Message
+    updateTime: int
+    messageTotal: int
+
+
+class MessagePage(TypedDict):
+    """One page of messages; ``total`` counts all that match, and is null when it was not asked for."""
+
+    total: int | None
+    pageMessageList: list[Message]
+
+
+class NoticePage(TypedDict):
+    """One page of notices; ``total`` as in `MessagePage`."""
+
+    total: int | None
+    pageInformationList: list[Notice]
+
+
+class SendReceipt(TypedDict):
+    """The acknowledgement of a send; ``duplicate`` when its ``clientMessageId`` had been sent before."""
+
+    messageId: str
+    createTime: int
+    cursor: str
+    duplicate: bool
+
+
+class NoticeReceipt(TypedDict):
+    """The acknowledgement of a published notice."""
+
+    informationId: str
+    createTime: int
+    cursor: str
+
+
+def recalled(message: Message, recall_time: int, recall_cause: str | None) -> Message:
+    """Show ``message`` as recalled: its content is gone wherever it is shown again."""
+    return {
+        **message,
+        "content": "",
+        "recallTime": recall_time,
+        "recallCause": recall_cause,
+        "status": STATUS_RETIRED,
+    }
+
+
+def deleted(notice: Notice, delete_time: int) -> Notice:
+    """Show ``notice`` as deleted."""
+    return {**notice, "deleteTime": delete_time, "status": STATUS_RETIRED}

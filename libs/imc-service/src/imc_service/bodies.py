@@ -1,0 +1,45 @@
+"""Request bodies, read with a limit."""
+
+from fastapi import Request
+from imc_contracts.codes import ErrorCode
+from imc_contracts.errors import Refused
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body, at most ``limit`` bytes.
+
+    Raises `Refused` (`BODY_TOO_LARGE`) as soon as more than that is announced or has come.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def read_json_body(request: Request, limit: int) -> bytes:
+    """The body of a request that must be JSON by its Content-Type; one without the header is taken as JSON.
+
+    Raises `Refused` (`UNSUPPORTED_MEDIA_TYPE`, `BODY_TOO_LARGE`).
+    """
+    media_type = media_type_of(request)
+    if media_type and media_type != "application/json" and not media_type.endswith("+json"):
+        raise Refused(
+            ErrorCode.UNSUPPORTED_MEDIA_TYPE, "the body must be JSON: send Content-Type application/json"
+        )
+    return await read_body(request, limit)
+
+
+def media_type_of(request: Request) -> str:
+    """The media type of the body in lower case without parameters, or ``""``."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _too_large(limit: int) -> Refused:
+    return Refused(ErrorCode.BODY_TOO_LARGE, f"the body is over the limit of {limit} bytes")

@@ -1,0 +1,223 @@
+"""Connections to the database: MariaDB or MySQL by aiomysql, SQLite by aiosqlite, pooled by ``databases``.
+
+Statements are written once, with ``?`` for each bound value. Two failures are told apart, since one heals by
+itself and the other never does:
+
+- `StoreUnavailable`: no connection, no answer in time, no space, a lost deadlock. The same statement can
+  succeed later.
+- `StatementRefused`: the database will not take these values. It never will.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+import warnings
+from collections.abc import AsyncGenerator, Generator, Sequence
+from functools import lru_cache
+from typing import Any, Protocol, cast
+
+import databases
+import pymysql.err
+
+Row = tuple[Any, ...]
+Values = Sequence[Any]
+
+CONNECT_SECONDS = 5
+_SESSION_START = (
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', "
+    "SESSION time_zone = '+00:00'"
+    # Gap locks of the default level make projectors that write side by side deadlock. MariaDB before 11.1 and
+    # MySQL have no common name for this variable: each reads its own kind of comment as a statement.
+    " /*M!100000 , SESSION tx_isolation = 'READ-COMMITTED' */"
+    " /*!80000 , SESSION transaction_isolation = 'READ-COMMITTED' */"
+)
+_REFUSALS = (
+    pymysql.err.DataError,
+    pymysql.err.IntegrityError,
+    pymysql.err.NotSupportedError,
+    pymysql.err.Warning,
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+)
+_OUTAGES = (pymysql.err.Error, sqlite3.Error, OSError, asyncio.IncompleteReadError)
+
+
+class StoreUnavailable(Exception):
+    """The database can't do this now."""
+
+
+class StatementRefused(Exception):
+    """The database will never take these values."""
+
+
+class Session(Protocol):
+    """One connection in use by one task."""
+
+    async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
+        """All rows of a SELECT."""
+        ...
+
+    async def execute(self, sql: str, values: Values = ()) -> int:
+        """Run a statement; the number of rows that it changed."""
+        ...
+
+    async def execute_many(self, sql: str, rows: Sequence[Values]) -> int:
+        """Run a statement once a row, in as few round trips as the driver can; the rows changed in all."""
+        ...
+
+
+@lru_cache(maxsize=512)
+def _with_percent(sql: str) -> str:
+    return sql.replace("?", "%s")
+
+
+class _MysqlSession:
+    begin_sql = "START TRANSACTION"
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
+        async with self._connection.cursor() as cursor:
+            await cursor.execute(_with_percent(sql), values)
+            return cast("list[Row]", list(await cursor.fetchall()))
+
+    async def execute(self, sql: str, values: Values = ()) -> int:
+        async with self._connection.cursor() as cursor:
+            return cast(int, await cursor.execute(_with_percent(sql), values))
+
+    async def execute_many(self, sql: str, rows: Sequence[Values]) -> int:
+        async with self._connection.cursor() as cursor:
+            # aiomysql joins the rows into few statements if the text has "VALUES (", with the space.
+            return cast(int, await cursor.executemany(_with_percent(sql), rows)) or 0
+
+    def abandon(self) -> None:
+        # Closed rather than returned: the rest of an unread reply would answer the next statement.
+        self._connection.close()
+
+
+class _SqliteSession:
+    # Taking the write lock at once waits for it; taking it at the first write fails where another waits too.
+    begin_sql = "BEGIN IMMEDIATE"
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
+        async with self._connection.execute(sql, values) as cursor:
+            return cast("list[Row]", list(await cursor.fetchall()))
+
+    async def execute(self, sql: str, values: Values = ()) -> int:
+        async with self._connection.execute(sql, values) as cursor:
+            return cast(int, cursor.rowcount)
+
+    async def execute_many(self, sql: str, rows: Sequence[Values]) -> int:
+        async with self._connection.executemany(sql, rows) as cursor:
+            return cast(int, cursor.rowcount)
+
+    def abandon(self) -> None:
+        """Nothing to do: the connection is closed after each use, which undoes what was not committed."""
+
+
+class Database:
+    """A pool of connections. Use it inside `open_database`."""
+
+    def __init__(self, pool: databases.Database, size: int, deadline: float) -> None:
+        self._pool = pool
+        # The pool of aiomysql can lose a wake-up when a waiting task is cancelled; with a place for each
+        # connection kept here, no task ever waits inside it.
+        self._places = asyncio.Semaphore(size)
+        self._deadline = deadline
+        self.is_sqlite = pool.url.dialect == "sqlite"
+        """Whether the few statements in which dialects differ are SQLite's."""
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncGenerator[Session]:
+        """A connection for statements that each stand alone."""
+        async with self._use() as session:
+            yield session
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Session]:
+        """A connection in a transaction: committed at the end, undone if anything is raised.
+
+        Start no tasks inside: the connection belongs to the task that entered.
+        """
+        async with self._use() as session:
+            await session.execute(session.begin_sql)
+            try:
+                yield session
+            except Exception:
+                await session.execute("ROLLBACK")
+                raise
+            await session.execute("COMMIT")
+
+    async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
+        """All rows of a SELECT, on a connection of its own."""
+        async with self._use() as session:
+            return await session.fetch_all(sql, values)
+
+    async def reachable(self) -> str | None:
+        """A readiness check: why the database can't be used, or None."""
+        try:
+            await self.fetch_all("SELECT 1")
+        except (StoreUnavailable, StatementRefused) as error:
+            return f"the database is out of reach ({error})"
+        return None
+
+    @contextlib.asynccontextmanager
+    async def _use(self) -> AsyncGenerator["_MysqlSession | _SqliteSession"]:
+        with _classified():
+            async with (
+                asyncio.timeout(self._deadline),
+                self._places,
+                self._pool.connection() as connection,
+            ):
+                raw: Any = connection.raw_connection
+                session = _SqliteSession(raw) if self.is_sqlite else _MysqlSession(raw)
+                try:
+                    yield session
+                except _REFUSALS:
+                    raise  # the connection is as good as before
+                except BaseException:
+                    session.abandon()
+                    raise
+
+
+@contextlib.contextmanager
+def _classified() -> Generator[None]:
+    """Raise what drivers raise as one of the two failures; what is not theirs passes as it is."""
+    try:
+        yield
+    except _REFUSALS as error:
+        raise StatementRefused(type(error).__name__) from error
+    except _OUTAGES as error:
+        raise StoreUnavailable(type(error).__name__) from error
+
+
+@contextlib.asynccontextmanager
+async def open_database(url: str, *, size: int = 10, deadline: float = 30.0) -> AsyncGenerator[Database]:
+    """Open a pool of at most ``size`` connections; none is made before it is needed.
+
+    ``deadline`` bounds each use of a connection, in seconds: connecting and waiting for a place included.
+    """
+    # Strict mode does not cover all silent changes of text: a warning of the database is an error for us.
+    warnings.filterwarnings("error", category=pymysql.err.Warning)
+    warnings.filterwarnings("ignore", message=".*VALUES function.*deprecated", category=pymysql.err.Warning)
+    parsed = databases.DatabaseURL(url)
+    options: dict[str, Any] = (
+        {"timeout": deadline}
+        if parsed.dialect == "sqlite"
+        else {
+            "min_size": 0,
+            "max_size": size,
+            "charset": "utf8mb4",
+            "connect_timeout": CONNECT_SECONDS,
+            "init_command": _SESSION_START,
+        }
+    )
+    if parsed.dialect == "mariadb":
+        parsed = parsed.replace(dialect="mysql")
+    async with databases.Database(parsed, **options) as pool:
+        yield Database(pool, size, deadline)

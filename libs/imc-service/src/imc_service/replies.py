@@ -1,0 +1,98 @@
+"""HTTP replies in the envelope, and the one map from an error code to its HTTP status."""
+
+import math
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from imc_contracts import envelope
+from imc_contracts.codes import ErrorCode
+from imc_contracts.errors import Refused
+from imc_contracts.validation import explain
+from starlette.exceptions import HTTPException
+
+from imc_service.logs import logger
+
+log = logger("http")
+
+STATUS: dict[ErrorCode, int] = {
+    ErrorCode.INVALID_FIELD: 400,
+    ErrorCode.UNAUTHENTICATED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.PATH_NOT_FOUND: 404,
+    ErrorCode.MESSAGE_NOT_FOUND: 404,
+    ErrorCode.NOTICE_NOT_FOUND: 404,
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.ALREADY_RECALLED: 409,
+    ErrorCode.RECALL_WINDOW_PASSED: 409,
+    ErrorCode.NOTICE_ALREADY_DELETED: 409,
+    ErrorCode.CLIENT_MESSAGE_ID_REUSED: 409,
+    ErrorCode.BODY_TOO_LARGE: 413,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
+    ErrorCode.QUOTA_USED_UP: 429,
+    ErrorCode.INTERNAL: 500,
+    ErrorCode.UNAVAILABLE: 503,
+}
+"""The HTTP status of each refusal."""
+
+_OF_STATUS = {
+    404: (ErrorCode.PATH_NOT_FOUND, "no such path"),
+    405: (ErrorCode.METHOD_NOT_ALLOWED, "this path does not answer that method"),
+    413: (ErrorCode.BODY_TOO_LARGE, "the body is over the limit"),
+    415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE, "this path does not read that media type"),
+}
+_FAULT = "something went wrong on our side; the request may or may not have been carried out"
+
+
+class JsonReply(Response):
+    """A JSON body written in one pass, characters as they are."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Encode ``content`` as JSON."""
+        return envelope.encode(content)
+
+
+def success(data: Any) -> JsonReply:
+    """The reply to a request that was carried out."""
+    return JsonReply(envelope.success(data))
+
+
+def refusal(refused: Refused) -> JsonReply:
+    """The reply to a request that was not."""
+    headers: dict[str, str] = {}
+    if refused.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(refused.retry_after))
+    return JsonReply(envelope.failure_of(refused), status_code=STATUS[refused.code], headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make every failure of ``app``, the framework's own included, answer in the envelope."""
+
+    async def refused(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        return refusal(error)
+
+    async def invalid(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        # FastAPI puts where a value came from ("query", "body") before the field's name.
+        faults = [{**fault, "loc": fault["loc"][1:]} for fault in error.errors()]
+        return refusal(Refused(ErrorCode.INVALID_FIELD, explain(faults)))
+
+    async def framework(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        code, message = _OF_STATUS.get(error.status_code, (ErrorCode.INVALID_FIELD, "not a valid request"))
+        reply = refusal(Refused(code, message))
+        reply.headers.update(error.headers or {})
+        return reply
+
+    async def fault(request: Request, error: Exception) -> Response:
+        log.error("request failed", path=request.url.path, exc_info=error)
+        return refusal(Refused(ErrorCode.INTERNAL, _FAULT))
+
+    app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(Exception, fault)

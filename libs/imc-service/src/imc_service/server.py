@@ -1,0 +1,87 @@
+"""Running a process: its HTTP server, and its end."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from imc_service.logs import logger
+
+log = logger("server")
+
+Drain = Callable[[], Coroutine[Any, Any, None]]
+"""What to do between the signal to stop and the end of the server."""
+
+SHUTDOWN_SECONDS = 10
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: it would close all sockets the moment a signal comes."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals to `serve`."""
+        yield
+
+
+async def serve(app: FastAPI, host: str, port: int, *, drain: Drain | None = None, **options: Any) -> None:
+    """Serve ``app`` until SIGTERM or SIGINT, then drain, then end. A second signal ends it at once.
+
+    ``options`` go to `uvicorn.Config`. Raises `SystemExit` with a message if the port can't be had.
+    """
+    server = _Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            **options,
+        )
+    )
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            server.force_exit = True
+            server.should_exit = True
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+
+    with _listen(host, port) as listener:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if drain is not None and not serving.done():
+            log.info("draining")
+            draining = asyncio.create_task(drain())
+            await asyncio.wait({serving, draining}, return_when=asyncio.FIRST_COMPLETED)
+            draining.cancel()
+        server.should_exit = True
+        stopping.cancel()
+        await serving
+    if not server.started:
+        sys.exit("the process could not start; the log above says why")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=4096)
+    except OSError as error:
+        sys.exit(f"can't listen on {host} port {port}: {error.strerror}")
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a process's main coroutine to its end."""
+    uvloop.run(main())

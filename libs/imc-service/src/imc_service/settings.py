@@ -1,0 +1,70 @@
+"""Settings from environment variables: read once, checked at the start, frozen.
+
+A model's field ``redis_url`` is the variable ``IMC_REDIS_URL``. Every field has a description: the table of
+settings in the README is held against them.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import NoReturn, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+Model = TypeVar("Model", bound="Settings")
+
+EXIT_CODE = 2
+"""The exit status of a process that was started with settings it can't use."""
+
+
+class SettingsError(Exception):
+    """The settings can't be used; the message names every fault, and shows no value."""
+
+
+class Settings(BaseModel):
+    """Settings of one process. Values may be secret: they never appear in an error or a log."""
+
+    model_config = ConfigDict(
+        alias_generator=lambda name: f"IMC_{name.upper()}",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        extra="ignore",
+    )
+
+    @classmethod
+    def variables(cls) -> dict[str, str]:
+        """Each variable this process reads, with what it means."""
+        return {field.alias or name: field.description or "" for name, field in cls.model_fields.items()}
+
+
+def load(model: type[Model], environment: Mapping[str, str]) -> Model:
+    """Read ``model`` from ``environment``; an empty variable counts as absent.
+
+    Raises `SettingsError` with one line for each fault.
+    """
+    known = {name: environment[name] for name in model.variables() if environment.get(name)}
+    try:
+        return model.model_validate(known)
+    except ValidationError as error:
+        faults = [_fault(model, fault["loc"], fault["type"], fault["msg"]) for fault in error.errors()]
+        raise SettingsError("the settings can't be used:\n" + "\n".join(faults)) from None
+
+
+def load_or_exit(model: type[Model], environment: Mapping[str, str]) -> Model:
+    """Read ``model``, or end the process with the faults on standard error and exit status 2."""
+    try:
+        return load(model, environment)
+    except SettingsError as error:
+        _exit(str(error))
+
+
+def _exit(message: str) -> NoReturn:
+    sys.stderr.write(message + "\n")
+    sys.exit(EXIT_CODE)
+
+
+def _fault(model: type[Settings], location: tuple[int | str, ...], kind: str, message: str) -> str:
+    name = str(location[0]) if location else "settings"
+    meaning = model.variables().get(name, "")
+    problem = "is missing" if kind == "missing" else message.removeprefix("Value error, ")
+    return f"  {name}: {problem}" + (f" ({meaning})" if meaning else "")

@@ -1,0 +1,41 @@
+"""The kinds of URL that settings hold."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, SecretStr
+
+_DATABASES = ("mysql", "mariadb", "sqlite")
+_REDIS = ("redis", "rediss", "unix")
+
+
+def _scheme_among(url: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
+    scheme = urlsplit(url.get_secret_value()).scheme.partition("+")[0]
+    if scheme not in schemes:
+        raise ValueError("must begin with " + " or ".join(f"{name}://" for name in schemes))
+    return url
+
+
+def _redis(url: SecretStr) -> SecretStr:
+    return _scheme_among(url, _REDIS)
+
+
+def _database(url: SecretStr) -> SecretStr:
+    return _scheme_among(url, _DATABASES)
+
+
+def _http(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be http://HOST or https://HOST")
+    return url.rstrip("/")
+
+
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis)]
+"""redis://, rediss:// (TLS) or unix://. Secret, since it may hold a password."""
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
+"""mysql:// or mariadb:// (both mean MySQL's protocol) or sqlite:///. Secret, since it may hold a password."""
+
+HttpUrl = Annotated[str, AfterValidator(_http)]
+"""http:// or https://, without a slash at the end."""

@@ -1,0 +1,1 @@
+"""The query side: reads the database, never writes."""

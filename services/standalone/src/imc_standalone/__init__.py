@@ -1,0 +1,1 @@
+"""All of IMC in one process and one origin, with an embedded log and database."""
