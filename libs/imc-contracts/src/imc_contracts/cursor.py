@@ -3,8 +3,9 @@
 import re
 from typing import NamedTuple
 
-_ENTRY_ID = re.compile(r"([0-9]{1,16})-([0-9]{1,16})", re.ASCII)
-_CURSOR = re.compile(r"([a-z0-9]{1,32})\.([0-9]{1,16}-[0-9]{1,16})", re.ASCII)
+# No more digits than `EntryId.column` has room for: 13 of milliseconds last until the year 2286.
+_ENTRY_ID = re.compile(r"([0-9]{1,13})-([0-9]{1,10})", re.ASCII)
+_CURSOR = re.compile(r"([a-z0-9]{1,32})\.([0-9]{1,13}-[0-9]{1,10})", re.ASCII)
 
 UNBORN = "0"
 """The lineage of a log that holds nothing yet: it gets its own with its first entry."""

@@ -1,8 +1,9 @@
 """The envelope around every HTTP reply and every push: ``{"success", "code", "message", "data"}``."""
 
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, TypeVar
 
 import orjson
+from typing_extensions import TypedDict
 
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused

@@ -20,6 +20,7 @@ _PROBLEMS = {
     "too_long": "has too many entries",
     "too_short": "is empty",
     "list_type": "is not a list",
+    "model_type": "is not a JSON object",
 }
 
 
@@ -31,25 +32,28 @@ def parse_json(model: type[Model], body: bytes | str) -> Model:
     return _checked(model.model_validate_json, body)
 
 
-def parse_fields(model: type[Model], fields: Any) -> Model:
-    """Read decoded JSON, a form or query parameters as ``model``; raises as `parse_json` does."""
-    return _checked(model.model_validate, fields)
+def parse_fields(model: type[Model], fields: Any, *at: str | int) -> Model:
+    """Read decoded JSON, a form or query parameters as ``model``; raises as `parse_json` does.
+
+    ``at`` is where in the request the fields stand, if not at its top: ``"messages", 3``.
+    """
+    return _checked(model.model_validate, fields, at)
 
 
-def _checked(validate: Callable[[Any], T], value: Any) -> T:
+def _checked(validate: Callable[[Any], T], value: Any, at: tuple[str | int, ...] = ()) -> T:
     try:
         return validate(value)
     except ValidationError as error:
-        raise Refused(ErrorCode.INVALID_FIELD, explain(error.errors(include_input=False))) from None
+        raise Refused(ErrorCode.INVALID_FIELD, explain(error.errors(include_input=False), at)) from None
 
 
-def explain(errors: Sequence[Any]) -> str:
-    """Say the first of pydantic's errors as ``field problem: bound``.
+def explain(errors: Sequence[Any], at: tuple[str | int, ...] = ()) -> str:
+    """Say the first of pydantic's errors as ``field problem: bound``; ``at`` as in `parse_fields`.
 
     The value itself is never repeated: it may be a secret, and it may be long.
     """
     error = errors[0]
-    location = tuple(error["loc"])
+    location = (*at, *error["loc"])
     problem = _PROBLEMS.get(error["type"], "is not valid")
     if error["type"] == "json_invalid":
         detail = str(error.get("ctx", {}).get("error", ""))

@@ -1,6 +1,6 @@
 """What replies and pushes show, in the shape of the wire: these dictionaries are the JSON."""
 
-from typing import TypedDict
+from typing_extensions import TypedDict
 
 STATUS_NORMAL = 1
 STATUS_RETIRED = 0

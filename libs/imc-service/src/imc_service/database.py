@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 
 import databases
 import pymysql.err
+from databases.core import Connection
 
 Row = tuple[Any, ...]
 Values = Sequence[Any]
@@ -69,7 +70,7 @@ class Session(Protocol):
 
 @lru_cache(maxsize=512)
 def _with_percent(sql: str) -> str:
-    return sql.replace("?", "%s")
+    return sql.replace("%", "%%").replace("?", "%s")
 
 
 class _MysqlSession:
@@ -128,13 +129,17 @@ class Database:
         # The pool of aiomysql can lose a wake-up when a waiting task is cancelled; with a place for each
         # connection kept here, no task ever waits inside it.
         self._places = asyncio.Semaphore(size)
+        self._size = size
         self._deadline = deadline
         self.is_sqlite = pool.url.dialect == "sqlite"
         """Whether the few statements in which dialects differ are SQLite's."""
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncGenerator[Session]:
-        """A connection for statements that each stand alone."""
+        """A connection for statements that each stand alone.
+
+        A failure of the database becomes one of the two above as the block is left, here as in `transaction`.
+        """
         async with self._use() as session:
             yield session
 
@@ -166,13 +171,21 @@ class Database:
             return f"the database is out of reach ({error})"
         return None
 
+    async def close(self) -> None:
+        """Wait until every use has ended, at most the deadline, and let none begin any more.
+
+        aiomysql's pool would wait for ever for one that ends in an abandoned connection.
+        """
+        for _ in range(self._size):
+            await self._places.acquire()
+
     @contextlib.asynccontextmanager
     async def _use(self) -> AsyncGenerator["_MysqlSession | _SqliteSession"]:
         with _classified():
             async with (
                 asyncio.timeout(self._deadline),
                 self._places,
-                self._pool.connection() as connection,
+                self._connection() as connection,
             ):
                 raw: Any = connection.raw_connection
                 session = _SqliteSession(raw) if self.is_sqlite else _MysqlSession(raw)
@@ -183,6 +196,11 @@ class Database:
                 except BaseException:
                     session.abandon()
                     raise
+
+    def _connection(self) -> Connection:
+        # Not `Database.connection`, which keeps one for each task: nested uses would share it, and where a
+        # deadline cut its return short, the task would never get another.
+        return Connection(self._pool, self._pool._backend)  # pyright: ignore[reportPrivateUsage]
 
 
 @contextlib.contextmanager
@@ -220,4 +238,8 @@ async def open_database(url: str, *, size: int = 10, deadline: float = 30.0) -> 
     if parsed.dialect == "mariadb":
         parsed = parsed.replace(dialect="mysql")
     async with databases.Database(parsed, **options) as pool:
-        yield Database(pool, size, deadline)
+        database = Database(pool, size, deadline)
+        try:
+            yield database
+        finally:
+            await database.close()

@@ -1,10 +1,10 @@
 """Logs: one event is one line of JSON on standard error, whatever the input."""
 
+import json
 import logging
 import sys
 from typing import cast
 
-import orjson
 import structlog
 from structlog.typing import FilteringBoundLogger
 
@@ -59,5 +59,11 @@ def _named(service: str) -> structlog.typing.Processor:
     return add
 
 
-def _as_json(event: object, **_options: object) -> str:
-    return orjson.dumps(event, default=repr).decode()
+def _as_json(event: structlog.typing.EventDict, **_options: object) -> str:
+    # In ASCII: some readers also end a line at U+0085 or U+2028, and a lone surrogate has no bytes in UTF-8.
+    try:
+        return json.dumps(event, default=repr, skipkeys=True, allow_nan=False)
+    except ValueError:  # not a number, or a value that holds itself
+        return json.dumps(
+            {key: value if isinstance(value, str) else repr(value) for key, value in event.items()}
+        )

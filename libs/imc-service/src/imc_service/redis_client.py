@@ -1,8 +1,11 @@
 """Connections to Redis."""
 
+from importlib.resources import files
+
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 CONNECT_SECONDS = 3.0
@@ -40,3 +43,11 @@ async def reachable(redis: Redis) -> str | None:
     except (RedisError, OSError) as error:
         return f"Redis is out of reach ({type(error).__name__})"
     return None
+
+
+def script_in(redis: Redis, package: str, name: str) -> AsyncScript:
+    """The Lua script ``name`` of ``package``, to be called with ``keys`` and ``args``.
+
+    Reads a file: for the start of a process.
+    """
+    return redis.register_script(files(package).joinpath(name).read_text())

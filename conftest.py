@@ -1,0 +1,34 @@
+"""What every test of the workspace can ask for, and the watch over all of them."""
+
+from collections.abc import Generator
+
+import pytest
+from blockbuster import BlockBuster
+
+pytest_plugins = ["imc_testkit.plugin"]
+
+_OURS = [
+    "imc_contracts",
+    "imc_service",
+    "imc_command_api",
+    "imc_query_api",
+    "imc_push_node",
+]
+
+_MAY_BLOCK = [
+    ("imc_service/redis_client.py", "script_in"),  # reads a script's file when a process starts
+    ("importlib/metadata/__init__.py", "version"),  # redis-py asks for its own version
+    ("linecache.py", "updatecache"),  # a traceback shows its source lines
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_blocked_loop() -> Generator[None]:
+    """A call of ours that blocks the event loop raises `BlockingError`."""
+    watch = BlockBuster(_OURS)
+    for function in watch.functions.values():
+        for file, caller in _MAY_BLOCK:
+            function.can_block_in(file, caller)
+    watch.activate()
+    yield
+    watch.deactivate()

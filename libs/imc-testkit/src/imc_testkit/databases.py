@@ -1,0 +1,59 @@
+"""Databases of the tests' own on a server of MySQL's protocol."""
+
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiomysql
+
+
+@contextlib.asynccontextmanager
+async def connect(url: str) -> AsyncGenerator[Any]:
+    """An aiomysql connection to ``url``, each statement committed by itself."""
+    parts = urlsplit(url)
+    driver: Any = aiomysql
+    connection = await driver.connect(
+        host=parts.hostname,
+        port=parts.port or 3306,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        db=parts.path.lstrip("/") or None,
+        charset="utf8mb4",
+        autocommit=True,
+    )
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+async def run(url: str, *statements: str) -> list[tuple[Any, ...]]:
+    """Run statements on a connection of their own; the rows of the last one."""
+    async with connect(url) as connection, connection.cursor() as cursor:
+        for statement in statements:
+            await cursor.execute(statement)
+        return list(await cursor.fetchall())
+
+
+async def answers(url: str) -> bool:
+    """Whether the server can be used now."""
+    with contextlib.suppress(aiomysql.Error, OSError):
+        await run(url, "SELECT 1")
+        return True
+    return False
+
+
+@contextlib.asynccontextmanager
+async def new_database(server_url: str) -> AsyncGenerator[str]:
+    """The URL of a new, empty database, dropped at the end.
+
+    Its character set is latin1: what needs another one has to ask for it, as on many a server in use.
+    """
+    name = f"imc_test_{secrets.token_hex(6)}"
+    await run(server_url, f"CREATE DATABASE {name} CHARACTER SET latin1")
+    try:
+        yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
+    finally:
+        await run(server_url, f"DROP DATABASE {name}")

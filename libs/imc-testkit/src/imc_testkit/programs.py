@@ -1,0 +1,72 @@
+"""The server programs that tests run themselves: found, or installed where that is one command."""
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+
+SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
+"""Debian keeps server programs where only root looks."""
+
+_PACKAGES = ("mariadb-server", "redis-server")
+_NO_SERVICES = Path("/usr/sbin/policy-rc.d")
+
+
+class NotInstalled(Exception):
+    """A server program is missing and can't be installed here; the message says what to do."""
+
+
+def program(*names: str) -> str:
+    """The path of the first of ``names`` that is installed.
+
+    As root on Debian and its relatives the two servers are installed first. Raises `NotInstalled`.
+    """
+    path = _find(names)
+    if path is None and _can_install():
+        _install()
+        path = _find(names)
+    if path is None:
+        packages = " and ".join(_PACKAGES)
+        raise NotInstalled(f"{names[0]} is not on the PATH: install {packages} (no service needs to run)")
+    return path
+
+
+def _find(names: tuple[str, ...]) -> str | None:
+    return next((path for name in names if (path := shutil.which(name, path=SEARCH_PATH))), None)
+
+
+def _can_install() -> bool:
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return False
+    with contextlib.suppress(OSError):
+        release = platform.freedesktop_os_release()
+        return bool({"debian", "ubuntu"} & {release["ID"], *release.get("ID_LIKE", "").split()})
+    return False
+
+
+def _install() -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with _no_services_started():
+        for arguments in (["update"], ["install", "-y", "--no-install-recommends", *_PACKAGES]):
+            done = subprocess.run(
+                ["apt-get", *arguments], env=environment, capture_output=True, text=True, check=False
+            )
+            if done.returncode != 0:
+                raise NotInstalled(f"apt-get {' '.join(arguments)} failed:\n{done.stderr}")
+
+
+@contextlib.contextmanager
+def _no_services_started() -> Generator[None]:
+    # Debian starts a server the moment it is installed, unless this file forbids it.
+    if _NO_SERVICES.exists():
+        yield
+        return
+    _NO_SERVICES.write_text("#!/bin/sh\nexit 101\n")
+    _NO_SERVICES.chmod(0o755)
+    try:
+        yield
+    finally:
+        _NO_SERVICES.unlink()

@@ -1,0 +1,199 @@
+"""A real Redis and a real MariaDB, as child processes with data of their own.
+
+They are there for the tests as a whole and, one by one, for tests that kill, hang and restart them. Writes
+survive SIGKILL as they do in production: Redis keeps an append-only file, MariaDB its redo log.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from imc_testkit import databases
+from imc_testkit.child import Child, free_port
+from imc_testkit.programs import SEARCH_PATH, program
+from imc_testkit.waiting import wait_until
+
+START_SECONDS = 60.0
+_ACCOUNT = """\
+CREATE USER IF NOT EXISTS 'imc'@'127.0.0.1' IDENTIFIED BY 'imc';
+GRANT ALL PRIVILEGES ON *.* TO 'imc'@'127.0.0.1' WITH GRANT OPTION;
+"""
+
+
+class _Server:
+    """What the two servers share: a child process, one port and one data folder over all starts."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._folder = Path(tempfile.mkdtemp(prefix="imc-test-"))
+        self._child: Child | None = None
+
+    @property
+    def process(self) -> Child:
+        """The process; raises `RuntimeError` before the first start."""
+        if self._child is None:
+            raise RuntimeError("the server was not started")
+        return self._child
+
+    async def stop(self) -> None:
+        """SIGTERM, and wait for the end: everything is put in order."""
+        self.process.send_signal(signal.SIGTERM)
+        await self.process.wait()
+
+    async def kill(self) -> None:
+        """SIGKILL: the next start has to recover."""
+        await self.process.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP: it hangs, its connections stay open."""
+        self.process.pause()
+
+    def resume(self) -> None:
+        """SIGCONT: it goes on."""
+        self.process.resume()
+
+    async def close(self) -> None:
+        """End it, and throw its data away."""
+        if self._child is not None:
+            await self._child.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _run(self, arguments: list[str]) -> None:
+        if self._child is None:
+            self._child = Child(arguments, {"PATH": SEARCH_PATH})
+        self._child.spawn()
+        try:
+            await wait_until(self._answers, START_SECONDS, 0.02, what=f"{arguments[0]} to answer")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self._child.log}") from None
+
+    async def _answers(self) -> bool:
+        raise NotImplementedError
+
+
+class PrivateRedis(_Server):
+    """A Redis that writes each second what it acknowledged to disk (`appendfsync everysec`).
+
+    ``options`` are further arguments of its command line, such as ``("--maxmemory", "8mb")``.
+    """
+
+    def __init__(self, *options: str) -> None:
+        super().__init__()
+        self._options = options
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    async def start(self) -> None:
+        """Start it, or start it again with the data it left; returns when it has loaded them.
+
+        Raises `NotInstalled` if there is none.
+        """
+        settings = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": str(self._folder),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+        }
+        arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        await self._run([program("redis-server", "valkey-server"), *arguments, *self._options])
+
+    async def restart(self) -> None:
+        """Stop it and start it again, with its data."""
+        await self.stop()
+        await self.start()
+
+    async def _answers(self) -> bool:
+        assert self.process.exit_code is None, "it ended at once"
+        with contextlib.suppress(RedisError, OSError):
+            async with Redis.from_url(self.url) as redis:  # pyright: ignore[reportUnknownMemberType]
+                return bool(await redis.ping())  # pyright: ignore
+        return False
+
+
+class PrivateMariadb(_Server):
+    """A MariaDB whose account ``imc`` may do everything.
+
+    Its default character set is latin1, as it comes: tables have to ask for what they need.
+    ``options`` are further arguments of its command line.
+    """
+
+    def __init__(self, *options: str) -> None:
+        super().__init__()
+        self._options = options
+        self.url = f"mysql://imc:imc@127.0.0.1:{self.port}/mysql"
+
+    async def start(self) -> None:
+        """Start it, or start it again with the data it left; returns when it has recovered them.
+
+        Raises `NotInstalled` if there is none.
+        """
+        data = self._folder / "data"
+        account = self._folder / "account.sql"
+        user = ["--user=root"] if os.geteuid() == 0 else []
+        if not data.exists():
+            account.write_text(_ACCOUNT)
+            await self._install(data, user)
+        settings = {
+            "datadir": data,
+            "init-file": account,
+            "socket": self._folder / "socket",
+            "pid-file": self._folder / "pid",
+            "bind-address": "127.0.0.1",
+            "port": self.port,
+            "innodb-log-file-size": "16M",
+            "innodb-buffer-pool-size": "64M",
+        }
+        arguments = [f"--{name}={value}" for name, value in settings.items()]
+        await self._run(
+            [program("mariadbd"), "--no-defaults", *user, "--skip-name-resolve", *arguments, *self._options]
+        )
+
+    async def restart(self) -> None:
+        """Stop it and start it again, with its data."""
+        await self.stop()
+        await self.start()
+
+    async def _install(self, data: Path, user: list[str]) -> None:
+        script = program("mariadb-install-db", "mysql_install_db")
+        options = [f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db"]
+        installer = Child([script, "--no-defaults", *user, *options], {"PATH": SEARCH_PATH})
+        try:
+            installer.spawn()
+            code = await installer.wait(START_SECONDS)
+            assert code == 0, f"{script} ended with {code}:\n{installer.log}"
+        finally:
+            await installer.close()
+
+    async def _answers(self) -> bool:
+        assert self.process.exit_code is None, "it ended at once"
+        return await databases.answers(self.url)
+
+
+@contextlib.asynccontextmanager
+async def private_redis(*options: str) -> AsyncGenerator[PrivateRedis]:
+    """A Redis of the test's own, started; raises `NotInstalled` if there is none."""
+    server = PrivateRedis(*options)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.close()
+
+
+@contextlib.asynccontextmanager
+async def private_mariadb(*options: str) -> AsyncGenerator[PrivateMariadb]:
+    """A MariaDB of the test's own, started; raises `NotInstalled` if there is none."""
+    server = PrivateMariadb(*options)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.close()

@@ -1,0 +1,44 @@
+"""The ASGI application of command-api."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import TypedDict
+
+from fastapi import FastAPI
+from imc_service import health, replies
+from imc_service.health import Readiness
+from imc_service.metrics import HttpMetrics
+from prometheus_client import CollectorRegistry
+
+from imc_command_api import http
+from imc_command_api.bootstrap import open_command_api
+from imc_command_api.http.state import CommandApi
+from imc_command_api.settings import CommandApiSettings
+
+
+class State(TypedDict):
+    """What requests find in ``request.state``."""
+
+    command_api: CommandApi
+
+
+def create_app(settings: CommandApiSettings) -> FastAPI:
+    """Build the application; connections are opened when it starts."""
+    readiness, registry = Readiness(), CollectorRegistry()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[State]:
+        async with open_command_api(settings, readiness, registry) as command_api:
+            yield {"command_api": command_api}
+
+    app = FastAPI(
+        title="IMC command-api",
+        description="Takes sends, recalls and notices.",
+        version="0.1.0",
+        lifespan=lifespan,
+    )
+    replies.install(app)
+    app.include_router(http.routes())
+    app.include_router(health.routes(readiness, registry))
+    app.add_middleware(HttpMetrics, registry=registry)
+    return app

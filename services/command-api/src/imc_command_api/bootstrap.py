@@ -1,0 +1,64 @@
+"""The composition root of command-api: the only place that knows which parts are real."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+
+from imc_service import redis_client
+from imc_service.database import open_database
+from imc_service.health import Readiness
+from prometheus_client import CollectorRegistry
+
+from imc_command_api.handlers.delete_notice import DeleteNoticeHandler
+from imc_command_api.handlers.publish_notice import PublishNoticeHandler
+from imc_command_api.handlers.recall_message import RecallMessageHandler
+from imc_command_api.handlers.send_messages import SendMessages
+from imc_command_api.http.state import CommandApi
+from imc_command_api.identity.snowflake import Snowflakes, wall_clock_ms
+from imc_command_api.identity.worker_lease import worker_lease
+from imc_command_api.log.metrics import LogMetrics
+from imc_command_api.log.recent import RecentEntries
+from imc_command_api.log.script import AppendScript, Limits
+from imc_command_api.log.writer import LogWriter
+from imc_command_api.settings import CommandApiSettings
+from imc_command_api.store.originals import LoggedOrStored
+from imc_command_api.store.projection import Projection
+from imc_command_api.store.write_through import ProjectionWriteThrough
+
+RECENT_MARGIN_MS = 120_000
+"""Recent entries outlive the recall window by this much: a recall at its very end still finds them."""
+
+
+@contextlib.asynccontextmanager
+async def open_command_api(
+    settings: CommandApiSettings, readiness: Readiness, registry: CollectorRegistry
+) -> AsyncGenerator[CommandApi]:
+    """Open what command-api works with; it heals by itself when Redis or the database come later."""
+    redis = redis_client.connect(settings.redis_url.get_secret_value())
+    ids = Snowflakes()
+    window_ms = settings.recall_window_seconds * 1000
+    limits = Limits(
+        backlog=settings.backlog_limit,
+        keep_recent_ms=window_ms + RECENT_MARGIN_MS,
+        keep_sent_ms=settings.idempotency_seconds * 1000,
+    )
+    database_url = settings.database_url.get_secret_value()
+    async with (
+        contextlib.aclosing(redis),
+        open_database(database_url, size=settings.database_pool) as database,
+        worker_lease(redis, ids) as lease,
+    ):
+        writer = LogWriter(redis, AppendScript(redis, limits), LogMetrics(registry))
+        originals = LoggedOrStored(RecentEntries(redis), database)
+        write_through = ProjectionWriteThrough(Projection(database))
+        readiness.add("log", lambda: redis_client.reachable(redis))
+        readiness.add("ids", lease.ready)
+        try:
+            yield CommandApi(
+                SendMessages(writer, ids),
+                RecallMessageHandler(writer, originals, write_through, wall_clock_ms, window_ms),
+                PublishNoticeHandler(writer, ids, write_through),
+                DeleteNoticeHandler(writer, originals, write_through, wall_clock_ms),
+                settings.max_body_bytes,
+            )
+        finally:
+            await writer.close()

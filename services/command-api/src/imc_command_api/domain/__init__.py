@@ -1,0 +1,1 @@
+"""The rules of messages and notices as pure functions."""

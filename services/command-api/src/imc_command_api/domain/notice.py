@@ -1,0 +1,41 @@
+"""What a notice is, and when it may be deleted."""
+
+from imc_contracts import views
+from imc_contracts.codes import ErrorCode
+from imc_contracts.commands import PublishNotice
+from imc_contracts.errors import Refused
+from imc_contracts.views import Notice
+
+
+def compose(command: PublishNotice, information_id: int, create_time: int) -> Notice:
+    """The notice that a command publishes."""
+    return {
+        "informationId": str(information_id),
+        "appId": command.app_id,
+        "groupId": command.group_id,
+        "userId": command.user_id,
+        "title": command.title,
+        "content": command.content,
+        "createTime": create_time,
+        "deleteTime": 0,
+        "jumpUrl": command.jump_url,
+        "status": views.STATUS_NORMAL,
+        "type": command.type,
+    }
+
+
+def delete(notice: Notice, now: int) -> Notice:
+    """The notice as deleted at ``now``; raises `Refused` if it is deleted already."""
+    if notice["status"] != views.STATUS_NORMAL:
+        raise already_deleted()
+    return views.deleted(notice, max(now, notice["createTime"]))
+
+
+def not_found() -> Refused:
+    """There is no such notice, or it is another app's: callers can't tell which."""
+    return Refused(ErrorCode.NOTICE_NOT_FOUND, "no notice has this informationId")
+
+
+def already_deleted() -> Refused:
+    """A deletion happens once."""
+    return Refused(ErrorCode.NOTICE_ALREADY_DELETED, "the notice is deleted already")

@@ -1,0 +1,1 @@
+"""The four commands, one use case a module."""

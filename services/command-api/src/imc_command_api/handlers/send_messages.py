@@ -1,0 +1,93 @@
+"""Send messages: one, or a batch of any apps."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from imc_contracts import events
+from imc_contracts.commands import SendMessage
+from imc_contracts.errors import Refused, unavailable
+from imc_contracts.views import SendReceipt
+
+from imc_command_api.domain import message
+from imc_command_api.handlers.ports import Ids, Log
+from imc_command_api.identity.snowflake import LeaseOver, time_of
+from imc_command_api.log.writes import AlreadyRetired, Outcome, Repeated, Sending, Write
+
+
+class SendMessages:
+    """A message is acknowledged once it is in its app's log."""
+
+    def __init__(self, log: Log, ids: Ids) -> None:
+        self._log = log
+        self._ids = ids
+
+    async def one(self, command: SendMessage) -> SendReceipt:
+        """Send one message; raises `Refused`."""
+        write = self._write(command)
+        return _receipt(write, await self._log.append_one(command.app_id, write))
+
+    async def batch(self, commands: Sequence[SendMessage | Refused]) -> list[SendReceipt | Refused]:
+        """Send each message; a receipt or a refusal for each, in their order.
+
+        What is a refusal already stays one. The messages of one app keep their order in its log.
+        """
+        answers: list[SendReceipt | Refused | None] = []
+        places_by_app: defaultdict[str, list[int]] = defaultdict(list)
+        writes: dict[int, Write] = {}
+        for place, command in enumerate(commands):
+            if isinstance(command, Refused):
+                answers.append(command)
+                continue
+            answers.append(None)
+            writes[place] = self._write(command)
+            places_by_app[command.app_id].append(place)
+        await asyncio.gather(
+            *(
+                self._append(app_id, {place: writes[place] for place in places}, answers)
+                for app_id, places in places_by_app.items()
+            )
+        )
+        return [answer for answer in answers if answer is not None]
+
+    async def _append(
+        self, app_id: str, writes: dict[int, Write], answers: list[SendReceipt | Refused | None]
+    ) -> None:
+        outcomes = await self._log.append(app_id, list(writes.values()))
+        for (place, write), outcome in zip(writes.items(), outcomes, strict=True):
+            answers[place] = outcome if isinstance(outcome, Refused) else _receipt_or_refusal(write, outcome)
+
+    def _write(self, command: SendMessage) -> Write:
+        try:
+            message_id = self._ids.next()
+        except LeaseOver:
+            raise unavailable("no message ids can be made") from None
+        create_time = time_of(message_id)
+        sending = None
+        if command.client_message_id is not None:
+            sending = Sending(command.client_message_id, message_id, create_time, message.digest(command))
+        event = events.message_sent(message.compose(command, message_id, create_time))
+        return Write(event, message_id, sending)
+
+
+def _receipt_or_refusal(write: Write, outcome: Outcome) -> SendReceipt | Refused:
+    try:
+        return _receipt(write, outcome)
+    except Refused as refused:
+        return refused
+
+
+def _receipt(write: Write, outcome: Outcome) -> SendReceipt:
+    assert not isinstance(outcome, AlreadyRetired)
+    message_id, duplicate = write.id, False
+    if isinstance(outcome, Repeated):
+        assert write.sending is not None
+        if outcome.original.digest != write.sending.digest:
+            raise message.other_message()
+        message_id, duplicate = outcome.original.message_id, True
+    return {
+        "messageId": str(message_id),
+        "createTime": time_of(message_id),
+        "cursor": str(outcome.cursor),
+        "duplicate": duplicate,
+    }

@@ -1,0 +1,79 @@
+"""``/chat/message``: create, createBatch, recall."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from imc_contracts import envelope
+from imc_contracts.commands import RecallMessage, SendMessage, SendMessageBatch
+from imc_contracts.envelope import Envelope, Failure
+from imc_contracts.errors import Refused
+from imc_contracts.fields import MAX_BATCH
+from imc_contracts.validation import parse_fields, parse_json
+from imc_contracts.views import Message, SendReceipt
+from imc_service import replies
+from imc_service.bodies import read_json_body
+from imc_service.openapi import REFUSALS, json_body
+from pydantic import BaseModel, Field
+
+from imc_command_api.http.state import command_api
+
+
+class _UnreadBatch(BaseModel):
+    """A batch whose entries are not looked at."""
+
+    messages: list[Any] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+def routes() -> APIRouter:
+    """The calls about messages."""
+    router = APIRouter(prefix="/chat/message", tags=["messages"], responses=REFUSALS)
+
+    @router.post("/create", response_model=Envelope[SendReceipt], openapi_extra=json_body(SendMessage))
+    async def create(request: Request) -> Response:
+        """Send one message. It is acknowledged once it is in the app's log."""
+        api = command_api(request)
+        command = parse_json(SendMessage, await read_json_body(request, api.max_body_bytes))
+        return replies.success(await api.send_messages.one(command))
+
+    @router.post(
+        "/createBatch",
+        response_model=Envelope[list[SendReceipt | Failure]],
+        openapi_extra=json_body(SendMessageBatch),
+    )
+    async def create_batch(request: Request) -> Response:
+        """Send up to 500 messages, of one app or of several; each is accepted or refused on its own."""
+        api = command_api(request)
+        commands = parse_batch(await read_json_body(request, api.max_body_bytes))
+        answers = await api.send_messages.batch(commands)
+        return replies.success(
+            [envelope.failure_of(answer) if isinstance(answer, Refused) else answer for answer in answers]
+        )
+
+    @router.post("/recall", response_model=Envelope[Message], openapi_extra=json_body(RecallMessage))
+    async def recall(request: Request) -> Response:
+        """Take a message back, within the recall window."""
+        api = command_api(request)
+        command = parse_json(RecallMessage, await read_json_body(request, api.max_body_bytes))
+        return replies.success(await api.recall_message(command))
+
+    return router
+
+
+def parse_batch(body: bytes) -> list[SendMessage | Refused]:
+    """The messages of a batch; one that breaks a rule is a refusal in its place.
+
+    Raises `Refused` if the batch as a whole is not one: no JSON, no list, empty or too long.
+    """
+    try:
+        return list(parse_json(SendMessageBatch, body).messages)
+    except Refused:
+        # Some message is at fault, or the whole: the second, slower look tells which.
+        items = parse_json(_UnreadBatch, body).messages
+        return [_parse_item(item, place) for place, item in enumerate(items)]
+
+
+def _parse_item(item: Any, place: int) -> SendMessage | Refused:
+    try:
+        return parse_fields(SendMessage, item, "messages", place)
+    except Refused as refused:
+        return refused

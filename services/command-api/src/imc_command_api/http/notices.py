@@ -1,0 +1,54 @@
+"""``/notice/information``: create, delete."""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request, Response
+from imc_contracts.commands import DeleteNotice, PublishNotice
+from imc_contracts.envelope import Envelope
+from imc_contracts.validation import parse_fields, parse_json
+from imc_contracts.views import Notice, NoticeReceipt
+from imc_service import replies
+from imc_service.bodies import media_type_of, read_body, read_json_body
+from imc_service.openapi import REFUSALS, json_body
+
+from imc_command_api.http.state import command_api
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def routes() -> APIRouter:
+    """The calls about notices."""
+    router = APIRouter(prefix="/notice/information", tags=["notices"], responses=REFUSALS)
+
+    @router.post("/create", response_model=Envelope[NoticeReceipt], openapi_extra=json_body(PublishNotice))
+    async def create(request: Request) -> Response:
+        """Pin a notice to a group."""
+        api = command_api(request)
+        command = parse_json(PublishNotice, await read_json_body(request, api.max_body_bytes))
+        return replies.success(await api.publish_notice(command))
+
+    @router.post("/delete", response_model=Envelope[Notice], openapi_extra=_DELETE)
+    async def delete(request: Request) -> Response:
+        """Take a notice down. The fields come as JSON, as a form, or as query parameters."""
+        api = command_api(request)
+        return replies.success(await api.delete_notice(await _read_delete(request, api.max_body_bytes)))
+
+    return router
+
+
+_DELETE: dict[str, Any] = {
+    **json_body(DeleteNotice, FORM, required=False),
+    "parameters": [
+        {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
+        for name in ("informationId", "appId")
+    ],
+}
+
+
+async def _read_delete(request: Request, limit: int) -> DeleteNotice:
+    if media_type_of(request) == FORM:
+        form = (await read_body(request, limit)).decode("utf-8", "replace")
+        return parse_fields(DeleteNotice, {**request.query_params, **dict(parse_qsl(form))})
+    body = await read_json_body(request, limit)
+    return parse_json(DeleteNotice, body) if body else parse_fields(DeleteNotice, dict(request.query_params))

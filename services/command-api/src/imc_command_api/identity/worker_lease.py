@@ -1,0 +1,89 @@
+"""The lease of a worker number, renewed in the background."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator
+from typing import cast
+
+from imc_contracts import names
+from imc_service.logs import logger
+from imc_service.redis_client import script_in
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from imc_command_api.identity.snowflake import WORKERS, Snowflakes
+
+log = logger("worker-lease")
+
+RENEW_SECONDS = 5.0
+RETRY_SECONDS = 0.5
+LEASE_MS = 60_000
+"""How long a number stays with an owner that went away without a word."""
+
+RESERVED_MS = 60_000
+"""How far ahead of its clock an owner may make ids: what it can do without Redis."""
+
+
+class WorkerLease:
+    """Keeps ``ids`` under a worker number that no other process has."""
+
+    def __init__(self, redis: Redis, ids: Snowflakes) -> None:
+        self._script = script_in(redis, "imc_command_api.identity", "lease.lua")
+        self._ids = ids
+        self._owner = secrets.token_hex(8)
+        self._worker = -1
+
+    async def renew(self) -> None:
+        """Lease a number, or prolong the lease; raises what redis-py raises."""
+        reply = cast(
+            "list[int]",
+            await self._script(
+                keys=[names.WORKERS],
+                args=[
+                    self._owner,
+                    self._worker,
+                    max(self._ids.clock(), self._ids.last_ms),
+                    RESERVED_MS,
+                    LEASE_MS,
+                    WORKERS,
+                    secrets.randbelow(WORKERS),
+                ],
+            ),
+        )
+        if not reply:
+            log.error("every worker number is leased", workers=WORKERS)
+            return
+        worker, floor_ms, until_ms = reply
+        if worker != self._worker:
+            log.info("worker number leased", worker=worker)
+        self._worker = worker
+        self._ids.lease(worker, floor_ms, until_ms)
+
+    async def keep(self) -> None:
+        """Renew for ever; Redis may go away and come back."""
+        while True:
+            try:
+                await self.renew()
+                pause = RENEW_SECONDS
+            except (RedisError, OSError) as error:
+                log.warning("lease not renewed", error=type(error).__name__)
+                pause = RETRY_SECONDS
+            await asyncio.sleep(pause if self._ids.is_leased else RETRY_SECONDS)
+
+    async def ready(self) -> str | None:
+        """A readiness check: why no ids can be made, or None."""
+        return None if self._ids.is_leased else "no worker number is leased from Redis"
+
+
+@contextlib.asynccontextmanager
+async def worker_lease(redis: Redis, ids: Snowflakes) -> AsyncGenerator[WorkerLease]:
+    """Keep a lease for ``ids`` while the context lasts."""
+    lease = WorkerLease(redis, ids)
+    keeping = asyncio.create_task(lease.keep())
+    try:
+        yield lease
+    finally:
+        keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping

@@ -1,0 +1,77 @@
+-- Appends a batch of one app's events to its log, and publishes them.
+--
+-- One script, so that what is pushed is in the log, what is in the log was published, and both in one order.
+-- Nothing rolls back here: whatever can refuse the batch is looked at before the first write. (Redis itself
+-- refuses a script at its first write when it is out of memory, a replica, or can't persist.)
+--
+-- KEYS  1 log, 2 log state, 3 recalled; then, as events point at them: the hashes of recent entries and the
+--       strings of sends that bore a clientMessageId
+-- ARGV  1 channel, 2 lineage to take if the log has none, 3 most entries that may wait for the database,
+--       4 ms to keep a recent hash, 5 ms to remember a clientMessageId, then 7 for each event:
+--       kind, body, id, number of its recent key, number of its sent key or 0, receipt, mark ("score member" or "")
+-- Result: "full" if too many entries wait, else a list: lineage, 1 if it was taken now, then for each event
+--       its entry id, or "=" and the receipt of the send that it repeats, or "x" if its id is retired already
+
+local log, state, recalled = KEYS[1], KEYS[2], KEYS[3]
+local known = redis.call('HMGET', state, 'lineage', 'last', 'appended', 'projected')
+local lineage, last = known[1] or ARGV[2], known[2] or '0-0'
+local waiting = (tonumber(known[3]) or 0) - (tonumber(known[4]) or 0)
+
+local FIRST, FIELDS = 6, 7
+local count = (#ARGV - FIRST + 1) / FIELDS
+if waiting + count > tonumber(ARGV[3]) then
+  return 'full'
+end
+
+local result = { lineage, known[1] and 0 or 1 }
+local published = { lineage .. ' ' .. last }
+local recent = {}
+local appended, born = 0, nil
+
+for at = FIRST, #ARGV, FIELDS do
+  local kind, body, id = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local recent_key, sent_key = KEYS[tonumber(ARGV[at + 3])], KEYS[tonumber(ARGV[at + 4])]
+  local receipt, mark = ARGV[at + 5], ARGV[at + 6]
+  local retires = kind == 'r' or kind == 'd'
+  local earlier = sent_key and redis.call('GET', sent_key)
+
+  if earlier then
+    result[#result + 1] = '=' .. earlier
+  elseif retires and string.sub(redis.call('HGET', recent_key, id) or '', 1, 1) == 'x' then
+    result[#result + 1] = 'x'
+  else
+    local entry = redis.call('XADD', log, '*', 'k', kind, 'v', body)
+    last, appended, born = entry, appended + 1, born or entry
+    result[#result + 1] = entry
+    published[#published + 1] = entry .. ' ' .. kind .. ' ' .. body
+    if sent_key then
+      redis.call('SET', sent_key, receipt .. ' ' .. entry, 'PX', ARGV[5])
+    end
+    if retires then
+      -- At once, not with the others below: a second one in this batch must find it.
+      redis.call('HSET', recent_key, id, 'x' .. entry)
+      redis.call('PEXPIRE', recent_key, ARGV[4])
+    else
+      local pairs_of_key = recent[recent_key] or {}
+      recent[recent_key] = pairs_of_key
+      pairs_of_key[#pairs_of_key + 1] = id
+      pairs_of_key[#pairs_of_key + 1] = entry
+    end
+    if mark ~= '' then
+      local score, member = string.match(mark, '^(%d+) (.*)$')
+      redis.call('ZADD', recalled, score, member)
+    end
+  end
+end
+
+if appended > 0 then
+  for key, pairs_of_key in pairs(recent) do
+    redis.call('HSET', key, unpack(pairs_of_key))
+    redis.call('PEXPIRE', key, ARGV[4])
+  end
+  redis.call('HSET', state, 'lineage', lineage, 'last', last)
+  redis.call('HSETNX', state, 'born', born)
+  redis.call('HINCRBY', state, 'appended', appended)
+  redis.call('PUBLISH', ARGV[1], table.concat(published, '\n'))
+end
+return result

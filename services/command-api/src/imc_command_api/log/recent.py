@@ -1,0 +1,58 @@
+"""Messages and notices looked up in the log by id, for the time in which the database may not have them."""
+
+from collections.abc import Awaitable
+from typing import cast
+
+from imc_contracts import names
+from imc_contracts.events import Entry, EventKind, MalformedEvent, read_entry
+from redis.asyncio import Redis
+
+from imc_command_api.identity.snowflake import time_of
+from imc_command_api.log.script import MINUTE_MS
+
+RETIRED = b"x"
+
+
+class Retired(Exception):
+    """The message was recalled, or the notice deleted."""
+
+
+class RecentEntries:
+    """Finds the event that made a message or notice, while its log remembers where it is."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def find(self, app_id: str, id_: int, kind: EventKind) -> Entry | None:
+        """The entry of ``kind`` that made ``id_`` in this app, or None if the log does not know it.
+
+        Raises `Retired`, and what redis-py raises.
+        """
+        key = names.recent(app_id, time_of(id_) // MINUTE_MS)
+        place = await cast("Awaitable[bytes | None]", self._redis.hget(key, str(id_)))
+        if place is None:
+            return None
+        if place.startswith(RETIRED):
+            raise Retired(id_)
+        entries = cast(
+            "list[tuple[bytes, dict[bytes, bytes]]]",
+            await self._redis.xrange(names.log(app_id), place, place),
+        )
+        try:
+            entry = read_entry(*entries[0]) if entries else None
+        except MalformedEvent:
+            return None
+        return entry if entry is not None and entry.kind is kind else None
+
+    async def app_of(self, id_: int) -> str | None:
+        """The app whose log knows ``id_``: for callers that name no app, of an id the database does not have.
+
+        Asks all apps in one round trip; ids are unique across apps, so at most one answers.
+        """
+        minute = time_of(id_) // MINUTE_MS
+        apps = [app.decode() for app in await cast("Awaitable[set[bytes]]", self._redis.smembers(names.APPS))]
+        pipeline = self._redis.pipeline(transaction=False)
+        for app_id in apps:
+            pipeline.hexists(names.recent(app_id, minute), str(id_))
+        found = cast("list[int]", await pipeline.execute()) if apps else []
+        return next((app_id for app_id, known in zip(apps, found, strict=True) if known), None)

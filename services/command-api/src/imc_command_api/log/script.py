@@ -1,0 +1,99 @@
+"""The append script: one app's writes in, their outcomes out."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from imc_contracts import names
+from imc_service.redis_client import script_in
+from redis.asyncio import Redis
+
+from imc_command_api.identity.snowflake import time_of
+from imc_command_api.log.writes import Outcome, Write, read_outcome, receipt_of
+
+MINUTE_MS = 60_000
+_FIXED_KEYS = 3
+
+
+class BacklogFull(Exception):
+    """Too many entries of the app wait for the database; nothing was appended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``backlog``: the most entries that may wait for the database. The others are milliseconds."""
+
+    backlog: int
+    keep_recent_ms: int
+    keep_sent_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """The outcomes in the order of the writes; ``is_new_log`` when this was the log's first append."""
+
+    outcomes: list[Outcome]
+    is_new_log: bool
+
+
+class AppendScript:
+    """Runs ``append.lua``. Atomic: either every write has an outcome, or nothing happened."""
+
+    def __init__(self, redis: Redis, limits: Limits) -> None:
+        self._script = script_in(redis, "imc_command_api.log", "append.lua")
+        self._limits = limits
+
+    async def run(self, app_id: str, writes: Sequence[Write]) -> AppendResult:
+        """Append ``writes`` to the app's log.
+
+        Raises `BacklogFull`, and what redis-py raises; after a lost connection or a timeout it is not known
+        whether the batch was appended.
+        """
+        keys = [names.log(app_id), names.log_state(app_id), names.recalled(app_id)]
+        arguments = self._arguments(app_id, writes, keys)
+        reply = cast("bytes | list[bytes | int]", await self._script(keys=keys, args=arguments))
+        if isinstance(reply, bytes):
+            raise BacklogFull(app_id)
+        lineage = cast(bytes, reply[0]).decode()
+        results = (cast(bytes, result).decode() for result in reply[2:])
+        outcomes = [
+            read_outcome(lineage, result, write) for result, write in zip(results, writes, strict=True)
+        ]
+        return AppendResult(outcomes, reply[1] == 1)
+
+    def _arguments(self, app_id: str, writes: Sequence[Write], keys: list[str]) -> list[str | bytes | int]:
+        """The script's ARGV; appends to ``keys`` those that the writes need."""
+        positions: dict[str, int] = {}
+
+        def position(key: str) -> int:
+            if key not in positions:
+                keys.append(key)
+                positions[key] = len(keys)
+            return positions[key]
+
+        limits = self._limits
+        arguments: list[str | bytes | int] = [
+            names.live(app_id),
+            new_lineage(),
+            limits.backlog,
+            limits.keep_recent_ms,
+            limits.keep_sent_ms,
+        ]
+        for write in writes:
+            sending, recall = write.sending, write.recall
+            arguments += (
+                write.event.kind.value,
+                write.event.body,
+                write.id,
+                position(names.recent(app_id, time_of(write.id) // MINUTE_MS)),
+                position(names.sent(app_id, sending.client_message_id)) if sending else 0,
+                receipt_of(sending) if sending else "",
+                b"%d %b" % (recall.sent_at, recall.mark.encode()) if recall else "",
+            )
+        return arguments
+
+
+def new_lineage() -> str:
+    """A word for a log that begins: no other log has it."""
+    return secrets.token_hex(6)

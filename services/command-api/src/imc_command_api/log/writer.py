@@ -1,0 +1,176 @@
+"""The only writer of the log.
+
+While one batch of an app is on its way to Redis, what arrives meanwhile becomes the next: batches grow with
+the load by themselves, and nobody ever waits for one to fill.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imc_contracts import names
+from imc_contracts.errors import Refused, unavailable
+from imc_service.logs import logger
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from imc_command_api.log.metrics import LogMetrics
+from imc_command_api.log.script import AppendScript, BacklogFull
+from imc_command_api.log.writes import Outcome, Write
+
+log = logger("log")
+
+MAX_BATCH = 500
+MAX_BATCH_BYTES = 1_000_000
+"""A batch is published as one message: far below what Redis lets a subscriber's buffer hold (32 MB)."""
+
+MAX_IN_FLIGHT = 32
+"""Batches on their way at once, each of another app: fewer than the pool has connections."""
+
+BACKLOG_RETRY_SECONDS = 5
+
+
+@dataclass(slots=True)
+class _Waiting:
+    writes: Sequence[Write]
+    outcomes: asyncio.Future[list[Outcome]]
+
+
+class LogWriter:
+    """Appends events to the logs of apps."""
+
+    def __init__(self, redis: Redis, script: AppendScript, metrics: LogMetrics) -> None:
+        self._redis = redis
+        self._script = script
+        self._metrics = metrics
+        self._waiting: dict[str, deque[_Waiting]] = {}
+        self._flushes: set[asyncio.Task[None]] = set()
+        self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._announced: set[str] = set()
+
+    async def append(self, app_id: str, writes: Sequence[Write]) -> list[Outcome | Refused]:
+        """Append ``writes`` in their order; an outcome, or a refusal, for each.
+
+        Large lists go in several batches, so that one part can be refused after another was taken. A
+        refusal after a lost connection does not say whether the event was appended.
+        """
+        parts = [self._enqueue(app_id, part) for part in _split(writes)]
+        results = await asyncio.gather(*parts, return_exceptions=True)
+        answers: list[Outcome | Refused] = []
+        for part, result in zip(_split(writes), results, strict=True):
+            if isinstance(result, Refused):
+                answers += [result] * len(part)
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                answers += result
+        return answers
+
+    async def append_one(self, app_id: str, write: Write) -> Outcome:
+        """Append one event; raises `Refused` if that can't be done."""
+        answer = (await self.append(app_id, [write]))[0]
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await asyncio.gather(*self._flushes)
+
+    def _enqueue(self, app_id: str, writes: Sequence[Write]) -> asyncio.Future[list[Outcome]]:
+        waiting = _Waiting(writes, asyncio.get_running_loop().create_future())
+        queue = self._waiting.get(app_id)
+        if queue is not None:
+            queue.append(waiting)
+            return waiting.outcomes
+        self._waiting[app_id] = deque([waiting])
+        flush = asyncio.create_task(self._flush(app_id))
+        self._flushes.add(flush)
+        flush.add_done_callback(self._flushes.discard)
+        return waiting.outcomes
+
+    async def _flush(self, app_id: str) -> None:
+        """Append batch after batch until nothing of the app waits: one at a time, which keeps their order."""
+        queue = self._waiting[app_id]
+        while queue:
+            batch = _next_batch(queue)
+            writes = [write for waiting in batch for write in waiting.writes]
+            try:
+                async with self._in_flight:
+                    outcomes = await self._append(app_id, writes)
+            except Exception as error:
+                refused = _refusal_of(error)
+                for waiting in batch:
+                    if not waiting.outcomes.done():
+                        waiting.outcomes.set_exception(refused)
+            else:
+                _distribute(batch, outcomes)
+        del self._waiting[app_id]
+
+    async def _append(self, app_id: str, writes: Sequence[Write]) -> list[Outcome]:
+        # Projectors must know of the app before anything of it is acknowledged.
+        if app_id not in self._announced:
+            await self._announce(app_id)
+        with self._metrics.append_seconds.time():
+            result = await self._script.run(app_id, writes)
+        if result.is_new_log:
+            # The log may be new because Redis was emptied: the announcement went with it.
+            await self._announce(app_id)
+        self._metrics.batches.inc()
+        self._metrics.writes.inc(len(writes))
+        return result.outcomes
+
+    async def _announce(self, app_id: str) -> None:
+        await self._redis.sadd(names.APPS, app_id)
+        self._announced.add(app_id)
+
+
+def _split(writes: Sequence[Write]) -> list[Sequence[Write]]:
+    """Cut ``writes`` into parts that each keep the bounds of a batch."""
+    parts: list[Sequence[Write]] = []
+    begin = size = 0
+    for at, write in enumerate(writes):
+        size += len(write.event.body)
+        if at > begin and (at - begin >= MAX_BATCH or size > MAX_BATCH_BYTES):
+            parts.append(writes[begin:at])
+            begin, size = at, len(write.event.body)
+    parts.append(writes[begin:])
+    return parts
+
+
+def _next_batch(queue: deque[_Waiting]) -> list[_Waiting]:
+    """Take from the queue what fits into one batch: always at least one."""
+    batch = [queue.popleft()]
+    count, size = len(batch[0].writes), _bytes_of(batch[0])
+    while queue:
+        count += len(queue[0].writes)
+        size += _bytes_of(queue[0])
+        if count > MAX_BATCH or size > MAX_BATCH_BYTES:
+            break
+        batch.append(queue.popleft())
+    return batch
+
+
+def _bytes_of(waiting: _Waiting) -> int:
+    return sum(len(write.event.body) for write in waiting.writes)
+
+
+def _distribute(batch: list[_Waiting], outcomes: list[Outcome]) -> None:
+    begin = 0
+    for waiting in batch:
+        end = begin + len(waiting.writes)
+        # Whoever waited may be gone: what it wrote is in the log all the same.
+        if not waiting.outcomes.done():
+            waiting.outcomes.set_result(outcomes[begin:end])
+        begin = end
+
+
+def _refusal_of(error: Exception) -> Refused:
+    if isinstance(error, BacklogFull):
+        return unavailable("too much of this app waits to be stored", BACKLOG_RETRY_SECONDS)
+    if isinstance(error, (RedisError, OSError, asyncio.TimeoutError)):
+        log.warning("append failed", error=type(error).__name__)
+        return unavailable("the log is out of reach")
+    log.error("append failed", exc_info=error)
+    return unavailable("the log is out of reach")

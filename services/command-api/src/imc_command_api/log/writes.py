@@ -1,0 +1,79 @@
+"""What the log's writer is asked to append, and what became of it."""
+
+from dataclasses import dataclass
+
+from imc_contracts.cursor import Cursor, EntryId
+from imc_contracts.events import Event, RecallMark
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What a ``clientMessageId`` is remembered with: it makes a repeated send one message."""
+
+    client_message_id: str
+    message_id: int
+    create_time: int
+    digest: str
+    """Tells whether a repeated send is the same message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """What replays of the log are told of a recalled message, and when it was sent, in Unix milliseconds."""
+
+    sent_at: int
+    mark: RecallMark
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One event to append.
+
+    ``id`` is that of the message or notice that the event is about. An event that retires it (a recall, a
+    deletion) is appended at most once for an id.
+    """
+
+    event: Event
+    id: int
+    sending: Sending | None = None
+    recall: Recall | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The event is in the log, at ``cursor``."""
+
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Nothing was appended: the ``clientMessageId`` had been sent before, as ``original``."""
+
+    original: Sending
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyRetired:
+    """Nothing was appended: the message was recalled, or the notice deleted, before."""
+
+
+Outcome = Appended | Repeated | AlreadyRetired
+
+
+def read_outcome(lineage: str, result: str, write: Write) -> Outcome:
+    """Read what the append script says of one event."""
+    if result == "x":
+        return AlreadyRetired()
+    if not result.startswith("="):
+        return Appended(Cursor(lineage, EntryId.parse(result)))
+    assert write.sending is not None
+    message_id, create_time, digest, entry = result[1:].split(" ")
+    original = Sending(write.sending.client_message_id, int(message_id), int(create_time), digest)
+    return Repeated(original, Cursor(lineage, EntryId.parse(entry)))
+
+
+def receipt_of(sending: Sending) -> str:
+    """A send as the append script remembers it; `read_outcome` is the inverse."""
+    return f"{sending.message_id} {sending.create_time} {sending.digest}"
