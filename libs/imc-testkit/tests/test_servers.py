@@ -76,7 +76,7 @@ async def test_a_server_that_ends_at_once_is_told_with_its_log() -> None:
 async def test_without_any_server_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IMC_TEST_REDIS_URL", raising=False)
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    monkeypatch.setattr(programs, "SEARCH_PATH", "/nowhere")
+    monkeypatch.setattr(programs, "search_path", lambda: "/nowhere")
     monkeypatch.setattr(programs, "_can_install", lambda: False)
     with pytest.raises(
         NoServer, match=r"install .*redis-server.*; or start a Docker.*set IMC_TEST_REDIS_URL"

@@ -81,11 +81,11 @@ _Identifier = Annotated[
 GroupId = _Identifier
 UserId = _Identifier
 Content = Annotated[str, StringConstraints(max_length=MAX_CONTENT_BYTES), AfterValidator(_fits_in_bytes)]
-MessageType = Annotated[int, Whole, Field(ge=-INT32_MAX - 1, le=INT32_MAX)]
+MessageType = Annotated[int, Field(ge=-INT32_MAX - 1, le=INT32_MAX), Whole]
 ClientMessageId = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,64}$")]
 ShortText = Annotated[str, StringConstraints(max_length=255)]
 JumpUrl = Annotated[str, StringConstraints(max_length=2048), AfterValidator(_no_script)]
-Id = Annotated[int, Whole, Field(ge=1, le=INT64_MAX)]
-PageNum = Annotated[int, Whole, Field(ge=0, le=INT32_MAX)]
-PageSize = Annotated[int, Whole, Field(ge=1, le=MAX_PAGE_SIZE)]
-Milliseconds = Annotated[int, Whole, Field(ge=0, le=INT64_MAX)]
+Id = Annotated[int, Field(ge=1, le=INT64_MAX), Whole]
+PageNum = Annotated[int, Field(ge=0, le=INT32_MAX), Whole]
+PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE), Whole]
+Milliseconds = Annotated[int, Field(ge=0, le=INT64_MAX), Whole]

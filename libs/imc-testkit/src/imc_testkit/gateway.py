@@ -95,7 +95,14 @@ async def connect(
     """
     query = urlencode({**({"cursor": cursor} if cursor else {}), **({"notices": "1"} if notices else {})})
     path = f"/chat/message/broadcast/{quote(app_id, safe='')}/{quote(gateway_id, safe='')}"
-    address = url.replace("http://", "ws://", 1) + path + (f"?{query}" if query else "")
+    async with connect_at(url + path + (f"?{query}" if query else ""), **options) as gateway:
+        yield gateway
+
+
+@contextlib.asynccontextmanager
+async def connect_at(url: str, **options: Any) -> AsyncGenerator[Gateway]:
+    """As `connect`, to a whole address, whatever it says."""
+    address = url.replace("http://", "ws://", 1)
     async with connect_websocket(address, proxy=None, max_size=None, **options) as websocket:
         gateway = Gateway(websocket)
         reading = asyncio.create_task(gateway.keep_reading())

@@ -8,9 +8,6 @@ import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
-SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
-"""Debian keeps server programs where only root looks."""
-
 _PACKAGES = ("mariadb-server", "redis-server")
 _NO_SERVICES = Path("/usr/sbin/policy-rc.d")
 
@@ -34,8 +31,13 @@ def program(*names: str) -> str:
     return path
 
 
+def search_path() -> str:
+    """PATH, and where Debian keeps server programs, for root alone to find."""
+    return os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
+
+
 def _find(names: tuple[str, ...]) -> str | None:
-    return next((path for name in names if (path := shutil.which(name, path=SEARCH_PATH))), None)
+    return next((path for name in names if (path := shutil.which(name, path=search_path()))), None)
 
 
 def _can_install() -> bool:

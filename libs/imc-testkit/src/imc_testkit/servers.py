@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from imc_testkit import databases
 from imc_testkit.child import Child, free_port
-from imc_testkit.programs import SEARCH_PATH, program
+from imc_testkit.programs import program, search_path
 from imc_testkit.waiting import wait_until
 
 START_SECONDS = 60.0
@@ -67,7 +67,7 @@ class _Server:
 
     async def _run(self, arguments: list[str]) -> None:
         if self._child is None:
-            self._child = Child(arguments, {"PATH": SEARCH_PATH})
+            self._child = Child(arguments, {"PATH": search_path()})
         self._child.spawn()
         try:
             await wait_until(self._answers, START_SECONDS, 0.02, what=f"{arguments[0]} to answer")
@@ -164,7 +164,7 @@ class PrivateMariadb(_Server):
     async def _install(self, data: Path, user: list[str]) -> None:
         script = program("mariadb-install-db", "mysql_install_db")
         options = [f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db"]
-        installer = Child([script, "--no-defaults", *user, *options], {"PATH": SEARCH_PATH})
+        installer = Child([script, "--no-defaults", *user, *options], {"PATH": search_path()})
         try:
             installer.spawn()
             code = await installer.wait(START_SECONDS)

@@ -1,0 +1,179 @@
+"""The bounds of every value that a request can carry."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from imc_contracts import fields
+from imc_contracts.fields import RULES
+from pydantic import TypeAdapter, ValidationError
+
+TYPES: dict[str, TypeAdapter[Any]] = {
+    "appId": TypeAdapter(fields.AppId),
+    "gatewayId": TypeAdapter(fields.GatewayId),
+    "groupId": TypeAdapter(fields.GroupId),
+    "userId": TypeAdapter(fields.UserId),
+    "content": TypeAdapter(fields.Content),
+    "type": TypeAdapter(fields.MessageType),
+    "clientMessageId": TypeAdapter(fields.ClientMessageId),
+    "recallCause": TypeAdapter(fields.ShortText),
+    "title": TypeAdapter(fields.ShortText),
+    "jumpUrl": TypeAdapter(fields.JumpUrl),
+    "messageId": TypeAdapter(fields.Id),
+    "informationId": TypeAdapter(fields.Id),
+    "pageNum": TypeAdapter(fields.PageNum),
+    "pageSize": TypeAdapter(fields.PageSize),
+    "startTime": TypeAdapter(fields.Milliseconds),
+    "endTime": TypeAdapter(fields.Milliseconds),
+}
+
+NO_TEXT: list[Any] = [None, 1, 1.5, True, [], {}]
+NO_NUMBER: list[Any] = [
+    None,
+    "",
+    " 1",
+    "1 ",
+    "1.0",
+    "1e3",
+    "1_000",
+    "0x1",
+    "１",
+    "--1",
+    "x",
+    1.0,
+    1.5,
+    True,
+    False,
+    [],
+    {},
+]
+
+URL_SAFE_GOOD = ["a", "A", "0", ".", "..", "_", "~", "-", "app.1_x~y-Z", "a" * 127]
+URL_SAFE_BAD: list[Any] = [
+    "",
+    "a" * 128,
+    "a b",
+    "a/b",
+    "a:b",
+    "{a}",
+    "a%20",
+    "é",
+    "a\n",
+    "\na",
+    "a\0",
+    "ａ",
+    *NO_TEXT,
+]
+IDENTIFIER_GOOD = ["g", "群组", "a b", "a/b", "{g}", "😀" * 127, "'; DROP TABLE x; --", "a\\", '"', "%", "é"]
+IDENTIFIER_BAD: list[Any] = [
+    *["", " ", " g", "g ", "\u00a0g", "g\u3000", "\u2028g", "g\u2029"],
+    *["a\0b", "a\tb", "a\nb", "g\n", "\x7f", "a\x85b", "a\x9fb", "g" * 128, "😀" * 128, "a\ud800", *NO_TEXT],
+]
+ID_GOOD = [(1, 1), ("1", 1), ("+1", 1), ("007", 7), (2**63 - 1, 2**63 - 1), (str(2**63 - 1), 2**63 - 1)]
+ID_BAD: list[Any] = [0, "0", -1, "-1", 2**63, str(2**63), "9" * 21, "9" * 5000, *NO_NUMBER]
+MILLISECONDS_GOOD = [(0, 0), ("0", 0), ("-0", 0), (2**63 - 1, 2**63 - 1)]
+MILLISECONDS_BAD: list[Any] = [-1, "-1", 2**63, str(2**63), *NO_NUMBER]
+
+TEXTS_KEPT: dict[str, list[str]] = {
+    "appId": URL_SAFE_GOOD,
+    "gatewayId": URL_SAFE_GOOD,
+    "groupId": IDENTIFIER_GOOD,
+    "userId": IDENTIFIER_GOOD,
+    "content": [
+        *["", " ", "\0", "a\0b", '"', "\\", "\\n", "\n", "\r\n", "\u2028\u2029", "\ufeff", "\uffff", "😀"],
+        *["x" * 65_535, "é" * 32_767 + "x", "😀" * 16_383 + "xyz"],
+    ],
+    "clientMessageId": ["1", " ", "~", "a" * 64, "{x}", '"\\'],
+    "recallCause": ["", "\n", "x" * 255, "😀" * 255],
+    "title": ["", "\n", "x" * 255, "😀" * 255],
+    "jumpUrl": [
+        *["", "https://example.org/?a=b#c", "myapp://room/1", "/relative", "mailto:a@b", "x" * 2048],
+        *["https://example.org/javascript:", "javascripts:x", "x-javascript:1", "database:1"],
+    ],
+}
+NUMBERS_READ: dict[str, list[tuple[Any, int]]] = {
+    "type": [(1, 1), ("1", 1), ("-1", -1), (0, 0), (2**31 - 1, 2**31 - 1), (str(-(2**31)), -(2**31))],
+    "messageId": ID_GOOD,
+    "informationId": ID_GOOD,
+    "pageNum": [(0, 0), ("0", 0), (1, 1), ("2147483647", 2**31 - 1)],
+    "pageSize": [(1, 1), ("1", 1), (500, 500), ("500", 500)],
+    "startTime": MILLISECONDS_GOOD,
+    "endTime": MILLISECONDS_GOOD,
+}
+REFUSED: dict[str, list[Any]] = {
+    "appId": URL_SAFE_BAD,
+    "gatewayId": URL_SAFE_BAD,
+    "groupId": IDENTIFIER_BAD,
+    "userId": IDENTIFIER_BAD,
+    "content": ["x" * 65_536, "é" * 32_768, "😀" * 16_384, "\ud800", "a\udfffb", *NO_TEXT],
+    "type": [2**31, -(2**31) - 1, "2147483648", *NO_NUMBER],
+    "clientMessageId": ["", "a" * 65, "é", "a\n", "\t", "\x7f", "\0", *NO_TEXT],
+    "recallCause": ["x" * 256, "😀" * 256, "\ud800", *NO_TEXT],
+    "title": ["x" * 256, "😀" * 256, "\ud800", *NO_TEXT],
+    "jumpUrl": [
+        *["javascript:alert(1)", " JavaScript:x", "JAVASCRIPT:x", "java\tscript:x", "java\nscript:x"],
+        *["javascript\r\n:x", "\x01javascript:x", "\0javascript:x", "data:text/html,x", "Data:x"],
+        *["vbscript:x", " \t vb\nScript:x", "x" * 2049, "\ud800", *NO_TEXT],
+    ],
+    "messageId": ID_BAD,
+    "informationId": ID_BAD,
+    "pageNum": [-1, "-1", 2**31, "2147483648", *NO_NUMBER],
+    "pageSize": [0, "0", -1, 501, "501", *NO_NUMBER],
+    "startTime": MILLISECONDS_BAD,
+    "endTime": MILLISECONDS_BAD,
+}
+
+
+def each(table: dict[str, list[Any]]) -> list[Any]:
+    return [
+        pytest.param(field, value, id=f"{field}-{number}")
+        for field, values in table.items()
+        for number, value in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize(("field", "text"), each(TEXTS_KEPT))
+def test_a_good_text_is_kept_as_it_is(field: str, text: str) -> None:
+    assert TYPES[field].validate_python(text) == text
+    assert TYPES[field].validate_json(json.dumps(text)) == text
+    assert TYPES[field].validate_json(json.dumps(text, ensure_ascii=False)) == text
+
+
+@pytest.mark.parametrize(("field", "case"), each(NUMBERS_READ))
+def test_a_good_number_may_be_a_decimal_string(field: str, case: tuple[Any, int]) -> None:
+    value, number = case
+    assert TYPES[field].validate_python(value) == number
+    assert TYPES[field].validate_json(json.dumps(value)) == number
+
+
+@pytest.mark.parametrize(("field", "value"), each(REFUSED))
+def test_a_bad_value_is_refused(field: str, value: Any) -> None:
+    with pytest.raises(ValidationError):
+        TYPES[field].validate_python(value)
+    with pytest.raises(ValidationError):
+        TYPES[field].validate_json(json.dumps(value))
+
+
+def test_every_field_has_its_bound_in_words_and_a_row_in_each_table() -> None:
+    assert set(RULES) - {"withTotal", "messages"} == set(TYPES) == set(REFUSED)
+    assert set(TYPES) == set(TEXTS_KEPT) | set(NUMBERS_READ)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
+def test_content_keeps_every_text(text: str) -> None:
+    assert TYPES["content"].validate_json(json.dumps(text)) == text
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=127))
+def test_identifiers_take_every_text_without_spaces_and_controls(text: str) -> None:
+    assert TYPES["groupId"].validate_python(text) == text
+
+
+@given(st.sampled_from(["javascript", "data", "vbscript"]), st.data())
+def test_no_spelling_of_a_script_link_passes(scheme: str, data: st.DataObject) -> None:
+    noise = st.text(st.characters(max_codepoint=0x20), max_size=3)
+    letters = [data.draw(noise) + data.draw(st.sampled_from([c, c.upper()])) for c in f"{scheme}:"]
+    with pytest.raises(ValidationError):
+        TYPES["jumpUrl"].validate_python("".join(letters) + "x")

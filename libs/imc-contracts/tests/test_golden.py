@@ -1,0 +1,151 @@
+"""The shapes of the wire, frozen: a file here changes only together with the contract."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from imc_contracts import envelope, events, views
+from imc_contracts.codes import ErrorCode
+from imc_contracts.commands import (
+    DeleteNotice,
+    PublishNotice,
+    RecallMessage,
+    SendMessage,
+    SendMessageBatch,
+)
+from imc_contracts.cursor import Cursor, EntryId
+from imc_contracts.errors import unavailable
+from imc_contracts.events import Event, RecallMark
+from imc_contracts.validation import parse_json
+from imc_contracts.views import Group, Message, MessagePage, Notice, NoticePage, NoticeReceipt, SendReceipt
+from pydantic import BaseModel
+
+GOLDEN = Path(__file__).parent / "golden"
+
+SENT: Message = {
+    "messageId": "1000000000000000001",
+    "appId": "shop",
+    "groupId": "群组 1",
+    "userId": "u'1",
+    "content": 'quote " backslash \\ newline \n nul \0 emoji 😀 separator \u2028',
+    "createTime": 1796169600000,
+    "recallTime": 0,
+    "recallCause": None,
+    "status": views.STATUS_NORMAL,
+    "type": None,
+}
+RECALLED = views.recalled({**SENT, "type": 3}, 1796169660000, "a typo")
+PUBLISHED: Notice = {
+    "informationId": "1000000000000000002",
+    "appId": "shop",
+    "groupId": "群组 1",
+    "userId": "u'1",
+    "title": "Closed on Friday",
+    "content": "See you on Saturday",
+    "createTime": 1796169600001,
+    "deleteTime": 0,
+    "jumpUrl": "shop://opening-hours",
+    "status": views.STATUS_NORMAL,
+    "type": -1,
+}
+DELETED = views.deleted({**PUBLISHED, "title": None, "jumpUrl": None, "type": None}, 1796169660001)
+GROUP: Group = {
+    "groupId": "群组 1",
+    "newMessage": RECALLED,
+    "updateTime": RECALLED["createTime"],
+    "messageTotal": 2,
+}
+MESSAGE_PAGE: MessagePage = {"total": 2, "pageMessageList": [SENT, RECALLED]}
+NOTICE_PAGE: NoticePage = {"total": None, "pageInformationList": [PUBLISHED]}
+CURSOR = str(Cursor("k3v9", EntryId(1796169600000, 0)))
+SEND_RECEIPT: SendReceipt = {
+    "messageId": "1000000000000000001",
+    "createTime": 1796169600000,
+    "cursor": CURSOR,
+    "duplicate": False,
+}
+NOTICE_RECEIPT: NoticeReceipt = {
+    "informationId": "1000000000000000002",
+    "createTime": 1796169600001,
+    "cursor": CURSOR,
+}
+
+WRITTEN: dict[str, Any] = {
+    "reply-send": envelope.success(SEND_RECEIPT),
+    "reply-send-batch": envelope.success(
+        [envelope.success(SEND_RECEIPT), envelope.failure_of(unavailable("the log is out of reach"))]
+    ),
+    "reply-publish-notice": envelope.success(NOTICE_RECEIPT),
+    "reply-message-page": envelope.success(MESSAGE_PAGE),
+    "reply-notice-page": envelope.success(NOTICE_PAGE),
+    "reply-groups": envelope.success([GROUP]),
+    "reply-failure": envelope.failure(ErrorCode.RECALL_WINDOW_PASSED, "the recall window has passed"),
+}
+EVENTS: dict[str, Event] = {
+    "event-message-sent": events.message_sent(SENT),
+    "event-message-recalled": events.message_recalled(RECALLED),
+    "event-notice-published": events.notice_published(PUBLISHED),
+    "event-notice-deleted": events.notice_deleted(DELETED),
+}
+COMMANDS: dict[str, type[BaseModel]] = {
+    "command-send-message": SendMessage,
+    "command-send-message-batch": SendMessageBatch,
+    "command-recall-message": RecallMessage,
+    "command-publish-notice": PublishNotice,
+    "command-delete-notice": DeleteNotice,
+}
+OTHERS = {"live-batch", "recall-mark"}
+
+
+def golden(name: str) -> Any:
+    return json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def in_order(value: Any) -> str:
+    """JSON in which the order of keys counts."""
+    return json.dumps(value, indent=2)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_reply_keeps_its_shape(name: str) -> None:
+    assert in_order(json.loads(envelope.encode(WRITTEN[name]))) == in_order(golden(name))
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_an_event_keeps_its_shape(name: str) -> None:
+    event = EVENTS[name]
+    frozen = golden(name)
+    assert in_order({"k": event.kind.decode(), "v": json.loads(event.body)}) == in_order(frozen)
+    read = events.read_notice if event.kind.is_notice else events.read_message
+    assert read(json.dumps(frozen["v"]).encode()) == frozen["v"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_read_as_ever(name: str) -> None:
+    frozen = golden(name)
+    read = parse_json(COMMANDS[name], json.dumps(frozen["body"]))
+    assert in_order(read.model_dump()) == in_order(frozen["read"])
+
+
+def test_a_live_batch_keeps_its_shape() -> None:
+    frozen = golden("live-batch")
+    batch = events.read_live_batch(frozen["payload"].encode())
+    assert batch.lineage == frozen["lineage"]
+    assert str(batch.prev) == frozen["prev"]
+    assert [
+        {"id": str(entry.id), "k": entry.kind.decode(), "v": json.loads(entry.body)}
+        for entry in batch.entries
+    ] == frozen["entries"]
+
+
+def test_a_recall_mark_keeps_its_shape() -> None:
+    frozen = golden("recall-mark")
+    mark = RecallMark(**frozen["mark"])
+    assert mark.encode().decode() == frozen["member"]
+    assert RecallMark.read(frozen["member"].encode()) == mark
+
+
+def test_every_file_is_held_against_something() -> None:
+    files = {path.stem for path in GOLDEN.glob("*.json")}
+    assert files == set(WRITTEN) | set(EVENTS) | set(COMMANDS) | OTHERS

@@ -1,0 +1,219 @@
+"""Bad input gets its status, its code and a message that names the field; nothing of it harms others."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from imc_testkit.gateway import connect_at
+
+SEND = "/chat/message/create"
+BATCH = "/chat/message/createBatch"
+RECALL = "/chat/message/recall"
+NOTICE = "/notice/information/create"
+DELETE = "/notice/information/delete"
+GOOD = {"appId": "a", "groupId": "g", "userId": "u", "content": "c"}
+ID = "123456789012345678"
+
+BAD_BODIES: list[tuple[str, dict[str, Any], str]] = [
+    *(
+        (SEND, {**GOOD, "appId": bad}, "appId")
+        for bad in ("", "a b", "a{b}", "a/b", "é", "a" * 128, "a\n", 7, None, [])
+    ),
+    *(
+        (SEND, {**GOOD, "groupId": bad}, "groupId")
+        for bad in ("", " g", "g ", "g\n", "\x00", "g" * 128, None, {})
+    ),
+    *((SEND, {**GOOD, "userId": bad}, "userId") for bad in ("", " u", "\x7f", "u" * 128)),
+    *((SEND, {**GOOD, "content": bad}, "content") for bad in (None, 7, "é" * 32768, "x" * 65536)),
+    *((SEND, {**GOOD, "type": bad}, "type") for bad in ("x", "", 2**31, -(2**31) - 1, True, 1.5, [])),
+    *((SEND, {**GOOD, "clientMessageId": bad}, "clientMessageId") for bad in ("", "x" * 65, "é", "a\n", 7)),
+    *((SEND, {k: v for k, v in GOOD.items() if k != left_out}, left_out) for left_out in GOOD),
+    *((BATCH, {"messages": bad}, "messages") for bad in ([], None, {}, "x", [GOOD] * 501)),
+    (BATCH, {}, "messages"),
+    *((RECALL, {"messageId": bad}, "messageId") for bad in ("", "x", "0", "-1", str(2**63), 1.5, True, None)),
+    (RECALL, {}, "messageId"),
+    (RECALL, {"messageId": ID, "recallCause": "x" * 256}, "recallCause"),
+    (RECALL, {"messageId": ID, "appId": "a b"}, "appId"),
+    (NOTICE, {**GOOD, "title": "x" * 256}, "title"),
+    *(
+        (NOTICE, {**GOOD, "jumpUrl": bad}, "jumpUrl")
+        for bad in (
+            "x" * 2049,
+            "javascript:alert(1)",
+            " JavaScript:x",
+            "java\tscript:x",
+            "data:text/html,x",
+            7,
+        )
+    ),
+    (DELETE, {"informationId": "x"}, "informationId"),
+    (DELETE, {}, "informationId"),
+]
+
+HISTORY = "/chat/message/findByGroupId"
+BAD_QUERIES: list[tuple[str, dict[str, str], str]] = [
+    (HISTORY, {"groupId": "g"}, "appId"),
+    (HISTORY, {"appId": "a"}, "groupId"),
+    *((HISTORY, {"appId": bad, "groupId": "g"}, "appId") for bad in ("", "a b", "é", "a" * 128, "a\x00")),
+    *(
+        (HISTORY, {"appId": "a", "groupId": "g", "pageNum": bad}, "pageNum")
+        for bad in ("-1", "x", "1.5", str(2**31))
+    ),
+    *(
+        (HISTORY, {"appId": "a", "groupId": "g", "pageSize": bad}, "pageSize")
+        for bad in ("0", "501", "-1", "x")
+    ),
+    *(
+        (HISTORY, {"appId": "a", "groupId": "g", "startTime": bad}, "startTime")
+        for bad in ("-1", "x", str(2**63))
+    ),
+    (HISTORY, {"appId": "a", "groupId": "g", "endTime": "1e5"}, "endTime"),
+    (HISTORY, {"appId": "a", "groupId": "g", "withTotal": "perhaps"}, "withTotal"),
+    ("/chat/message/findByUserId", {"appId": "a"}, "userId"),
+    ("/chat/message/findByGroupIdAndUserId", {"appId": "a", "groupId": "g"}, "userId"),
+    ("/chat/message/findBeforeByMessageId", {"appId": "a", "groupId": "g"}, "messageId"),
+    ("/chat/message/findAfterByMessageId", {"appId": "a", "groupId": "g", "messageId": "x"}, "messageId"),
+    ("/chat/group/findGroupListByUserId", {"appId": "a"}, "userId"),
+    ("/notice/information/findByGroupId", {"appId": "a"}, "groupId"),
+    ("/notice/information/findByUserId", {"appId": "a", "userId": "u "}, "userId"),
+    ("/notice/information/findByGroupIdAndUserId", {"appId": "a", "userId": "u"}, "groupId"),
+]
+
+
+def assert_refused(reply: httpx.Response, status: int, code: int) -> str:
+    """The reply is a failure in the envelope; returns its message."""
+    body = reply.json()
+    assert (reply.status_code, body["code"], body["success"], body["data"]) == (status, code, False, None), (
+        body
+    )
+    assert set(body) == {"success", "code", "message", "data"}
+    return body["message"]
+
+
+@pytest.mark.parametrize(("path", "body", "field"), BAD_BODIES)
+async def test_a_bad_command_names_its_field(
+    client: Any, http: httpx.AsyncClient, path: str, body: dict[str, Any], field: str
+):
+    reply = await http.post(client.deployment.command_apis[0].url + path, json=body)
+    assert assert_refused(reply, 400, 40001).startswith(field + " ")
+
+
+@pytest.mark.parametrize(("path", "parameters", "field"), BAD_QUERIES)
+async def test_a_bad_query_names_its_field(
+    client: Any, http: httpx.AsyncClient, path: str, parameters: dict[str, str], field: str
+):
+    reply = await http.get(client.deployment.query_apis[0].url + path, params=parameters)
+    assert assert_refused(reply, 400, 40001).startswith(field + " ")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"7",
+        b'"x"',
+        b"null",
+        b"\xff\xfe",
+        b'{"appId": "\\ud800"}',
+        b"[" * 100_000,
+        b"{}" * 2,
+        b"NaN",
+    ],
+)
+async def test_what_is_no_json_object_is_refused(client: Any, http: httpx.AsyncClient, body: bytes):
+    for path in (SEND, BATCH, RECALL, NOTICE):
+        url = client.deployment.command_apis[0].url + path
+        reply = await http.post(url, content=body, headers={"content-type": "application/json"})
+        assert "body" in assert_refused(reply, 400, 40001)
+
+
+async def test_paths_methods_and_media_types(client: Any, http: httpx.AsyncClient):
+    command, query = client.deployment.command_apis[0].url, client.deployment.query_apis[0].url
+    assert_refused(await http.post(command + "/chat/message/nothing", json={}), 404, 40400)
+    assert_refused(await http.get(query + "/chat/message/nothing"), 404, 40400)
+    assert_refused(await http.get(command + SEND), 405, 40500)
+    assert_refused(await http.post(query + HISTORY), 405, 40500)
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert_refused(await http.post(command + SEND, content=json.dumps(GOOD), headers=form), 415, 41500)
+    reply = await http.get(client.deployment.push_nodes[0].url + "/chat/message/broadcast/a/g")
+    assert reply.status_code in (400, 426)
+    assert reply.json()["success"] is False
+
+
+async def test_a_body_over_the_limit(client: Any, http: httpx.AsyncClient):
+    url = client.deployment.command_apis[0].url + SEND
+    announced = await http.post(url, content=b"x" * 41_943_041, headers={"content-type": "application/json"})
+    assert "41943040 bytes" in assert_refused(announced, 413, 41301)
+
+
+async def test_what_is_not_there(client: Any, app_id: str):
+    for path, body, code in (
+        (RECALL, {"messageId": ID}, 40401),
+        (RECALL, {"messageId": ID, "appId": app_id}, 40401),
+        (RECALL, {"messageId": str(2**63 - 1)}, 40401),
+        (DELETE, {"informationId": ID}, 40402),
+    ):
+        assert (await client.post(path, body))["code"] == code
+    found = await client.get("/chat/message/findAfterByMessageId", appId=app_id, groupId="g", messageId=ID)
+    assert found["code"] == 40401
+
+
+async def test_bad_frames_leave_the_connection_and_others_alone(client: Any, app_id: str):
+    message = {"groupId": "g", "userId": "u", "content": "c"}
+    async with client.gateway(app_id, "bad") as bad, client.gateway(app_id, "good") as good:
+        await bad.wait_for_code(2000)
+        await good.wait_for_code(2000)
+        frames = [
+            ("{", None, "JSON"),
+            ("7", None, ""),
+            ("[]", None, ""),
+            (json.dumps({**message, "appId": app_id + "x"}), None, "appId"),
+            (
+                json.dumps({**message, "groupId": " g", "clientMessageId": "c1"}),
+                {"clientMessageId": "c1"},
+                "groupId",
+            ),
+            (json.dumps([message] * 501), None, "500"),
+            (json.dumps({**message, "content": "x" * 65536}), None, "content"),
+        ]
+        for number, (frame, data, word) in enumerate(frames, 1):
+            await bad.send_text(frame)
+            refused = (await bad.wait_for_code(4001, number))[-1]
+            assert (refused["success"], refused["data"]) == (False, data)
+            assert word in refused["message"]
+        await bad.send_json([message, {**message, "userId": ""}, message])
+        await good.wait_for_code(2001, 2)
+        await bad.wait_for_code(4001, len(frames) + 1)
+        assert bad.close_code is None
+        assert good.close_code is None
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("/chat/message/broadcast/a%20b/g", "appId"),
+        ("/chat/message/broadcast/a/%7B", "gatewayId"),
+        ("/chat/message/broadcast/a/" + "g" * 128, "gatewayId"),
+        ("/chat/message/broadcast/a/g?cursor=nonsense", "cursor"),
+    ],
+)
+async def test_a_bad_connection_is_told_why(client: Any, path: str, word: str):
+    async with connect_at(client.deployment.push_nodes[0].url + path) as gateway:
+        refused = (await gateway.wait_for_code(4000))[0]
+        assert gateway.frames == [refused]
+        assert (refused["success"], refused["data"]) == (False, None)
+        assert word in refused["message"]
+        assert await gateway.wait_closed() == 1008
+
+
+async def test_a_binary_frame_ends_its_own_connection(client: Any, app_id: str):
+    async with client.gateway(app_id, "binary") as binary, client.gateway(app_id, "other") as other:
+        await binary.wait_for_code(2000)
+        await other.wait_for_code(2000)
+        await binary.websocket.send(b"\x00")
+        assert await binary.wait_closed() == 1003
+        await client.send(app_id, "still here")
+        await other.wait_for_code(2001)

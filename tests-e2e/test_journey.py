@@ -1,0 +1,304 @@
+"""The journey of messages and notices through whole installations: what people use IMC for."""
+
+import asyncio
+from typing import Any
+
+import httpx
+
+TRICKY = (
+    "quotes \" ' backslash \\ \\n newline \n tab \t NUL \x00 emoji 😀 U+2028 \u2028 "
+    "percent %s ? {} </script> 中文 é e\u0301"
+)
+
+
+async def test_a_message_reaches_every_gateway_and_the_history(client: Any, app_id: str):
+    async with (
+        client.gateway(app_id, "g1", node=0) as one,
+        client.gateway(app_id, "g2", node=1) as two,
+        client.gateway(app_id + "x", "g1", node=0) as other_app,
+    ):
+        for gateway in (one, two, other_app):
+            first = (await gateway.wait_for_code(2000))[0]
+            assert gateway.frames[0] is first
+            assert first["success"] is True
+            assert first["data"] == "connection successful"
+            assert first["recovered"] is False
+        receipt = await client.send(app_id, TRICKY, type="7")
+        expected = {
+            "messageId": receipt["messageId"],
+            "appId": app_id,
+            "groupId": "g",
+            "userId": "u",
+            "content": TRICKY,
+            "createTime": receipt["createTime"],
+            "recallTime": 0,
+            "recallCause": None,
+            "status": 1,
+            "type": 7,
+        }
+        for gateway in (one, two):
+            push = (await gateway.wait_for_code(2001))[0]
+            assert push["data"] == expected
+            assert push["cursor"] == receipt["cursor"]
+        assert await client.history(app_id, total=1) == [expected]
+        assert [frame["code"] for frame in other_app.frames] == [2000]
+
+
+async def test_all_gateways_see_one_order_and_the_log_is_the_history(client: Any, app_id: str):
+    async with (
+        client.gateway(app_id, "g1", node=0) as one,
+        client.gateway(app_id, "g2", node=1) as two,
+    ):
+        await asyncio.gather(one.wait_for_code(2000), two.wait_for_code(2000))
+        await asyncio.gather(*(client.send(app_id, str(n)) for n in range(100)))
+        pushes = [await gateway.wait_for_code(2001, 100) for gateway in (one, two)]
+        assert pushes[0] == pushes[1]
+        stored = await client.history(app_id, total=100)
+        assert sorted(message["content"] for message in stored) == sorted(
+            push["data"]["content"] for push in pushes[0]
+        )
+        assert len({message["messageId"] for message in stored}) == 100
+
+
+async def test_a_gateway_sends_as_the_java_version_let_it(client: Any, app_id: str):
+    """Plain frames, no cursor, no clientMessageId, integers as strings: nothing answers a good send."""
+    async with client.gateway(app_id, "old", node=0) as old, client.gateway(app_id, "new", node=1) as new:
+        await asyncio.gather(old.wait_for_code(2000), new.wait_for_code(2000))
+        body = {"appId": app_id, "groupId": "g", "userId": "u", "content": TRICKY, "type": "1"}
+        await old.send_json(body)
+        for gateway in (old, new):
+            push = (await gateway.wait_for_code(2001))[0]
+            assert push["data"]["content"] == TRICKY
+            assert push["data"]["type"] == 1
+        assert [frame["code"] for frame in old.frames] == [2000, 2001]
+
+
+async def test_a_gateways_frames_keep_their_order_and_are_acknowledged(client: Any, app_id: str):
+    async with client.gateway(app_id, "g1") as gateway:
+        await gateway.wait_for_code(2000)
+        for n in range(0, 90, 3):
+            await gateway.send_json({"groupId": "g", "userId": "u", "content": str(n)})
+            await gateway.send_json(
+                [
+                    {"groupId": "g", "userId": "u", "content": str(n + k), "clientMessageId": f"c{n + k}"}
+                    for k in (1, 2)
+                ]
+            )
+        pushes = await gateway.wait_for_code(2001, 90)
+        assert [push["data"]["content"] for push in pushes] == [str(n) for n in range(90)]
+        receipts = await gateway.wait_for_code(2003, 60)
+        ids = {push["data"]["content"]: push["data"]["messageId"] for push in pushes}
+        for receipt in receipts:
+            data = receipt["data"]
+            assert data["messageId"] == ids[data["clientMessageId"].removeprefix("c")]
+            assert data["duplicate"] is False
+
+
+async def test_a_client_message_id_is_one_over_http_websocket_and_batch(client: Any, app_id: str):
+    async with client.gateway(app_id, "g1") as gateway:
+        await gateway.wait_for_code(2000)
+        first = await client.send(app_id, "once", clientMessageId="same")
+        again = await client.send(app_id, "once", clientMessageId="same")
+        assert again == {**first, "duplicate": True}
+        body = {"groupId": "g", "userId": "u", "content": "once", "clientMessageId": "same"}
+        await gateway.send_json(body)
+        receipt = (await gateway.wait_for_code(2003))[0]["data"]
+        assert receipt == {
+            "clientMessageId": "same",
+            "messageId": first["messageId"],
+            "createTime": first["createTime"],
+            "duplicate": True,
+        }
+        batch = await client.post("/chat/message/createBatch", {"messages": [{"appId": app_id, **body}]})
+        assert batch["data"] == [{**first, "duplicate": True}]
+        other = await client.post("/chat/message/create", {"appId": app_id, **body, "content": "another"})
+        assert (other["success"], other["code"], other["data"]) == (False, 40904, None)
+        await gateway.send_json({**body, "content": "another"})
+        refused = (await gateway.wait_for_code(4001))[0]
+        assert refused["data"] == {"clientMessageId": "same"}
+        assert len(await client.history(app_id, total=1)) == 1
+        assert len(gateway.with_code(2001)) == 1
+
+
+async def test_in_a_batch_one_bad_message_fails_alone(client: Any, app_id: str):
+    good = {"appId": app_id, "groupId": "g", "userId": "u", "content": "good"}
+    reply = await client.post(
+        "/chat/message/createBatch",
+        {"messages": [good, {**good, "groupId": " g"}, {**good, "appId": app_id + "2"}, 7]},
+    )
+    answers = reply["data"]
+    assert reply["success"] is True
+    assert [("messageId" in answer, answer.get("code")) for answer in answers] == [
+        (True, None),
+        (False, 40001),
+        (True, None),
+        (False, 40001),
+    ]
+    assert answers[1]["message"].startswith("messages[1].groupId ")
+    assert answers[1]["data"] is None
+    assert len(await client.history(app_id, total=1)) == 1
+    assert len(await client.history(app_id + "2", total=1)) == 1
+
+
+async def test_a_message_is_recalled_at_once_everywhere(client: Any, app_id: str):
+    async with client.gateway(app_id, "g1", node=1) as gateway:
+        await gateway.wait_for_code(2000)
+        sent = await client.send(app_id, "a secret")
+        reply = await client.post(
+            "/chat/message/recall", {"messageId": sent["messageId"], "recallCause": "typo"}
+        )
+        assert reply["code"] == 0, reply
+        recalled = reply["data"]
+        assert (recalled["content"], recalled["status"], recalled["recallCause"]) == ("", 0, "typo")
+        # The caller reads its own write, though the send may not have been projected yet.
+        found = await client.get("/chat/message/findByGroupId", appId=app_id, groupId="g")
+        assert found["data"]["pageMessageList"] == [recalled]
+        push = (await gateway.wait_for_code(2002))[0]
+        assert push["data"] == recalled
+        assert [frame["code"] for frame in gateway.frames] == [2000, 2001, 2002]
+        again = await client.post("/chat/message/recall", {"messageId": sent["messageId"], "appId": app_id})
+        assert again["code"] == 40901
+        foreign = await client.post(
+            "/chat/message/recall", {"messageId": sent["messageId"], "appId": app_id + "x"}
+        )
+        assert (foreign["code"], foreign["message"]) == (40401, "no message has this messageId")
+        assert await client.history(app_id, total=1) == [recalled]
+
+
+async def test_two_recalls_at_once_are_one(client: Any, app_id: str):
+    sent = await client.send(app_id, "oops")
+    replies = await asyncio.gather(
+        *(client.post("/chat/message/recall", {"messageId": sent["messageId"]}) for _ in range(10))
+    )
+    assert sorted(reply["code"] for reply in replies) == [0] + [40901] * 9
+
+
+async def test_a_gateway_resumes_after_its_cursor_without_the_recalled_content(client: Any, app_id: str):
+    async with client.gateway(app_id, "g1", node=0) as gateway:
+        await gateway.wait_for_code(2000)
+        before = await client.send(app_id, "seen")
+        await gateway.wait_for_code(2001)
+        cursor = gateway.cursor
+        assert cursor == before["cursor"]
+    missed = [await client.send(app_id, f"missed {n}") for n in range(20)]
+    await client.post("/chat/message/recall", {"messageId": missed[3]["messageId"]})
+    async with client.gateway(app_id, "g1", node=1, cursor=cursor) as gateway:
+        assert (await gateway.wait_for_code(2000))[0] | {"message": ""} == {
+            "success": True,
+            "code": 2000,
+            "message": "",
+            "data": "connection successful",
+            "cursor": cursor,
+            "recovered": True,
+        }
+        await client.send(app_id, "live")
+        await gateway.wait_for_code(2001, 21)
+        contents = [push["data"]["content"] for push in gateway.with_code(2001)]
+        assert contents == [*(f"missed {n}" if n != 3 else "" for n in range(20)), "live"]
+        assert [frame["code"] for frame in gateway.frames] == [2000] + [2001] * 20 + [2002, 2001]
+        assert gateway.with_code(2002)[0]["data"]["messageId"] == missed[3]["messageId"]
+
+
+async def test_a_cursor_of_another_log_is_told_of_the_gap(client: Any, app_id: str):
+    await client.send(app_id, "one")
+    async with client.gateway(app_id, "g1", cursor="abcdef.1700000000000-0") as gateway:
+        gap = (await gateway.wait_for_code(4002))[0]
+        assert gateway.frames[0]["code"] == 2000
+        assert gateway.frames[0]["recovered"] is False
+        assert gap["data"]["from"] == "abcdef.1700000000000-0"
+        assert gap["data"]["to"] == gateway.frames[0]["cursor"]
+        await client.send(app_id, "two")
+        assert (await gateway.wait_for_code(2001))[0]["data"]["content"] == "two"
+
+
+async def test_the_newer_connection_of_a_gateway_replaces_the_older(client: Any, app_id: str):
+    async with client.gateway(app_id, "same", node=0) as older:
+        await older.wait_for_code(2000)
+        async with client.gateway(app_id, "same", node=1) as newer:
+            await newer.wait_for_code(2000)
+            assert await older.wait_closed() == 4409
+            await client.send(app_id, "to the newer")
+            await newer.wait_for_code(2001)
+            assert newer.close_code is None
+
+
+async def test_notices_reach_those_who_ask(client: Any, app_id: str):
+    async with (
+        client.gateway(app_id, "asks", node=0, notices=True) as asks,
+        client.gateway(app_id, "plain", node=1) as plain,
+    ):
+        await asyncio.gather(asks.wait_for_code(2000), plain.wait_for_code(2000))
+        body = {
+            "appId": app_id,
+            "groupId": "g",
+            "userId": "u",
+            "title": "T",
+            "content": TRICKY,
+            "jumpUrl": "game://hall/7",
+        }
+        created = (await client.post("/notice/information/create", body))["data"]
+        # Readable as soon as it is acknowledged.
+        found = await client.get("/notice/information/findByGroupId", appId=app_id, groupId="g")
+        notice = found["data"]["pageInformationList"][0]
+        assert found["data"]["total"] == 1
+        assert notice == {
+            **body,
+            "informationId": created["informationId"],
+            "createTime": created["createTime"],
+            "deleteTime": 0,
+            "status": 1,
+            "type": None,
+        }
+        assert (await asks.wait_for_code(2004))[0]["data"] == notice
+        deleted = await client.post("/notice/information/delete", {"informationId": created["informationId"]})
+        assert deleted["data"]["status"] == 0
+        assert (await asks.wait_for_code(2005))[0]["data"] == deleted["data"]
+        found = await client.get("/notice/information/findByGroupId", appId=app_id, groupId="g")
+        assert found["data"] == {"total": 0, "pageInformationList": []}
+        again = await client.post("/notice/information/delete", {"informationId": created["informationId"]})
+        assert again["code"] == 40903
+        await client.send(app_id, "after")
+        await plain.wait_for_code(2001)
+        assert [frame["code"] for frame in plain.frames] == [2000, 2001]
+
+
+async def test_a_notice_is_deleted_by_form_and_by_query_too(
+    client: Any, http: httpx.AsyncClient, app_id: str
+):
+    url = client.deployment.command_apis[0].url + "/notice/information/delete"
+    body = {"appId": app_id, "groupId": "g", "userId": "u", "content": "news"}
+    ids = [(await client.post("/notice/information/create", body))["data"]["informationId"] for _ in range(2)]
+    by_form = await http.post(url, data={"informationId": ids[0]})
+    by_query = await http.post(url, params={"informationId": ids[1], "appId": app_id})
+    assert [by_form.json()["data"]["status"], by_query.json()["data"]["status"]] == [0, 0]
+
+
+async def test_the_groups_of_a_user(client: Any, app_id: str):
+    for group, user in [("a", "ann"), ("b", "ann"), ("a", "bob"), ("c", "bob"), ("a", "ann")]:
+        last = await client.send(app_id, f"{user} in {group}", groupId=group, userId=user)
+    await client.history(app_id, "a", total=3)
+    await client.history(app_id, "b", total=1)
+    groups = (await client.get("/chat/group/findGroupListByUserId", appId=app_id, userId="ann"))["data"]
+    assert [(group["groupId"], group["messageTotal"]) for group in groups] == [("a", 3), ("b", 1)]
+    assert groups[0]["newMessage"]["messageId"] == last["messageId"]
+    assert groups[0]["updateTime"] == last["createTime"]
+
+
+async def test_history_by_user_and_around_a_message(client: Any, app_id: str):
+    sent = [await client.send(app_id, str(n), userId="ann" if n % 2 else "bob") for n in range(10)]
+    await client.history(app_id, total=10)
+    by_user = await client.get(
+        "/chat/message/findByUserId", appId=app_id, userId="ann", pageSize=2, pageNum=2
+    )
+    assert by_user["data"]["total"] == 5
+    assert [m["content"] for m in by_user["data"]["pageMessageList"]] == ["5", "7"]
+    both = await client.get(
+        "/chat/message/findByGroupIdAndUserId", appId=app_id, groupId="g", userId="bob", withTotal="false"
+    )
+    assert both["data"]["total"] is None
+    assert [m["content"] for m in both["data"]["pageMessageList"]] == ["0", "2", "4", "6", "8"]
+    around = {"appId": app_id, "groupId": "g", "messageId": sent[5]["messageId"], "pageSize": "3"}
+    before = await client.get("/chat/message/findBeforeByMessageId", **around)
+    after = await client.get("/chat/message/findAfterByMessageId", **around)
+    assert [m["content"] for m in before["data"]] == ["2", "3", "4"]
+    assert [m["content"] for m in after["data"]] == ["6", "7", "8"]
