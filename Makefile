@@ -1,5 +1,5 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
-.PHONY: run test check fmt setup lock
+.PHONY: run test check fmt setup lock settings-table
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -10,7 +10,7 @@ LOCKED := command-api query-api push-node standalone
 export UV_PYTHON_DOWNLOADS = never
 
 run: setup            ## start everything in one process, on http://127.0.0.1:8000
-	@exec $(BIN)/imc-standalone
+	@IMC_PORT="$${IMC_PORT:-$${PORT:-8000}}" exec $(BIN)/imc-standalone
 
 test: check           ## everything that must pass, on a real MariaDB and Redis
 	$(BIN)/pytest
@@ -23,6 +23,9 @@ check: setup          ## style and types
 fmt: setup            ## put the code into its one form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+settings-table: setup ## the table of settings in both READMEs, from the code
+	$(BIN)/python docs/settings_table.py
 
 setup: .venv/ready    ## the tools and all packages, in .uv and .venv
 

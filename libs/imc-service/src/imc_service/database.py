@@ -12,16 +12,24 @@ import asyncio
 import contextlib
 import sqlite3
 import warnings
-from collections.abc import AsyncGenerator, Generator, Sequence
-from functools import lru_cache
-from typing import Any, Protocol, cast
+from collections.abc import AsyncGenerator, Generator
+from typing import Any
 
 import databases
 import pymysql.err
 from databases.core import Connection
 
-Row = tuple[Any, ...]
-Values = Sequence[Any]
+from imc_service._sessions import MysqlSession, Row, Session, SqliteSession, Values
+
+__all__ = [
+    "Database",
+    "Row",
+    "Session",
+    "StatementRefused",
+    "StoreUnavailable",
+    "Values",
+    "open_database",
+]
 
 CONNECT_SECONDS = 5
 _SESSION_START = (
@@ -31,6 +39,8 @@ _SESSION_START = (
     # MySQL have no common name for this variable: each reads its own kind of comment as a statement.
     " /*M!100000 , SESSION tx_isolation = 'READ-COMMITTED' */"
     " /*!80000 , SESSION transaction_isolation = 'READ-COMMITTED' */"
+    # A process that hangs inside a transaction must not hold its locks for as long as it hangs.
+    " /*M!100300 , SESSION idle_transaction_timeout = 5 */"
 )
 _REFUSALS = (
     pymysql.err.DataError,
@@ -50,75 +60,6 @@ class StoreUnavailable(Exception):
 
 class StatementRefused(Exception):
     """The database will never take these values."""
-
-
-class Session(Protocol):
-    """One connection in use by one task."""
-
-    async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
-        """All rows of a SELECT."""
-        ...
-
-    async def execute(self, sql: str, values: Values = ()) -> int:
-        """Run a statement; the number of rows that it changed."""
-        ...
-
-    async def execute_many(self, sql: str, rows: Sequence[Values]) -> int:
-        """Run a statement once a row, in as few round trips as the driver can; the rows changed in all."""
-        ...
-
-
-@lru_cache(maxsize=512)
-def _with_percent(sql: str) -> str:
-    return sql.replace("%", "%%").replace("?", "%s")
-
-
-class _MysqlSession:
-    begin_sql = "START TRANSACTION"
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
-        async with self._connection.cursor() as cursor:
-            await cursor.execute(_with_percent(sql), values)
-            return cast("list[Row]", list(await cursor.fetchall()))
-
-    async def execute(self, sql: str, values: Values = ()) -> int:
-        async with self._connection.cursor() as cursor:
-            return cast(int, await cursor.execute(_with_percent(sql), values))
-
-    async def execute_many(self, sql: str, rows: Sequence[Values]) -> int:
-        async with self._connection.cursor() as cursor:
-            # aiomysql joins the rows into few statements if the text has "VALUES (", with the space.
-            return cast(int, await cursor.executemany(_with_percent(sql), rows)) or 0
-
-    def abandon(self) -> None:
-        # Closed rather than returned: the rest of an unread reply would answer the next statement.
-        self._connection.close()
-
-
-class _SqliteSession:
-    # Taking the write lock at once waits for it; taking it at the first write fails where another waits too.
-    begin_sql = "BEGIN IMMEDIATE"
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
-        async with self._connection.execute(sql, values) as cursor:
-            return cast("list[Row]", list(await cursor.fetchall()))
-
-    async def execute(self, sql: str, values: Values = ()) -> int:
-        async with self._connection.execute(sql, values) as cursor:
-            return cast(int, cursor.rowcount)
-
-    async def execute_many(self, sql: str, rows: Sequence[Values]) -> int:
-        async with self._connection.executemany(sql, rows) as cursor:
-            return cast(int, cursor.rowcount)
-
-    def abandon(self) -> None:
-        """Nothing to do: the connection is closed after each use, which undoes what was not committed."""
 
 
 class Database:
@@ -180,7 +121,7 @@ class Database:
             await self._places.acquire()
 
     @contextlib.asynccontextmanager
-    async def _use(self) -> AsyncGenerator["_MysqlSession | _SqliteSession"]:
+    async def _use(self) -> AsyncGenerator[MysqlSession | SqliteSession]:
         with _classified():
             async with (
                 asyncio.timeout(self._deadline),
@@ -188,7 +129,7 @@ class Database:
                 self._connection() as connection,
             ):
                 raw: Any = connection.raw_connection
-                session = _SqliteSession(raw) if self.is_sqlite else _MysqlSession(raw)
+                session = SqliteSession(raw) if self.is_sqlite else MysqlSession(raw)
                 try:
                     yield session
                 except _REFUSALS:

@@ -1,6 +1,6 @@
 """Descriptions for OpenAPI of what the routes read and refuse by themselves."""
 
-from typing import Any
+from typing import Any, cast
 
 from imc_contracts.envelope import Failure
 from pydantic import BaseModel
@@ -33,11 +33,12 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
 
     def resolve(node: Any) -> Any:
         if isinstance(node, list):
-            return [resolve(entry) for entry in node]  # pyright: ignore[reportUnknownVariableType]
+            return [resolve(entry) for entry in cast("list[Any]", node)]
         if not isinstance(node, dict):
             return node
-        if "$ref" in node:
-            return resolve(definitions[str(node["$ref"]).rpartition("/")[2]])
-        return {key: resolve(value) for key, value in node.items()}  # pyright: ignore[reportUnknownVariableType]
+        mapping = cast("dict[str, Any]", node)
+        if "$ref" in mapping:
+            return resolve(definitions[mapping["$ref"].rpartition("/")[2]])
+        return {key: resolve(value) for key, value in mapping.items()}
 
     return resolve(schema)

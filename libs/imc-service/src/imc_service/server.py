@@ -23,18 +23,41 @@ SHUTDOWN_SECONDS = 10
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: it would close all sockets the moment a signal comes."""
+    """uvicorn that neither handles signals (it would close all sockets at once) nor exits by itself."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._on_started = on_started
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         """Leave signals to `serve`."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start; where the app can't, `started` stays false."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            # Raised in a task, it would tear the event loop down instead of ending the process in order.
+            self.should_exit = True
+        if self.started and self._on_started is not None:
+            self._on_started()
 
-async def serve(app: FastAPI, host: str, port: int, *, drain: Drain | None = None, **options: Any) -> None:
+
+async def serve(
+    app: FastAPI,
+    host: str,
+    port: int,
+    *,
+    drain: Drain | None = None,
+    on_started: Callable[[], None] | None = None,
+    **options: Any,
+) -> None:
     """Serve ``app`` until SIGTERM or SIGINT, then drain, then end. A second signal ends it at once.
 
-    ``options`` go to `uvicorn.Config`. Raises `SystemExit` with a message if the port can't be had.
+    ``on_started`` is called once requests are answered; ``options`` go to `uvicorn.Config`. Raises
+    `SystemExit` with a message if the port can't be had.
     """
     server = _Server(
         uvicorn.Config(
@@ -44,7 +67,8 @@ async def serve(app: FastAPI, host: str, port: int, *, drain: Drain | None = Non
             server_header=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             **options,
-        )
+        ),
+        on_started,
     )
     stop = asyncio.Event()
 

@@ -6,9 +6,9 @@ settings in the README is held against them.
 
 import sys
 from collections.abc import Mapping
-from typing import NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Model = TypeVar("Model", bound="Settings")
 
@@ -35,6 +35,20 @@ class Settings(BaseModel):
     def variables(cls) -> dict[str, str]:
         """Each variable this process reads, with what it means."""
         return {field.alias or name: field.description or "" for name, field in cls.model_fields.items()}
+
+
+class ServerSettings(Settings):
+    """What every process that listens reads; each adds its own port."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error"
+    )
+
+
+def port(default: int) -> Any:
+    """The field for the port to listen on."""
+    return Field(default, ge=1, le=65535, description="port to listen on")
 
 
 def load(model: type[Model], environment: Mapping[str, str]) -> Model:

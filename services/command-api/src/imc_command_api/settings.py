@@ -1,20 +1,14 @@
 """The settings of command-api."""
 
-from typing import Literal
-
-from imc_service.settings import Settings
+from imc_service.settings import ServerSettings, port
 from imc_service.urls import DatabaseUrl, RedisUrl
 from pydantic import Field
 
-LogLevel = Literal["debug", "info", "warning", "error"]
 
-
-class CommandApiSettings(Settings):
+class CommandApiSettings(ServerSettings):
     """Read from the environment; see the README's table."""
 
-    host: str = Field("127.0.0.1", description="address to listen on")
-    port: int = Field(8001, ge=1, le=65535, description="port to listen on")
-    log_level: LogLevel = Field("info", description="debug, info, warning or error")
+    port: int = port(8001)
     redis_url: RedisUrl = Field(description="the Redis that holds the logs")
     database_url: DatabaseUrl = Field(description="the database that the logs are projected into")
     database_pool: int = Field(10, ge=1, le=1000, description="most connections to the database")

@@ -1,7 +1,7 @@
 """The ASGI application of standalone: every call of the contract at one origin."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 
 import imc_command_api.http
 import imc_push_node.http
@@ -13,16 +13,20 @@ from imc_service.metrics import HttpMetrics
 from prometheus_client import CollectorRegistry
 
 from imc_standalone.bootstrap import State, open_standalone
-from imc_standalone.settings import StandaloneSettings
+from imc_standalone.settings import PartSettings, StandaloneSettings
 
 
-def create_app(settings: StandaloneSettings, environment: Mapping[str, str]) -> FastAPI:
-    """Build the application; ``environment`` holds the settings of its parts."""
+def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
+    """Build the application.
+
+    While it runs, ``app.state.push_node`` is the node, for whoever must drain it.
+    """
     readiness, registry = Readiness(), CollectorRegistry()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
-        async with open_standalone(app, settings, environment, readiness, registry) as state:
+        async with open_standalone(app, settings, parts, readiness, registry) as state:
+            app.state.push_node = state["push_node"]
             yield state
 
     app = FastAPI(

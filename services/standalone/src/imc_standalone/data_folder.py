@@ -11,23 +11,17 @@ class DataFolderInUse(Exception):
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Generator[Path]:
-    """Make ``folder`` if need be and keep others out of it; yields its absolute path.
+def locked(folder: Path) -> Generator[None]:
+    """Make ``folder`` if need be and keep other processes out of it.
 
     Raises `DataFolderInUse`. The lock goes with the process, however that ends.
     """
-    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataFolderInUse(
-                f"{folder} is in use by another process: stop it, or set IMC_DATA_DIR"
+                f"{folder.resolve()} is in use by another process: stop it, or set IMC_DATA_DIR"
             ) from None
-        yield folder
-
-
-def sqlite_url(folder: Path) -> str:
-    """The URL of the embedded database in ``folder``."""
-    return f"sqlite:///{folder / 'imc.sqlite3'}"
+        yield

@@ -135,7 +135,7 @@ async def _end_orphan(folder: Path) -> None:
         return
     async with contextlib.aclosing(redis_client.connect(_url(socket))) as redis:
         with contextlib.suppress(RedisError, OSError):
-            await redis.shutdown()
+            await redis.shutdown()  # pyright: ignore[reportUnknownMemberType]
     async with asyncio.timeout(STOP_SECONDS):
         while await _answers(socket):  # noqa: ASYNC110 - another process's end can only be looked for
             await asyncio.sleep(0.02)

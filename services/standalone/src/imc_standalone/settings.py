@@ -1,19 +1,26 @@
 """The settings of standalone: its own, and those of the parts that it runs."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from imc_service.settings import Settings
+from imc_command_api.projector.settings import ProjectorSettings
+from imc_command_api.settings import CommandApiSettings
+from imc_push_node.settings import PushNodeSettings
+from imc_query_api.settings import QueryApiSettings
+from imc_service.settings import Model, ServerSettings, SettingsError, load, port
 from imc_service.urls import DatabaseUrl, RedisUrl
-from pydantic import Field
+from pydantic import Field, SecretStr
+
+OWN_URL = "http://standalone"
+"""Where the parts call each other: within the process, so that any name will do."""
 
 
-class StandaloneSettings(Settings):
+class StandaloneSettings(ServerSettings):
     """Read from the environment; with nothing set everything is embedded."""
 
-    host: str = Field("127.0.0.1", description="address to listen on")
-    port: int = Field(8000, ge=1, le=65535, description="port to listen on")
+    port: int = port(8000)
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="debug, info, warning or error"
     )
@@ -21,16 +28,57 @@ class StandaloneSettings(Settings):
     redis_url: RedisUrl | None = Field(None, description="the Redis that holds the logs; else embedded")
     database_url: DatabaseUrl | None = Field(None, description="the database; else SQLite in the data folder")
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether log or database, or both, live in the data folder."""
+        return self.redis_url is None or self.database_url is None
 
-def environment_of_parts(environment: Mapping[str, str], redis_url: str, database_url: str) -> dict[str, str]:
-    """What each part is to read as its environment: the caller's, with log and database filled in.
 
-    A replica of the database is read only where the database itself was given too.
+@dataclass(frozen=True)
+class PartSettings:
+    """The settings of each part, as its own process would read them."""
+
+    command_api: CommandApiSettings
+    projector: ProjectorSettings
+    query_api: QueryApiSettings
+    push_node: PushNodeSettings
+
+    def on(self, redis_url: str, database_url: str) -> "PartSettings":
+        """The same, with log and database where they are."""
+        log = {"redis_url": SecretStr(redis_url)}
+        both = {**log, "database_url": SecretStr(database_url)}
+        return PartSettings(
+            self.command_api.model_copy(update=both),
+            self.projector.model_copy(update=both),
+            self.query_api.model_copy(update={"database_url": SecretStr(database_url)}),
+            self.push_node.model_copy(update=log),
+        )
+
+
+def load_parts(environment: Mapping[str, str]) -> PartSettings:
+    """Read the settings of all parts; raises `SettingsError` with every fault.
+
+    Where log and database are not given their addresses are made up: `PartSettings.on` puts in the true ones.
     """
-    return {
-        **environment,
-        "IMC_REDIS_URL": redis_url,
-        "IMC_DATABASE_URL": database_url,
-        "IMC_COMMAND_API_URL": "http://standalone",
-        "IMC_QUERY_API_URL": "http://standalone",
+    variables = {
+        "IMC_REDIS_URL": "unix:///embedded",
+        "IMC_DATABASE_URL": "sqlite:///embedded",
+        **{name: value for name, value in environment.items() if value},
+        "IMC_COMMAND_API_URL": OWN_URL,
+        "IMC_QUERY_API_URL": OWN_URL,
     }
+    faults: list[str] = []
+
+    def read(model: type[Model]) -> Model:
+        try:
+            return load(model, variables)
+        except SettingsError as error:
+            faults.append(str(error))
+            return model.model_construct()
+
+    parts = PartSettings(
+        read(CommandApiSettings), read(ProjectorSettings), read(QueryApiSettings), read(PushNodeSettings)
+    )
+    if faults:
+        raise SettingsError("\n".join(dict.fromkeys(faults)))
+    return parts

@@ -2,8 +2,7 @@
 
 import hashlib
 
-import orjson
-from imc_contracts import views
+from imc_contracts import envelope, views
 from imc_contracts.codes import ErrorCode
 from imc_contracts.commands import RecallMessage, SendMessage
 from imc_contracts.errors import Refused
@@ -28,7 +27,7 @@ def compose(command: SendMessage, message_id: int, create_time: int) -> Message:
 
 def digest(command: SendMessage) -> str:
     """A short word for all that a repeated send must have in common with the first."""
-    payload = orjson.dumps([command.group_id, command.user_id, command.content, command.type])
+    payload = envelope.encode([command.group_id, command.user_id, command.content, command.type])
     return hashlib.blake2b(payload, digest_size=8).hexdigest()
 
 

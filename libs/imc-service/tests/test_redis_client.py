@@ -1,0 +1,101 @@
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import pytest
+from imc_service import redis_client
+from imc_testkit.processes import free_port
+from imc_testkit.servers import PrivateRedis, private_redis
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+Connect = Callable[[str], Redis]
+both = pytest.mark.parametrize("connect", [redis_client.connect, redis_client.connect_blocking])
+
+
+class Deaf:
+    """A Redis that takes an XADD and hangs up without a reply: the sender can't know whether it was done."""
+
+    def __init__(self) -> None:
+        self.appends = 0
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while command := await read_command(reader):
+            if command[0] == b"XADD":
+                self.appends += 1
+                break
+            writer.write(b"%1\r\n+proto\r\n:3\r\n" if command[0] == b"HELLO" else b"+OK\r\n")
+        writer.close()
+
+
+async def read_command(reader: asyncio.StreamReader) -> list[bytes]:
+    head = await reader.readline()
+    parts: list[bytes] = []
+    for _ in range(int(head[1:] or b"0")):
+        length = int((await reader.readline())[1:])
+        parts.append((await reader.readexactly(length + 2))[:-2])
+    return parts
+
+
+@pytest.fixture
+async def server() -> AsyncGenerator[PrivateRedis]:
+    """A Redis that a test may kill and hang."""
+    async with private_redis() as server:
+        yield server
+
+
+@both
+async def test_a_command_whose_reply_was_lost_is_not_sent_again(connect: Connect) -> None:
+    deaf = Deaf()
+    async with await asyncio.start_server(deaf.answer, "127.0.0.1", 0) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        async with connect(f"redis://127.0.0.1:{port}") as redis:
+            with pytest.raises(RedisConnectionError):
+                await redis.xadd("log", {"a": "b"})
+    assert deaf.appends == 1
+
+
+@both
+async def test_a_killed_connection_raises_and_the_next_command_connects_anew(
+    connect: Connect, redis: Redis, redis_url: str, app_id: str
+) -> None:
+    async with connect(redis_url) as client:
+        killed: Any = await client.client_id()
+        waiting = asyncio.ensure_future(client.blpop([app_id], timeout=0))  # pyright: ignore
+        while not await redis.client_kill_filter(_id=killed):  # pyright: ignore
+            pass
+        with pytest.raises(RedisConnectionError):
+            await waiting
+        assert await client.ping()  # pyright: ignore
+
+
+async def test_a_reply_has_a_deadline_but_for_commands_that_wait(
+    redis_url: str, app_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_client, "REPLY_SECONDS", 0.1)
+    async with redis_client.connect(redis_url) as client:
+        with pytest.raises(RedisTimeoutError):
+            await client.blpop([app_id], timeout=5)  # pyright: ignore
+    async with redis_client.connect_blocking(redis_url) as client:
+        assert await client.blpop([app_id], timeout=0.3) is None  # pyright: ignore
+
+
+async def test_reachable_says_why_not(server: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_client, "REPLY_SECONDS", 0.2)
+    async with redis_client.connect(server.url) as client:
+        assert await redis_client.reachable(client) is None
+        server.pause()
+        assert await redis_client.reachable(client) == "Redis is out of reach (TimeoutError)"
+        server.resume()
+        assert await redis_client.reachable(client) is None
+        await server.kill()
+        assert await redis_client.reachable(client) == "Redis is out of reach (ConnectionError)"
+        await server.start()
+        assert await redis_client.reachable(client) is None
+
+
+async def test_a_server_that_is_away_is_told_at_once() -> None:
+    async with redis_client.connect(f"redis://127.0.0.1:{free_port()}") as client:
+        async with asyncio.timeout(1):
+            assert await redis_client.reachable(client) == "Redis is out of reach (ConnectionError)"

@@ -1,0 +1,138 @@
+"""Real processes: what they do when they are told to stop."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from imc_testkit.processes import Process, free_port
+from imc_testkit.waiting import wait_until
+
+PROGRAM = """\
+import asyncio, os
+from contextlib import asynccontextmanager
+from fastapi import FastAPI
+from imc_service import logs, server
+
+HOW = os.environ["HOW"]
+
+@asynccontextmanager
+async def lifespan(app):
+    if HOW == "start fails":
+        raise RuntimeError("no start")
+    yield
+    print("lifespan ended", flush=True)
+
+app = FastAPI(lifespan=lifespan)
+
+@app.get("/readyz")
+async def ready():
+    return "yes"
+
+@app.get("/slow")
+async def slow():
+    print("slow begun", flush=True)
+    await asyncio.sleep(0.5 if HOW != "hang" else 60)
+    return "done"
+
+async def drain():
+    print("drain begun", flush=True)
+    await asyncio.sleep(0.3 if HOW != "hang" else 60)
+    print("drain ended", flush=True)
+
+async def main():
+    host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ["IMC_PORT"])
+    await server.serve(app, host, port, drain=None if HOW == "no drain" else drain)
+    print("served", flush=True)
+
+logs.configure("test", "info")
+server.run(main)
+"""
+
+Program = Callable[..., Process]
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """A process that serves; ``how`` says in which way it misbehaves."""
+
+    def make(how: str = "well", port: int | None = None, **env: str) -> Process:
+        path = tmp_path / "program"
+        path.write_text(f"#!{sys.executable}\n{PROGRAM}")
+        path.chmod(0o755)
+        return Process(str(path), {"HOW": how, **env}, port)
+
+    return make
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_drains_then_ends(program: Program, number: signal.Signals) -> None:
+    async with program() as process, httpx.AsyncClient(base_url=process.url, trust_env=False) as client:
+        await process.ready()
+        slow = asyncio.create_task(client.get("/slow"))
+        await wait_until(lambda: "slow begun" in process.log)
+        process.send_signal(number)
+        await wait_until(lambda: "drain begun" in process.log)
+        assert (await client.get("/readyz")).status_code == 200, "it serves while it drains"
+        assert (await slow).json() == "done", "what was under way is carried out"
+        assert await process.wait() == 0
+        steps = [
+            process.log.index(step) for step in ("drain begun", "drain ended", "lifespan ended", "served")
+        ]
+        assert steps == sorted(steps)
+
+
+async def test_without_a_drain_it_ends_when_its_requests_have(program: Program) -> None:
+    async with program("no drain") as process, httpx.AsyncClient(trust_env=False) as client:
+        await process.ready()
+        slow = asyncio.create_task(client.get(f"{process.url}/slow"))
+        await wait_until(lambda: "slow begun" in process.log)
+        assert await process.terminate() == 0
+        assert (await slow).json() == "done"
+
+
+async def test_a_second_signal_ends_it_at_once(program: Program) -> None:
+    async with program("hang") as process, httpx.AsyncClient(trust_env=False) as client:
+        await process.ready()
+        hung = asyncio.create_task(client.get(f"{process.url}/slow", timeout=60))
+        await wait_until(lambda: "slow begun" in process.log)
+        process.send_signal(signal.SIGTERM)
+        await wait_until(lambda: "drain begun" in process.log)
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait(3) == 0
+        assert "drain ended" not in process.log
+        await asyncio.gather(hung, return_exceptions=True)
+
+
+async def test_a_port_in_use_is_told(program: Program) -> None:
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
+        async with program(port=port) as process:
+            assert await process.wait() == 1
+            assert process.log.startswith(f"can't listen on 127.0.0.1 port {port}: Address already in use")
+            assert process.log.count("\n") == 1
+
+
+async def test_a_failed_start_is_told_and_ends_with_status_1(program: Program) -> None:
+    async with program("start fails") as process:
+        assert await process.wait() == 1
+        assert "no start" in process.log
+        assert "never retrieved" not in process.log
+        assert process.log.endswith("the process could not start; the log above says why\n")
+
+
+async def test_it_listens_on_ipv6_too(program: Program) -> None:
+    async with program(HOST="::1") as process, httpx.AsyncClient(trust_env=False) as client:
+
+        async def answers() -> bool:
+            try:
+                return (await client.get(f"http://[::1]:{process.port}/readyz")).status_code == 200
+            except httpx.ConnectError:
+                return False
+
+        await wait_until(answers)
+        assert await process.terminate() == 0

@@ -1,0 +1,27 @@
+"""What a person reads who has just started standalone."""
+
+from imc_standalone.settings import StandaloneSettings
+
+
+def welcome(settings: StandaloneSettings) -> str:
+    """Where everything is, and what to do next."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
+    at = f"{host}:{settings.port}"
+    data = str(settings.data_dir) if settings.is_embedded else "in the Redis and the database that you gave"
+    return f"""
+IMC runs at http://{at}   (data: {data}; Ctrl-C ends it)
+
+Listen as a gateway of the app "demo":
+  .venv/bin/python -m websockets ws://{at}/chat/message/broadcast/demo/gateway-1
+
+Send a message to it, from another terminal:
+  curl http://{at}/chat/message/create -H 'Content-Type: application/json' \\
+    -d '{{"appId": "demo", "groupId": "lobby", "userId": "ann", "content": "hello"}}'
+
+Read it again:
+  curl 'http://{at}/chat/message/findByGroupId?appId=demo&groupId=lobby'
+
+In the browser:
+  http://{at}/test.html   be a gateway and a sender
+  http://{at}/docs        every call, to try out
+"""

@@ -1,0 +1,95 @@
+"""Standalone: its data survives every end, and it says clearly why it can't start."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from imc_standalone.settings import StandaloneSettings, load_parts
+from imc_standalone.welcome import welcome
+from imc_testkit.processes import Process
+from imc_testkit.waiting import wait_until
+
+BODY = {"appId": "a", "groupId": "g", "userId": "u", "content": "kept 😀 \u0000"}
+
+
+async def send(process: Process, **fields: Any) -> dict[str, Any]:
+    async with httpx.AsyncClient(base_url=process.url, trust_env=False) as client:
+        reply = await client.post("/chat/message/create", json={**BODY, **fields})
+        assert reply.status_code == 200, reply.text
+        return reply.json()["data"]
+
+
+async def history(process: Process, total: int) -> list[dict[str, Any]]:
+    async with httpx.AsyncClient(base_url=process.url, trust_env=False) as client:
+
+        async def stored() -> list[dict[str, Any]] | None:
+            reply = await client.get("/chat/message/findByGroupId", params={"appId": "a", "groupId": "g"})
+            data = reply.json()["data"]
+            return data["pageMessageList"] if data["total"] == total else None
+
+        return await wait_until(stored) or []
+
+
+async def test_data_survives_kill_and_ctrl_c(tmp_path: Path):
+    async with Process("imc-standalone", {"IMC_DATA_DIR": str(tmp_path / "data")}) as process:
+        await process.ready()
+        first = await send(process, clientMessageId="c")
+        # Not projected yet, perhaps: then it is only in the log, which a killed process must leave whole.
+        await process.kill()
+        await process.start()
+        await process.ready()
+        assert await send(process, clientMessageId="c") == {**first, "duplicate": True}
+        await send(process)
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+        await process.start()
+        await process.ready()
+        stored = await history(process, 2)
+        assert [message["content"] for message in stored] == [BODY["content"]] * 2
+        assert stored[0]["messageId"] == first["messageId"]
+
+
+async def test_a_second_one_on_the_same_folder_says_so(tmp_path: Path):
+    environment = {"IMC_DATA_DIR": str(tmp_path / "data")}
+    async with Process("imc-standalone", environment) as first:
+        await first.ready()
+        async with Process("imc-standalone", environment) as second:
+            assert await second.wait() == 1
+            assert "is in use by another process" in second.log
+        await send(first)
+
+
+async def test_every_fault_of_the_settings_is_told_at_once(tmp_path: Path):
+    environment = {"IMC_BACKLOG_LIMIT": "0", "IMC_STALL_SECONDS": "x", "IMC_DATABASE_POOL": "-1"}
+    async with Process("imc-standalone", environment) as process:
+        assert await process.wait() == 2
+        for variable in environment:
+            assert f"{variable}: " in process.log
+        assert "Traceback" not in process.log
+
+
+def test_the_welcome_says_where_to_go_next():
+    text = welcome(StandaloneSettings.model_validate({"port": 8123}))
+    for word in (
+        "curl http://127.0.0.1:8123/chat/message/create",
+        "ws://127.0.0.1:8123/",
+        "/test.html",
+        "/docs",
+    ):
+        assert word in text
+
+
+def test_parts_get_the_stores_that_were_opened():
+    parts = load_parts({"IMC_RECALL_WINDOW_SECONDS": "60"}).on("unix:///there", "sqlite:///here")
+    assert parts.command_api.recall_window_seconds == 60
+    for part in (parts.command_api, parts.projector, parts.push_node):
+        assert part.redis_url.get_secret_value() == "unix:///there"
+    assert parts.query_api.database_to_read == "sqlite:///here"
+
+
+@pytest.mark.parametrize("replica", ["mysql://replica/imc"])
+def test_a_replica_that_is_given_is_read(replica: str):
+    parts = load_parts({"IMC_READ_DATABASE_URL": replica}).on("unix:///there", "mysql://here/imc")
+    assert parts.query_api.database_to_read == replica
