@@ -90,7 +90,7 @@ async def test_reachable_says_why_not(server: PrivateRedis, monkeypatch: pytest.
         server.resume()
         assert await redis_client.reachable(client) is None
         await server.kill()
-        assert await redis_client.reachable(client) == "Redis is out of reach (ConnectionError)"
+        assert await redis_client.reachable(client) == "Redis is out of reach (NotConnected)"
         await server.start()
         assert await redis_client.reachable(client) is None
 
@@ -98,4 +98,4 @@ async def test_reachable_says_why_not(server: PrivateRedis, monkeypatch: pytest.
 async def test_a_server_that_is_away_is_told_at_once() -> None:
     async with redis_client.connect(f"redis://127.0.0.1:{free_port()}") as client:
         async with asyncio.timeout(1):
-            assert await redis_client.reachable(client) == "Redis is out of reach (ConnectionError)"
+            assert await redis_client.reachable(client) == "Redis is out of reach (NotConnected)"

@@ -1,8 +1,8 @@
 """Whole installations of IMC, as real processes: what end-to-end tests run against."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 
@@ -42,35 +42,53 @@ async def standalone(data_dir: Path, env: Mapping[str, str] | None = None) -> As
         yield deployment
 
 
+@dataclass(frozen=True)
+class Start:
+    """How one process of an installation is started, where it differs from the others."""
+
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    variant: str | None = None
+
+
 @contextlib.asynccontextmanager
 async def separate(
-    redis_url: str, database_url: str, env: Mapping[str, str] | None = None
+    redis_url: str,
+    database_url: str,
+    env: Mapping[str, str] | None = None,
+    *,
+    command_apis: Sequence[Start] = (Start(), Start()),
+    projectors: Sequence[Start] = (Start(), Start()),
+    query_apis: Sequence[Start] = (Start(),),
+    push_nodes: Sequence[Start] = (Start(), Start()),
 ) -> AsyncGenerator[Deployment]:
-    """Two command-apis, two projectors, one query-api, two push-nodes; the database is migrated already.
+    """Processes of each kind: two command-apis, two projectors, one query-api, two push-nodes, if not told else.
 
-    Each push-node forwards to another command-api.
+    The database is migrated already. Each push-node forwards to another command-api, as far as there are.
     """
     stores = {"IMC_REDIS_URL": redis_url, "IMC_DATABASE_URL": database_url, **(env or {})}
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(script: str, count: int, *more: Mapping[str, str]) -> list[Process]:
-            environments = cycle(more or ({},))
+        async def start(script: str, starts: Sequence[Start], *peers: Mapping[str, str]) -> list[Process]:
+            more = cycle(peers or ({},))
             return [
-                await stack.enter_async_context(Process(script, {**stores, **next(environments)}))
-                for _ in range(count)
+                await stack.enter_async_context(
+                    Process(script, {**stores, **next(more), **each.env}, variant=each.variant)
+                )
+                for each in starts
             ]
 
-        command_apis = await start("imc-command-api", 2)
-        query_apis = await start("imc-query-api", 1)
-        peers = [
-            {"IMC_COMMAND_API_URL": command_api.url, "IMC_QUERY_API_URL": query_apis[0].url}
-            for command_api in command_apis
-        ]
+        commands = await start("imc-command-api", command_apis)
+        queries = await start("imc-query-api", query_apis)
+        query_url = {"IMC_QUERY_API_URL": process.url for process in queries[:1]}
         deployment = Deployment(
-            command_apis=command_apis,
-            projectors=await start("imc-projector", 2),
-            query_apis=query_apis,
-            push_nodes=await start("imc-push-node", 2, *peers),
+            command_apis=commands,
+            projectors=await start("imc-projector", projectors),
+            query_apis=queries,
+            push_nodes=await start(
+                "imc-push-node",
+                push_nodes,
+                *({"IMC_COMMAND_API_URL": process.url, **query_url} for process in commands),
+            ),
         )
         await deployment.ready()
         yield deployment

@@ -24,15 +24,21 @@ class Process:
             ...
 
     It gets ``env``, PATH and, as IMC_PORT, ``port`` (a free one if none is given): no other variable.
+    With a ``variant`` it runs patched: see `imc_testkit.variants`.
     Entering starts it; leaving ends it, and writes its log where pytest shows it if the test fails.
     """
 
-    def __init__(self, script: str, env: Mapping[str, str], port: int | None = None) -> None:
+    def __init__(
+        self, script: str, env: Mapping[str, str], port: int | None = None, *, variant: str | None = None
+    ) -> None:
         self.script = script
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         environment = {"PATH": os.environ["PATH"], "IMC_PORT": str(self.port), **env}
-        self._child = Child([str(Path(sys.executable).parent / script)], environment)
+        arguments = [str(Path(sys.executable).parent / script)]
+        if variant is not None:
+            arguments = [sys.executable, "-m", "imc_testkit.variants", variant, script]
+        self._child = Child(arguments, environment)
 
     async def __aenter__(self) -> Self:
         await self.start()

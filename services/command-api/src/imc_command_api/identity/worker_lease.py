@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import cast
 
 from imc_contracts import names
+from imc_service import background
 from imc_service.logs import logger
 from imc_service.redis_client import script_in
 from redis.asyncio import Redis
@@ -84,6 +85,4 @@ async def worker_lease(redis: Redis, ids: Snowflakes) -> AsyncGenerator[WorkerLe
     try:
         yield lease
     finally:
-        keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeping
+        await background.end([keeping])

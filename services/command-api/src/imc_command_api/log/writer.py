@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imc_contracts import names
+from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused, unavailable
 from imc_service.logs import logger
+from imc_service.redis_client import was_not_run
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -29,6 +31,16 @@ MAX_IN_FLIGHT = 32
 """Batches on their way at once, each of another app: fewer than the pool has connections."""
 
 BACKLOG_RETRY_SECONDS = 5
+
+
+UNKNOWN_END = (
+    "the log did not answer, so that it is not known whether this was accepted: "
+    "it is safe to repeat it with its clientMessageId"
+)
+
+
+class NotAnnounced(Exception):
+    """The app could not be made known to projectors, so that nothing of it was appended."""
 
 
 @dataclass(slots=True)
@@ -111,11 +123,15 @@ class LogWriter:
     async def _append(self, app_id: str, writes: Sequence[Write]) -> list[Outcome]:
         # Projectors must know of the app before anything of it is acknowledged.
         if app_id not in self._announced:
-            await self._announce(app_id)
+            try:
+                await self._announce(app_id)
+            except (RedisError, OSError) as error:
+                raise NotAnnounced(app_id) from error
         with self._metrics.append_seconds.time():
             result = await self._script.run(app_id, writes)
         if result.is_new_log:
             # The log may be new because Redis was emptied: the announcement went with it.
+            self._announced.discard(app_id)
             await self._announce(app_id)
         self._metrics.batches.inc()
         self._metrics.writes.inc(len(writes))
@@ -169,8 +185,8 @@ def _distribute(batch: list[_Waiting], outcomes: list[Outcome]) -> None:
 def _refusal_of(error: Exception) -> Refused:
     if isinstance(error, BacklogFull):
         return unavailable("too much of this app waits to be stored", BACKLOG_RETRY_SECONDS)
-    if isinstance(error, (RedisError, OSError, asyncio.TimeoutError)):
-        log.warning("append failed", error=type(error).__name__)
+    if isinstance(error, NotAnnounced) or was_not_run(error):
+        log.warning("nothing appended", error=type(error).__name__)
         return unavailable("the log is out of reach")
-    log.error("append failed", exc_info=error)
-    return unavailable("the log is out of reach")
+    log.error("append without an answer", exc_info=error)
+    return Refused(ErrorCode.INTERNAL, UNKNOWN_END)

@@ -1,0 +1,12 @@
+"""Run a console script of ours as a variant of itself."""
+
+import sys
+
+from imc_testkit.variants import apply, main_of
+
+if __name__ == "__main__":
+    _, names, script = sys.argv
+    main = main_of(script)
+    apply(names)
+    sys.argv = [script]
+    main()

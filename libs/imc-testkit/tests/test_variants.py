@@ -1,0 +1,58 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from imc_testkit.processes import Process
+from imc_testkit.variants import VARIANTS, broken, failpoints
+from imc_testkit.variants.patching import replace, replace_text
+
+SCRIPT = {
+    **dict.fromkeys(["fails-before-append", "fails-after-append", "counts-entries"], "imc-command-api"),
+    **dict.fromkeys(["trims-by-length", "publishes-apart", "loses-a-publish"], "imc-command-api"),
+    **dict.fromkeys(["fails-mid-frame", "repairs-no-hole", "checks-no-tail"], "imc-push-node"),
+}
+"""The others are the projector's."""
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+async def test_what_a_variant_patches_is_there(name: str, tmp_path: Path) -> None:
+    # Without settings the process ends at once, after the patches.
+    env = {**failpoints.failpoint(tmp_path / "mark"), broken.TIME: "1"}
+    async with Process(SCRIPT.get(name, "imc-projector"), env, variant=name) as process:
+        assert await process.wait() == 2
+        assert "the settings can't be used" in process.log
+
+
+def test_a_place_that_holds_nothing_is_told() -> None:
+    with pytest.raises(AttributeError):
+        replace("imc_testkit.waiting:there_is_no_such_thing", lambda original: original)
+    with pytest.raises(ModuleNotFoundError):
+        replace("imc_testkit.nowhere:thing", lambda original: original)
+    with pytest.raises(ValueError, match="does not hold"):
+        replace_text("imc_testkit.variants.broken:TIME", "no such text", "")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, -15)])
+def test_a_failpoint_fails_the_nth_time_and_once_in_all(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    program = (
+        "from imc_testkit.variants.failpoints import _Fuse\n"
+        "fuse = _Fuse()\n"
+        "for time in range(1, 5):\n"
+        "    print(time, flush=True)\n"
+        "    fuse.reach()\n"
+    )
+    env = failpoints.failpoint(tmp_path / "mark", time=3, number=number)
+    ends = [
+        subprocess.run(
+            [sys.executable, "-c", program], env=dict(env), capture_output=True, text=True, check=False
+        )
+        for _ in range(2)
+    ]
+    assert [(end.returncode, end.stdout.split()) for end in ends] == [
+        (code, ["1", "2", "3"]),
+        (0, ["1", "2", "3", "4"]),
+    ]

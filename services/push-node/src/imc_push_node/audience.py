@@ -1,0 +1,135 @@
+"""The live gateways of an app: an entry becomes a frame once, a gateway is written to once a wake-up."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from imc_contracts.cursor import Cursor
+from imc_contracts.events import Entry, EventKind
+
+from imc_push_node import frames
+from imc_push_node.gateway import Gateway
+from imc_push_node.metrics import NodeMetrics
+from imc_push_node.tail import Tail, Told
+
+JOIN_BYTES = 262_144
+"""Frames are joined up to about this size: between two writes a full gateway is noticed."""
+
+
+class Audience:
+    """All live gateways of an app stand at one point, ``tip``. What moves a gateway here or away never waits,
+    so that no push can fall between: `admit` and `dismiss` first write what is still to be written.
+    """
+
+    def __init__(self, metrics: NodeMetrics) -> None:
+        self._metrics = metrics
+        self.on_slow: Callable[[Gateway, Cursor], None] = lambda _gateway, _position: None
+        """Called with each gateway whose buffer is full, and the point that it was told up to."""
+        self._live: set[Gateway] = set()
+        self._tip: Cursor | None = None
+        self._outbox: list[bytes] = []
+        self._outbox_messages: list[bytes] = []
+        self._outbox_bytes = 0
+        self._outbox_recalls = False
+        self._written_to: Cursor | None = None
+        self._flush_handle: asyncio.Handle | None = None
+        self.tail = Tail()
+
+    @property
+    def tip(self) -> Cursor:
+        """The point up to which everything was told. Not before `begin`."""
+        assert self._tip is not None, "the app's point is not known yet"
+        return self._tip
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the app's point is known."""
+        return self._tip is not None
+
+    def begin(self, point: Cursor) -> None:
+        """Stand at ``point``."""
+        self._tip = self._written_to = point
+
+    def tell(self, lineage: str, entries: Sequence[Entry], end: Cursor) -> None:
+        """Tell what follows ``tip``, up to ``end``: written when the loop is next free, if much at once."""
+        for entry in entries:
+            frame = frames.push(lineage, entry)
+            self._outbox.append(frame)
+            if not entry.kind.is_notice:
+                self._outbox_messages.append(frame)
+            if entry.kind is EventKind.MESSAGE_RECALLED:
+                self._outbox_recalls = True
+            self._outbox_bytes += len(frame)
+            if self._outbox_bytes >= JOIN_BYTES:
+                self._tip = Cursor(lineage, entry.id)
+                self.flush()
+        self._tip = end
+        if self._flush_handle is None:
+            self._flush_handle = asyncio.get_running_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what is to be written."""
+        if self._flush_handle is not None:
+            self._flush_handle.cancel()
+            self._flush_handle = None
+        if self._written_to == self._tip:
+            return
+        assert self._written_to is not None
+        told = self._take_outbox(self._written_to, self.tip)
+        self._written_to = self._tip
+        if told.count:
+            self._write(told)
+
+    def _take_outbox(self, start: Cursor, end: Cursor) -> Told:
+        joined = b"".join(self._outbox)
+        count, messages_count = len(self._outbox), len(self._outbox_messages)
+        messages = joined if count == messages_count else b"".join(self._outbox_messages)
+        now = asyncio.get_running_loop().time()
+        told = Told(start, end, joined, messages, count, messages_count, now)
+        if self._outbox_recalls:
+            # The frame of the recalled message may be among what is kept, with the content that nobody may
+            # read again. Whoever needs this stretch reads it from the log.
+            self.tail.clear()
+        else:
+            self.tail.append(told)
+        self._outbox, self._outbox_messages = [], []
+        self._outbox_bytes, self._outbox_recalls = 0, False
+        return told
+
+    def _write(self, told: Told) -> None:
+        slow: list[Gateway] = []
+        pushes = 0
+        for gateway in self._live:
+            socket = gateway.socket
+            if socket.is_full:
+                slow.append(gateway)
+            elif gateway.wants_notices:
+                socket.write(told.frames)
+                pushes += told.count
+            elif told.messages:
+                socket.write(told.messages)
+                pushes += told.messages_count
+        self._metrics.entries.inc(told.count)
+        self._metrics.deliveries.inc(pushes)
+        for gateway in slow:
+            self._live.discard(gateway)
+            self._metrics.demotions.inc()
+            self.on_slow(gateway, told.start)
+
+    def jump(self, to: Cursor) -> None:
+        """Go on from ``to``, which does not follow from ``tip``: every live gateway is told of the gap."""
+        self.flush()
+        frame = frames.gap(self.tip, to)
+        for gateway in self._live:
+            gateway.socket.write(frame)
+        self._metrics.gaps.inc(len(self._live))
+        self._tip = self._written_to = to
+        self.tail.clear()
+
+    def admit(self, gateway: Gateway) -> None:
+        """Take in a gateway that stands at ``tip``, as far as `flush` has written it."""
+        assert self._written_to == self._tip, "flush before anything is decided by the tip"
+        self._live.add(gateway)
+
+    def dismiss(self, gateway: Gateway) -> None:
+        """Let a gateway go."""
+        self._live.discard(gateway)

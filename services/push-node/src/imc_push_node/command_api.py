@@ -1,0 +1,92 @@
+"""command-api, as a push-node calls it.
+
+What can go wrong is told apart by what may be done about it:
+
+- `NothingAccepted`: try again.
+- `UnknownEnd`: the messages may be in the log. Only what is idempotent may be tried again.
+- `Refused`: the same call will be refused again.
+"""
+
+from collections.abc import Sequence
+
+import httpx
+from imc_contracts.codes import ErrorCode
+from imc_contracts.commands import SendMessage, SendMessageBatch
+from imc_contracts.envelope import Envelope, Failure
+from imc_contracts.views import SendReceipt
+from pydantic import TypeAdapter, ValidationError
+
+PATH = "/chat/message/createBatch"
+
+Receipts = list[SendReceipt | str]
+"""For each message its receipt, or why it was refused."""
+
+_OK, _UNAVAILABLE = 200, 503
+_ANSWER: TypeAdapter[Envelope[list[SendReceipt | Failure]]] = TypeAdapter(
+    Envelope[list[SendReceipt | Failure]]
+)
+_FAILURE: TypeAdapter[Failure] = TypeAdapter(Failure)
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+class NothingAccepted(Exception):
+    """The call did not arrive, or was turned away whole."""
+
+
+class UnknownEnd(Exception):
+    """No answer, or none that can be read."""
+
+
+class Refused(Exception):
+    """The call is wrong as a whole; its text is for people."""
+
+
+class CommandApiClient:
+    """Calls command-api by an HTTP client whose base URL is set."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def create(self, sends: Sequence[SendMessage]) -> Receipts:
+        """Append messages, at most 500; what became of each, in their order.
+
+        Raises `NothingAccepted`, `UnknownEnd` or `Refused`.
+        """
+        body = SendMessageBatch.model_construct(messages=list(sends)).model_dump_json(exclude_none=True)
+        try:
+            reply = await self._client.post(
+                PATH, content=body.encode(), headers={"content-type": "application/json"}
+            )
+        except _NEVER_SENT as error:
+            raise NothingAccepted from error
+        except (
+            Exception
+        ) as error:  # what an in-process command-api raises included: its log may have taken it
+            raise UnknownEnd from error
+        if reply.status_code == _UNAVAILABLE:
+            raise NothingAccepted
+        if reply.status_code >= 500:
+            raise UnknownEnd
+        try:
+            if reply.status_code != _OK:
+                raise Refused(_FAILURE.validate_json(reply.content)["message"])
+            items = _ANSWER.validate_json(reply.content)["data"]
+        except ValidationError as error:
+            raise UnknownEnd from error
+        return _receipts(items, len(sends))
+
+
+def _receipts(items: list[SendReceipt | Failure], count: int) -> Receipts:
+    if len(items) != count:
+        raise UnknownEnd
+    receipts: Receipts = []
+    turned_away = 0
+    for item in items:
+        if "messageId" in item:
+            receipts.append(item)
+        else:
+            receipts.append(item["message"])
+            turned_away += item["code"] == ErrorCode.UNAVAILABLE
+    if turned_away == count:
+        raise NothingAccepted
+    return receipts

@@ -1,0 +1,159 @@
+"""How a gateway connects, and what its socket's events lead to."""
+
+import asyncio
+from collections.abc import Mapping
+
+from imc_contracts.codes import CloseCode
+from imc_contracts.cursor import Cursor
+from imc_contracts.errors import Refused
+from imc_contracts.fields import AppId, GatewayId
+from imc_contracts.validation import parse_fields
+from imc_service.logs import logger
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+from redis.exceptions import RedisError
+
+from imc_push_node import frames
+from imc_push_node.drain import REASON, Drain
+from imc_push_node.forwarder import Forwarder
+from imc_push_node.gateway import Gateway, Hold
+from imc_push_node.hub import App, Hub
+from imc_push_node.metrics import NodeMetrics
+from imc_push_node.protocol import GatewayProtocol
+from imc_push_node.registration import Registration
+from imc_push_node.session import read_frame
+
+log = logger("connection")
+
+CONNECT_SECONDS = 5.0
+"""How long a gateway waits for its app to be followed and itself to be registered."""
+
+_CURSOR_RULE = "it must be a cursor that a push, a receipt or a 2000 carried"
+
+
+class NotConnected(Exception):
+    """A gateway that is not let in: 4000 says why, and the close code whether to come again."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class _Path(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    app_id: AppId
+    gateway_id: GatewayId
+
+
+class Connections:
+    """Lets gateways in."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        registration: Registration,
+        forwarder: Forwarder,
+        drain: Drain,
+        metrics: NodeMetrics,
+        buffer_bytes: int,
+    ) -> None:
+        self.hub = hub
+        self._registration = registration
+        self._forwarder = forwarder
+        self._drain = drain
+        self._metrics = metrics
+        self._buffer_bytes = buffer_bytes
+
+    async def open(self, socket: GatewayProtocol, path: Mapping[str, str], query: Mapping[str, str]) -> None:
+        """Take a WebSocket that was accepted. Returns once it is let in, or was answered 4000."""
+        try:
+            gateway, offered = _read_request(socket, path, query)
+            # Whether it may speak for the app is to be asked here: its ids are known, it holds nothing.
+            await self._let_in(gateway, socket, offered)
+        except NotConnected as refusal:
+            self._metrics.refused.inc()
+            socket.write(frames.not_connected(refusal.reason))
+            socket.close(refusal.code, _short(refusal.reason))
+
+    async def _let_in(self, gateway: Gateway, socket: GatewayProtocol, offered: Cursor | None) -> None:
+        self._refuse_while_draining()
+        app = self.hub.enter(gateway)
+        socket.listen(
+            _SocketEvents(gateway, app, self.hub, self._forwarder, self._metrics), self._buffer_bytes
+        )
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await app.feed.settled()
+                await self._registration.register(gateway)
+        except (RedisError, OSError) as error:
+            log.debug("a gateway is not let in", fault=type(error).__name__)
+            reason = "the log is out of reach: try again"
+            raise NotConnected(CloseCode.TRY_AGAIN_LATER, reason) from None
+        self._refuse_while_draining()
+        if not socket.has_ended:
+            app.join(gateway, offered)
+
+    def _refuse_while_draining(self) -> None:
+        if self._drain.has_begun:
+            raise NotConnected(CloseCode.NODE_RESTARTS, REASON)
+
+
+class _SocketEvents:
+    """What one gateway's socket tells, handed to the parts it concerns."""
+
+    __slots__ = ("_app", "_forwarder", "_gateway", "_hub", "_metrics")
+
+    def __init__(
+        self, gateway: Gateway, app: App, hub: Hub, forwarder: Forwarder, metrics: NodeMetrics
+    ) -> None:
+        self._gateway = gateway
+        self._app = app
+        self._hub = hub
+        self._forwarder = forwarder
+        self._metrics = metrics
+
+    def on_texts(self, texts: list[bytes]) -> None:
+        readings = [read_frame(text, self._gateway.app_id) for text in texts]
+        refusals = [refusal for reading in readings for refusal in reading.refusals]
+        if refusals:
+            self._metrics.frames_refused.inc(len(refusals))
+            answers = [frames.frame_refused(each.message, each.client_message_id) for each in refusals]
+            self._gateway.socket.write(b"".join(answers))
+        sends = [send for reading in readings for send in reading.sends]
+        if sends:
+            self._forwarder.submit(self._gateway, sends, sum(map(len, texts)))
+
+    def on_full(self) -> None:
+        # Its own answers fill the buffer too: who does not take them may not cause more of them.
+        self._gateway.hold(Hold.BUFFER)
+
+    def on_room(self) -> None:
+        self._gateway.release(Hold.BUFFER)
+        self._app.catch_up.wake()
+
+    def on_end(self, code: CloseCode | None) -> None:
+        if code is not None:
+            self._metrics.closes[code].inc()
+        self._hub.leave(self._app, self._gateway)
+
+
+def _read_request(
+    socket: GatewayProtocol, path: Mapping[str, str], query: Mapping[str, str]
+) -> tuple[Gateway, Cursor | None]:
+    try:
+        ids = parse_fields(_Path, dict(path))
+        cursor = query.get("cursor")
+        offered = Cursor.parse(cursor) if cursor else None
+    except Refused as refused:
+        raise NotConnected(CloseCode.BAD_REQUEST, refused.message) from None
+    except ValueError:
+        raise NotConnected(CloseCode.BAD_REQUEST, f"cursor is not valid: {_CURSOR_RULE}") from None
+    wants_notices = query.get("notices") == "1"
+    return Gateway(ids.app_id, ids.gateway_id, socket, wants_notices=wants_notices), offered
+
+
+def _short(reason: str) -> str:
+    """As much of it as a close frame holds (RFC 6455, section 5.5); all of these texts are ASCII."""
+    return reason[:120]

@@ -1,0 +1,139 @@
+"""Following one app's log: what was published is told in order, what was missed is read from the log.
+
+Redis forgets what it published to a subscriber that was not there. So each published batch says which entry
+came before it, and is told only if that is the one told last. Otherwise, and whenever something may have been
+missed, the log itself is read: it is the truth, and Pub/Sub no more than its quick messenger.
+"""
+
+import asyncio
+import random
+
+from imc_contracts.cursor import ORIGIN, UNBORN, Cursor
+from imc_contracts.events import LiveBatch, MalformedEvent, read_live_batch
+from imc_service.logs import logger
+
+from imc_push_node.audience import Audience
+from imc_push_node.log_reader import REDIS_FAULTS, LogReader, LogState, Stretch
+from imc_push_node.metrics import NodeMetrics
+
+log = logger("feed")
+
+MAX_PENDING = 1000
+"""Batches kept while the log is read; beyond that they are dropped, and the log is read once more."""
+
+RETRY_SECONDS = 0.5
+
+
+class Feed:
+    """One app, as seen from this node."""
+
+    def __init__(self, app_id: str, reader: LogReader, audience: Audience, metrics: NodeMetrics) -> None:
+        self._app_id = app_id
+        self._reader = reader
+        self._audience = audience
+        self._metrics = metrics
+        self._pending: list[LiveBatch] = []
+        self._must_read = False
+        self._reading: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
+
+    async def settled(self) -> None:
+        """Wait until the feed stands where the log does. Not ended by faults of Redis: bound the wait."""
+        await self._settled.wait()
+
+    def resync(self) -> None:
+        """Something may have been missed: look into the log. Called too when a subscription is confirmed."""
+        self._must_read = True
+        self._settled.clear()
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_until_settled())
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def on_published(self, payload: bytes) -> None:
+        """Take a published batch."""
+        try:
+            batch = read_live_batch(payload)
+        except MalformedEvent:
+            self._metrics.skipped.inc()
+            return
+        if self._reading is not None:
+            self._pending.append(batch)
+            if len(self._pending) > MAX_PENDING:
+                # All of it was in the log before it was published: one more reading finds it.
+                self._pending.clear()
+                self._must_read = True
+        elif not self._fits(batch):
+            self.resync()
+
+    def check(self, state: LogState, tip_before: Cursor) -> bool:
+        """Hold the feed against where the log stands. ``tip_before``: its tip when the log was asked.
+
+        Whether it is behind: what it lacks was published, and is on its way here or lost; see `expect`.
+        """
+        if self._reading is not None or state.lineage == tip_before.lineage == UNBORN:
+            return False
+        if state.lineage != tip_before.lineage or state.last < tip_before.entry:
+            self.resync()  # another log than the one we followed, or one that has lost what we told
+            return False
+        return state.last > self._audience.tip.entry
+
+    def expect(self, point: Cursor) -> None:
+        """Everything up to ``point`` should have been heard by now: `prev` can't show a lost newest batch."""
+        tip = self._audience.tip
+        if tip.lineage != point.lineage or tip.entry < point.entry:
+            self.resync()
+
+    def _fits(self, batch: LiveBatch) -> bool:
+        """Tell the batch if it follows the tip, drop it if it is older; False if it leaves a hole."""
+        if not batch.entries:
+            return True
+        tip, newest = self._audience.tip, batch.entries[-1].id
+        follows = batch.lineage == tip.lineage and batch.prev == tip.entry
+        if follows or (tip.lineage == UNBORN and batch.prev == ORIGIN):
+            self._audience.tell(batch.lineage, batch.entries, Cursor(batch.lineage, newest))
+            return True
+        return batch.lineage == tip.lineage and newest <= tip.entry
+
+    async def _read_until_settled(self) -> None:
+        while self._must_read:
+            self._must_read = False
+            try:
+                await self._read_to_the_end()
+            except REDIS_FAULTS as error:
+                log.debug("the log can't be read", fault=type(error).__name__)
+                self._must_read = True
+                await asyncio.sleep(RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311
+        # No await since the last look: a batch that comes from here on is taken by `on_published` itself.
+        self._reading = None
+        self._settled.set()
+
+    async def _read_to_the_end(self) -> None:
+        if not self._audience.has_begun:
+            state = await self._reader.state(self._app_id)
+            self._audience.begin(state.point)
+            if self._took_pending():
+                return
+        while True:
+            stretch = await self._reader.after(self._app_id, self._audience.tip)
+            if self._follow(stretch) and self._took_pending():
+                return
+
+    def _follow(self, stretch: Stretch) -> bool:
+        """Tell what was read; whether the end of the log is reached."""
+        if not stretch.proves(self._audience.tip):
+            self._metrics.forks.inc()
+            self._audience.jump(stretch.state.point)
+            return True
+        if stretch.entries:
+            self._metrics.repairs.inc()
+        self._audience.tell(stretch.state.lineage, stretch.entries, stretch.end)
+        return stretch.is_last
+
+    def _took_pending(self) -> bool:
+        """Whether what was published meanwhile goes on from the tip. If not it is dropped: the log has it."""
+        pending, self._pending = self._pending, []
+        return all(self._fits(batch) for batch in pending)

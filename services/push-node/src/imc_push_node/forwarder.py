@@ -1,0 +1,175 @@
+"""What gateways write, on its way to command-api.
+
+Each app has a lane of its own with one batch under way: what comes meanwhile waits and goes together, and a
+gateway's sends keep their order. What waits is bounded in bytes, by not reading the gateways that sent it.
+"""
+
+import asyncio
+import random
+from collections import defaultdict, deque
+from dataclasses import dataclass
+
+from imc_contracts.commands import SendMessage
+from imc_contracts.fields import MAX_BATCH
+
+from imc_push_node import frames
+from imc_push_node.command_api import CommandApiClient, NothingAccepted, Receipts, Refused, UnknownEnd
+from imc_push_node.gateway import Gateway, Hold
+from imc_push_node.metrics import NodeMetrics
+
+BATCH_BYTES = 4_194_304
+"""A batch ends with the send that reaches this size."""
+
+FIRST_RETRY_SECONDS = 0.05
+LAST_RETRY_SECONDS = 1.0
+
+NOT_ACCEPTED = "not accepted: the log is out of reach; try again"
+UNKNOWN_END = "it is unknown whether this was accepted; repeating it is safe with its clientMessageId only"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may wait, in bytes, and how long a send is tried, in seconds."""
+
+    gateway_bytes: int
+    node_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    gateway: Gateway
+    send: SendMessage
+    size: int
+    since: float
+
+
+class Forwarder:
+    """Forwards sends and gives their answers."""
+
+    def __init__(self, client: CommandApiClient, metrics: NodeMetrics, limits: Limits) -> None:
+        self._client = client
+        self._metrics = metrics
+        self._limits = limits
+        self._lanes: dict[str, deque[_Waiting]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._waiting_bytes = 0
+        self._held: set[Gateway] = set()
+
+    def submit(self, gateway: Gateway, sends: list[SendMessage], size: int) -> None:
+        """Forward the sends of a wake-up, ``size`` bytes in all, after those that came before."""
+        lane = self._lanes.setdefault(gateway.app_id, deque())
+        now = asyncio.get_running_loop().time()
+        share = size // len(sends) + 1
+        lane.extend(_Waiting(gateway, send, share, now) for send in sends)
+        gateway.waiting_bytes += share * len(sends)
+        self._waiting_bytes += share * len(sends)
+        if self._is_over(gateway):
+            self._held.add(gateway)
+            gateway.hold(Hold.FORWARDS)
+        if gateway.app_id not in self._tasks:
+            self._tasks[gateway.app_id] = asyncio.create_task(self._work(gateway.app_id, lane))
+
+    async def settled(self) -> None:
+        """Wait until nothing waits."""
+        while self._tasks:
+            await asyncio.wait(self._tasks.values())
+
+    def close(self) -> None:
+        """Give up what waits."""
+        for task in self._tasks.values():
+            task.cancel()
+
+    def _is_over(self, gateway: Gateway) -> bool:
+        limits = self._limits
+        return gateway.waiting_bytes > limits.gateway_bytes or self._waiting_bytes > limits.node_bytes
+
+    async def _work(self, app_id: str, lane: deque[_Waiting]) -> None:
+        try:
+            while lane:
+                await self._forward(_next_batch(lane))
+        finally:
+            del self._lanes[app_id], self._tasks[app_id]
+
+    async def _forward(self, batch: list[_Waiting]) -> None:
+        """Send a batch until each of it has an answer, or its time is up."""
+        loop = asyncio.get_running_loop()
+        deadline = batch[0].since + self._limits.seconds
+        pause, verdict = FIRST_RETRY_SECONDS, NOT_ACCEPTED
+        while batch:
+            self._metrics.forwards.inc()
+            try:
+                receipts = await self._client.create([waiting.send for waiting in batch])
+            except NothingAccepted:
+                pass
+            except UnknownEnd:
+                verdict = UNKNOWN_END
+                # Only what bears an id of its sender can be repeated without becoming two messages.
+                self._refuse([waiting for waiting in batch if not waiting.send.client_message_id], verdict)
+                batch = [waiting for waiting in batch if waiting.send.client_message_id]
+            except Refused as refused:
+                self._refuse(batch, str(refused))
+                return
+            else:
+                self._answer(batch, receipts)
+                return
+            self._metrics.forward_failures.inc()
+            pause_now = pause * (0.5 + random.random())  # noqa: S311
+            if loop.time() + pause_now > deadline:
+                self._refuse(batch, verdict)
+                return
+            await asyncio.sleep(pause_now)
+            pause = min(pause * 2, LAST_RETRY_SECONDS)
+
+    def _answer(self, batch: list[_Waiting], receipts: Receipts) -> None:
+        self._metrics.forwarded.inc(len(batch))
+        answers: list[bytes | None] = []
+        for waiting, receipt in zip(batch, receipts, strict=True):
+            own_id = waiting.send.client_message_id
+            if isinstance(receipt, str):
+                self._metrics.frames_refused.inc()
+                answers.append(frames.frame_refused(receipt, own_id))
+            elif own_id is None:
+                answers.append(None)
+            else:
+                answers.append(
+                    frames.send_acknowledged(
+                        own_id,
+                        receipt["messageId"],
+                        receipt["createTime"],
+                        duplicate=receipt["duplicate"],
+                    )
+                )
+        self._finish(batch, answers)
+
+    def _refuse(self, batch: list[_Waiting], reason: str) -> None:
+        self._metrics.frames_refused.inc(len(batch))
+        self._finish(
+            batch, [frames.frame_refused(reason, waiting.send.client_message_id) for waiting in batch]
+        )
+
+    def _finish(self, batch: list[_Waiting], answers: list[bytes | None]) -> None:
+        """Write each gateway its answers, and read on where less waits now."""
+        by_gateway: dict[Gateway, list[bytes]] = defaultdict(list)
+        sizes: dict[Gateway, int] = defaultdict(int)
+        for waiting, answer in zip(batch, answers, strict=True):
+            sizes[waiting.gateway] += waiting.size
+            if answer is not None:
+                by_gateway[waiting.gateway].append(answer)
+        for gateway, answered in by_gateway.items():
+            gateway.socket.write(b"".join(answered))
+        for gateway, size in sizes.items():
+            self._waiting_bytes -= size
+            gateway.answered(size)
+        for gateway in [gateway for gateway in self._held if not self._is_over(gateway)]:
+            self._held.discard(gateway)
+            gateway.release(Hold.FORWARDS)
+
+
+def _next_batch(lane: deque[_Waiting]) -> list[_Waiting]:
+    batch: list[_Waiting] = []
+    size = 0
+    while lane and len(batch) < MAX_BATCH and size < BATCH_BYTES:
+        batch.append(lane.popleft())
+        size += batch[-1].size
+    return batch

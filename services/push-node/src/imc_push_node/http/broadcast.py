@@ -1,0 +1,30 @@
+"""The path that gateways connect to."""
+
+from fastapi import APIRouter, Request, Response, WebSocket
+from imc_contracts.codes import ErrorCode
+from imc_contracts.errors import Refused
+
+from imc_push_node.bootstrap import PushNode
+from imc_push_node.protocol import EXTENSION, GatewayProtocol
+
+# The second id takes the rest of the path: ids with an encoded slash are answered as ids that are not valid.
+PATH = "/chat/message/broadcast/{appId}/{gatewayId:path}"
+
+
+def routes() -> APIRouter:
+    """The WebSocket, and an answer for whoever asks without an upgrade."""
+    router = APIRouter()
+    router.add_api_websocket_route(PATH, _connect)
+    router.add_api_route(PATH, _not_a_page, methods=["GET"], include_in_schema=False)
+    return router
+
+
+async def _connect(websocket: WebSocket) -> None:
+    push_node: PushNode = websocket.state.push_node
+    socket: GatewayProtocol = websocket.scope["extensions"][EXTENSION]
+    await websocket.accept()
+    await push_node.connections.open(socket, websocket.path_params, websocket.query_params)
+
+
+async def _not_a_page(_request: Request) -> Response:
+    raise Refused(ErrorCode.INVALID_FIELD, "this path is a WebSocket: ask for an upgrade")

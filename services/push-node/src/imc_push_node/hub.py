@@ -1,0 +1,168 @@
+"""The apps that have gateways at this node, and who of them is where. No I/O of its own."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from imc_contracts import names
+from imc_contracts.codes import CloseCode
+from imc_contracts.cursor import UNBORN, Cursor
+
+from imc_push_node import frames
+from imc_push_node.audience import Audience
+from imc_push_node.catch_up import CatchUp
+from imc_push_node.feed import Feed
+from imc_push_node.gateway import Gateway, Hold
+from imc_push_node.log_reader import LogReader
+from imc_push_node.metrics import NodeMetrics
+from imc_push_node.subscriber import Subscriber
+
+
+@dataclass(eq=False)
+class App:
+    """One app at this node."""
+
+    app_id: str
+    feed: Feed
+    audience: Audience
+    catch_up: CatchUp
+    members: set[Gateway] = field(default_factory=set[Gateway])
+    """All its connections, those that are not registered yet among them."""
+    newest: dict[str, Gateway] = field(default_factory=dict[str, Gateway])
+    """Of each gatewayId the newest registered connection."""
+    fence: int = 0
+    """The newest fencing number given out, when it was last looked at."""
+    fence_before: int = 0
+    """The same, a look earlier."""
+    release: asyncio.TimerHandle | None = None
+
+    def join(self, gateway: Gateway, offered: Cursor | None) -> None:
+        """Let a gateway in, at the point it offers or at the tip. Needs a settled feed; never waits."""
+        self.audience.flush()
+        tip = self.audience.tip
+        is_there = offered is not None and (offered == tip or offered.lineage == tip.lineage == UNBORN)
+        if offered is None or is_there:
+            gateway.socket.write(frames.connected(offered or tip, recovered=is_there))
+            gateway.release(Hold.GREETING)
+            self.audience.admit(gateway)
+        else:
+            gateway.offered = offered
+            self.catch_up.add(gateway, offered)
+
+    def replace(self, gateway_id: str, number: int) -> None:
+        """The connection ``number`` is its gatewayId's newest, here or elsewhere: close an older one."""
+        held = self.newest.get(gateway_id)
+        if held is not None and held.number < number:
+            held.socket.close(CloseCode.REPLACED, "a newer connection of this gatewayId")
+
+
+class _Live:
+    """An app's channel of appended batches."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.on_subscribed = feed.resync
+        self.on_message = feed.on_published
+
+
+class _News:
+    """An app's channel of connections."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def on_subscribed(self) -> None:
+        """What was missed is found by the look at the fence each second."""
+
+    def on_message(self, payload: bytes) -> None:
+        gateway_id, _, number = payload.decode("ascii", "replace").partition(" ")
+        if number.isdecimal():
+            self._app.replace(gateway_id, int(number))
+
+
+class Hub:
+    """Who is here. The first gateway of an app subscribes; some time after the last left, it is let go."""
+
+    def __init__(
+        self, reader: LogReader, subscriber: Subscriber, metrics: NodeMetrics, linger_seconds: float
+    ) -> None:
+        self._reader = reader
+        self._subscriber = subscriber
+        self._metrics = metrics
+        self._linger_seconds = linger_seconds
+        self._apps: dict[str, App] = {}
+        self._left = asyncio.Event()
+        self.on_leave: Callable[[Gateway], None] = lambda _gateway: None
+        """Called with each registered gateway that has left."""
+
+    @property
+    def apps(self) -> Iterable[App]:
+        """All apps followed just now."""
+        return list(self._apps.values())
+
+    @property
+    def gateways(self) -> list[Gateway]:
+        """All connections of this node."""
+        return [gateway for app in self._apps.values() for gateway in app.members]
+
+    def enter(self, gateway: Gateway) -> App:
+        """Make place for a gateway; its app is followed from here on."""
+        app = self._apps.get(gateway.app_id) or self._follow(gateway.app_id)
+        if app.release is not None:
+            app.release.cancel()
+            app.release = None
+        app.members.add(gateway)
+        self._metrics.connections.inc()
+        return app
+
+    def claim(self, gateway: Gateway, number: int) -> None:
+        """Make a gateway the newest of its gatewayId at this node; an older one is closed."""
+        app = self._apps[gateway.app_id]
+        gateway.number = number
+        app.replace(gateway.gateway_id, number)
+        app.newest[gateway.gateway_id] = gateway
+
+    def leave(self, app: App, gateway: Gateway) -> None:
+        """A gateway's socket has ended."""
+        app.audience.dismiss(gateway)
+        app.catch_up.discard(gateway)
+        app.members.discard(gateway)
+        self._metrics.connections.dec()
+        self._left.set()
+        if app.newest.get(gateway.gateway_id) is gateway:
+            del app.newest[gateway.gateway_id]
+        if gateway.number:
+            self.on_leave(gateway)
+        if not app.members and self._apps.get(app.app_id) is app:
+            loop = asyncio.get_running_loop()
+            app.release = loop.call_later(self._linger_seconds, self._let_go, app)
+
+    async def emptied(self) -> None:
+        """Wait until no gateway is here. For a node that lets none in any more."""
+        while self.gateways:
+            self._left.clear()
+            await self._left.wait()
+
+    def close(self) -> None:
+        """Follow no app any more."""
+        for app in self.apps:
+            if app.release is not None:
+                app.release.cancel()
+            self._let_go(app)
+
+    def _follow(self, app_id: str) -> App:
+        audience = Audience(self._metrics)
+        feed = Feed(app_id, self._reader, audience, self._metrics)
+        catch_up = CatchUp(app_id, self._reader, audience, feed, self._metrics)
+        audience.on_slow = catch_up.add
+        app = self._apps[app_id] = App(app_id, feed, audience, catch_up)
+        # News first: once the feed is settled, no newer connection elsewhere goes unheard.
+        self._subscriber.hold(names.gateway_news(app_id), _News(app))
+        self._subscriber.hold(names.live(app_id), _Live(feed))
+        return app
+
+    def _let_go(self, app: App) -> None:
+        self._subscriber.release(names.gateway_news(app.app_id))
+        self._subscriber.release(names.live(app.app_id))
+        app.feed.close()
+        app.catch_up.close()
+        del self._apps[app.app_id]

@@ -1,0 +1,30 @@
+"""What a push-node measures of itself. Gateways and apps are no labels: clients must not make series."""
+
+from imc_contracts.codes import CloseCode
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class NodeMetrics:
+    """Each figure as a child that is kept: looking a label up costs more than counting."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, meaning: str) -> Counter:
+            return Counter(name, meaning, registry=registry)
+
+        self.connections = Gauge("imc_gateways", "Gateways connected.", registry=registry)
+        self.lagging = Gauge("imc_gateways_lagging", "Gateways that read from the log.", registry=registry)
+        self.refused = counter("imc_gateways_refused", "Connections that were answered 4000.")
+        self.entries = counter("imc_entries_told", "Log entries told to live gateways.")
+        self.deliveries = counter("imc_deliveries", "Pushes written to gateways.")
+        self.demotions = counter("imc_gateways_slowed", "Times a gateway's buffer was full.")
+        self.repairs = counter("imc_feed_repairs", "Times that missed entries were read from the log.")
+        self.forks = counter("imc_feed_forks", "Times that a log did not go on from where it was.")
+        self.gaps = counter("imc_gaps", "Times that a gateway was told of a gap.")
+        self.skipped = counter("imc_entries_skipped", "Log entries that are none of ours.")
+        self.subscriptions = counter("imc_pubsub_connections", "Pub/Sub connections made.")
+        self.forwards = counter("imc_forward_batches", "Batches sent to command-api, repeats included.")
+        self.forward_failures = counter("imc_forward_failures", "Batches that command-api did not answer.")
+        self.forwarded = counter("imc_forwarded_messages", "Sends that command-api has answered.")
+        self.frames_refused = counter("imc_frames_refused", "Sends that were answered 4001.")
+        closes = Counter("imc_gateway_closes", "Gateways closed by the node.", ["code"], registry=registry)
+        self.closes = {code: closes.labels(int(code)) for code in CloseCode}

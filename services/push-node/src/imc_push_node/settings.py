@@ -1,0 +1,35 @@
+"""The settings of push-node."""
+
+from imc_service.settings import ServerSettings, port
+from imc_service.urls import HttpUrl, RedisUrl
+from pydantic import Field
+
+
+class PushNodeSettings(ServerSettings):
+    """Read from the environment; see the README's table."""
+
+    port: int = port(8003)
+    redis_url: RedisUrl = Field(description="the Redis that holds the logs")
+    command_api_url: HttpUrl = Field(description="where to forward what gateways send")
+    max_frame_bytes: int = Field(41_943_040, ge=1024, description="largest frame a gateway may send")
+    gateway_buffer_bytes: int = Field(
+        1_048_576, ge=1024, description="pushes buffered for one gateway before it reads from the log instead"
+    )
+    stall_seconds: float = Field(
+        30, gt=0, description="how long a gateway may take nothing of a full buffer before it is closed"
+    )
+    linger_seconds: float = Field(
+        30, ge=0, description="how long an app is still followed after its last gateway left"
+    )
+    forward_seconds: float = Field(
+        5, gt=0, description="how long a gateway's send is tried while command-api is away"
+    )
+    forward_gateway_bytes: int = Field(
+        4_194_304, ge=1024, description="sends of one gateway that may wait before it is read no further"
+    )
+    forward_node_bytes: int = Field(
+        268_435_456, ge=1024, description="sends of all gateways that may wait before none is read further"
+    )
+    drain_seconds: float = Field(
+        10, ge=0, description="over how long gateways are sent away when the process is told to stop"
+    )

@@ -1,0 +1,189 @@
+"""The node's one Pub/Sub connection.
+
+A connection that ends is replaced, forever. What was published in between is lost to this node: each
+channel's listener is told of every confirmed subscription, the first as well as those of a new connection,
+and looks into the log then. A server that hangs ends no connection: a ping each second, with a deadline,
+notices it.
+"""
+
+import asyncio
+import math
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+from imc_service import background
+from imc_service.logs import logger
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from imc_push_node.metrics import NodeMetrics
+
+log = logger("subscriber")
+
+PING_SECONDS = 1.0
+DEADLINE_SECONDS = 3.0
+"""Without a word from Redis for so long, its connection is given up."""
+
+FIRST_RETRY_SECONDS = 0.05
+LAST_RETRY_SECONDS = 1.0
+
+
+class ChannelListener(Protocol):
+    """Hears one channel. Called as messages come in: must not raise or wait."""
+
+    def on_subscribed(self) -> None:
+        """From here on nothing is missed, until the next call; before it something may have been."""
+        ...
+
+    def on_message(self, payload: bytes) -> None:
+        """A message, in the order of publishing."""
+        ...
+
+
+@dataclass(slots=True)
+class _Link:
+    """One connection, from its making to its end."""
+
+    connection: Any
+    heard_at: float
+    pings: deque[list[asyncio.Future[None]]] = field(default_factory=deque[list[asyncio.Future[None]]])
+    """The pings that have no answer yet, each with those that wait for it."""
+
+    def answer(self) -> None:
+        """The oldest ping is answered."""
+        for waiting in self.pings.popleft():
+            if not waiting.done():
+                waiting.set_result(None)
+
+
+class Subscriber:
+    """Listens to the channels that are held. `run` must be running."""
+
+    def __init__(self, redis: Redis, metrics: NodeMetrics) -> None:
+        self._redis = redis
+        self._metrics = metrics
+        self._listeners: dict[bytes, ChannelListener] = {}
+        self._changed = asyncio.Event()
+        self._asking: list[asyncio.Future[None]] = []
+        self._link: _Link | None = None
+
+    def hold(self, channel: str, listener: ChannelListener) -> None:
+        """Listen to ``channel``. Channels that are held in one step are subscribed to in that order."""
+        self._listeners[channel.encode()] = listener
+        self._changed.set()
+
+    def release(self, channel: str) -> None:
+        """Listen no more; nothing is heard of the channel from here on."""
+        self._listeners.pop(channel.encode(), None)
+        self._changed.set()
+
+    async def heard_all(self) -> None:
+        """Wait until everything that was published before this call has been heard.
+
+        Or until the connection has ended, which every listener is told of. Bound the wait.
+        """
+        asking = asyncio.get_running_loop().create_future()
+        self._asking.append(asking)
+        self._changed.set()
+        await asking
+
+    async def alive(self) -> str | None:
+        """A readiness check: why nothing could be heard just now, or None."""
+        if self._link is None:
+            return "no Pub/Sub connection"
+        silence = _now() - self._link.heard_at
+        return "the Pub/Sub connection is silent" if silence > DEADLINE_SECONDS else None
+
+    async def run(self) -> None:
+        """Connect, and connect again, until cancelled."""
+        pause = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                await self._connect_and_listen()
+            except (RedisError, OSError) as error:
+                if self._link is not None:
+                    pause = FIRST_RETRY_SECONDS
+                    log.warning("the Pub/Sub connection ended", fault=type(error).__name__)
+            finally:
+                self._link = None
+            await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311
+            pause = min(pause * 2, LAST_RETRY_SECONDS)
+
+    async def _connect_and_listen(self) -> None:
+        # A bare connection: redis-py's own Pub/Sub reconnects without a word, and a gap would look like none.
+        connection: Any = self._redis.connection_pool.make_connection()
+        try:
+            await connection.connect()
+            self._metrics.subscriptions.inc()
+            self._link = link = _Link(connection, _now())
+            tasks = [
+                asyncio.create_task(self._write(link)),
+                asyncio.create_task(self._read(link)),
+                asyncio.create_task(_watch(link)),
+            ]
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                await background.end(tasks)
+                while link.pings:
+                    link.answer()
+        finally:
+            await connection.disconnect(nowait=True)
+
+    async def _write(self, link: _Link) -> None:
+        """Keep the connection's channels as they are held, and ping."""
+        subscribed: dict[bytes, ChannelListener] = {}
+        while True:
+            self._changed.clear()
+            held = dict(self._listeners)
+            gone = [channel for channel in subscribed if channel not in held]
+            # A new listener of a channel that is subscribed already must hear of a subscription too.
+            new = [channel for channel, listener in held.items() if subscribed.get(channel) is not listener]
+            if gone:
+                await link.connection.send_command("UNSUBSCRIBE", *gone)
+            if new:
+                await link.connection.send_command("SUBSCRIBE", *new)
+            subscribed = held
+            # A ping is answered in its turn: what was published before it is heard before its answer.
+            link.pings.append(self._asking)
+            self._asking = []
+            await link.connection.send_command("PING", check_health=False)
+            try:
+                async with asyncio.timeout(PING_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _read(self, link: _Link) -> None:
+        while True:
+            reply = await link.connection.read_response(
+                timeout=math.inf, disconnect_on_error=False, push_request=True
+            )
+            link.heard_at = _now()
+            if not isinstance(reply, list):
+                link.answer()
+                continue
+            kind, channel, payload = cast("list[Any]", reply)[:3]
+            listener = self._listeners.get(channel)
+            if listener is None:
+                continue
+            if kind == b"message":
+                listener.on_message(payload)
+            elif kind == b"subscribe":
+                listener.on_subscribed()
+
+
+async def _watch(link: _Link) -> None:
+    while True:
+        silence = _now() - link.heard_at
+        if silence > DEADLINE_SECONDS:
+            raise TimeoutError("Redis does not answer on the Pub/Sub connection")
+        await asyncio.sleep(DEADLINE_SECONDS - silence + 0.1)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

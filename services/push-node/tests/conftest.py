@@ -1,0 +1,237 @@
+"""What the tests of push-node share: a log written as command-api writes it, nodes, a command-api to call."""
+
+import asyncio
+import contextlib
+import itertools
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import orjson
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from imc_contracts import names
+from imc_contracts.cursor import Cursor, EntryId
+from imc_contracts.events import (
+    Event,
+    RecallMark,
+    message_recalled,
+    message_sent,
+    notice_deleted,
+    notice_published,
+)
+from imc_contracts.views import Message, Notice, deleted, recalled
+from imc_push_node.app import create_app
+from imc_push_node.bootstrap import PushNode
+from imc_push_node.gateway import Gateway
+from imc_push_node.hub import App
+from imc_push_node.protocol import server_options
+from imc_push_node.settings import PushNodeSettings
+from redis.asyncio import Redis
+
+_APPEND = """
+local lineage = redis.call('HGET', KEYS[2], 'lineage') or ARGV[1]
+local last = redis.call('HGET', KEYS[2], 'last') or '0-0'
+local lines, ids = { lineage .. ' ' .. last }, { lineage }
+for at = 3, #ARGV, 2 do
+  local id = redis.call('XADD', KEYS[1], '*', 'k', ARGV[at], 'v', ARGV[at + 1])
+  redis.call('HSETNX', KEYS[2], 'born', id)
+  redis.call('HSET', KEYS[2], 'lineage', lineage, 'last', id)
+  lines[#lines + 1] = id .. ' ' .. ARGV[at] .. ' ' .. ARGV[at + 1]
+  ids[#ids + 1] = id
+end
+if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], table.concat(lines, '\\n')) end
+return ids
+"""
+
+
+class AppLog:
+    """The log of one app."""
+
+    def __init__(self, redis: Redis, app_id: str) -> None:
+        self.redis = redis
+        self.app_id = app_id
+        self.lineage = "line"
+        self._numbers = itertools.count(1)
+
+    async def append(self, *events: Event, publish: bool = True) -> list[Cursor]:
+        """Append events as one batch; ``publish=False`` loses the publishing of it."""
+        arguments = [part for event in events for part in (event.kind.value, event.body)]
+        channel = names.live(self.app_id) if publish else ""
+        keys = (names.log(self.app_id), names.log_state(self.app_id))
+        redis = cast(Any, self.redis)
+        lineage, *ids = await redis.eval(_APPEND, 2, *keys, self.lineage, channel, *arguments)
+        return [Cursor(lineage.decode(), EntryId.parse(entry_id)) for entry_id in ids]
+
+    def message(self, content: str | None = None) -> Message:
+        """A message that nobody has sent yet; its content is its number if none is given."""
+        number = next(self._numbers)
+        return {
+            "messageId": str(number),
+            "appId": self.app_id,
+            "groupId": "group",
+            "userId": "user",
+            "content": str(number) if content is None else content,
+            "createTime": 1_700_000_000_000 + number,
+            "recallTime": 0,
+            "recallCause": None,
+            "status": 1,
+            "type": None,
+        }
+
+    async def send(self, count: int = 1, **options: Any) -> list[Cursor]:
+        """Append so many messages, each with its number as its content, as one batch."""
+        return await self.append(*(message_sent(self.message()) for _ in range(count)), **options)
+
+    async def recall(self, message: Message, publish: bool = True) -> Cursor:
+        """Recall a message of the log."""
+        now = message["createTime"] + 1000
+        mark = RecallMark(message["messageId"], now, "cause")
+        await cast(Any, self.redis).zadd(names.recalled(self.app_id), {mark.encode(): message["createTime"]})
+        event = message_recalled(recalled(message, now, "cause"))
+        return (await self.append(event, publish=publish))[0]
+
+    async def notices(self) -> list[Cursor]:
+        """Publish a notice and delete it."""
+        number = next(self._numbers)
+        notice: Notice = {
+            "informationId": str(number),
+            "appId": self.app_id,
+            "groupId": "group",
+            "userId": "user",
+            "title": None,
+            "content": str(number),
+            "createTime": number,
+            "deleteTime": 0,
+            "jumpUrl": None,
+            "status": 1,
+            "type": None,
+        }
+        return await self.append(notice_published(notice), notice_deleted(deleted(notice, number + 1)))
+
+
+@pytest.fixture
+def app_log(redis: Redis, app_id: str) -> AppLog:
+    return AppLog(redis, app_id)
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+Serve = Callable[..., Awaitable[str]]
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Any, **options: Any) -> AsyncGenerator[str]:
+    """An application on a port of its own, by uvicorn with ``options``; its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2, **options)
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        assert not task.done()
+        await asyncio.sleep(0.005)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+@dataclass
+class Node:
+    """A push-node within the test's process."""
+
+    url: str
+    push_node: PushNode
+
+    def gateway(self, app_id: str, gateway_id: str) -> Gateway:
+        """What the node knows of a gateway."""
+        return self.app(app_id).newest[gateway_id]
+
+    def app(self, app_id: str) -> App:
+        """What the node knows of an app."""
+        (app,) = [app for app in self.push_node.connections.hub.apps if app.app_id == app_id]
+        return app
+
+
+@contextlib.asynccontextmanager
+async def running_node(
+    redis_url: str, ping_seconds: float | None = None, **settings: Any
+) -> AsyncGenerator[Node]:
+    """A push-node with these settings; ``ping_seconds`` between its pings instead of its own figure."""
+    all_settings = PushNodeSettings.model_validate(
+        {"redis_url": redis_url, "command_api_url": "http://127.0.0.1:9", **settings}
+    )
+    app = create_app(all_settings)
+    options = server_options(all_settings)
+    if ping_seconds is not None:
+        options |= {"ws_ping_interval": ping_seconds, "ws_ping_timeout": ping_seconds}
+    async with serving(app, **options) as url:
+        yield Node(url, app.state.push_node)
+
+
+StartNode = Callable[..., Awaitable[Node]]
+
+
+@pytest.fixture
+async def start_node(redis_url: str) -> AsyncGenerator[StartNode]:
+    """Starts push-nodes of the test's own; its arguments are settings."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(**settings: Any) -> Node:
+            return await stack.enter_async_context(
+                running_node(settings.pop("redis_url", redis_url), **settings)
+            )
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+async def node(redis_url: str) -> AsyncGenerator[Node]:
+    """A push-node for all tests, without a command-api: keep to an app of your own."""
+    async with running_node(redis_url) as node:
+        yield node
+
+
+@dataclass
+class FakeCommandApi:
+    """An HTTP server that answers createBatch as the test says."""
+
+    url: str = ""
+    calls: list[list[dict[str, Any]]] = field(default_factory=list[list[dict[str, Any]]])
+    """The messages of each call, in order."""
+    answers: list[Callable[[list[dict[str, Any]]], Response]] = field(default_factory=list[Any])
+    """What to answer to the next calls; afterwards every message is accepted."""
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """Calls wait for it; set unless a test clears it."""
+
+
+def accept(messages: list[dict[str, Any]]) -> Response:
+    receipts = [
+        {"messageId": f"{index + 1}", "createTime": 5, "cursor": "line.1-0", "duplicate": False}
+        for index, _ in enumerate(messages)
+    ]
+    return Response(orjson.dumps({"success": True, "code": 0, "message": "success", "data": receipts}))
+
+
+@pytest.fixture
+async def command_api() -> AsyncGenerator[FakeCommandApi]:
+    fake = FakeCommandApi()
+    fake.gate.set()
+    app = FastAPI()
+
+    @app.post("/chat/message/createBatch")
+    async def create_batch(request: Request) -> Response:
+        messages = orjson.loads(await request.body())["messages"]
+        fake.calls.append(messages)
+        await fake.gate.wait()
+        return (fake.answers.pop(0) if fake.answers else accept)(messages)
+
+    async with serving(app) as fake.url:
+        yield fake

@@ -1,0 +1,81 @@
+import json
+
+import pytest
+from imc_contracts.cursor import Cursor, EntryId
+from imc_contracts.events import Entry, EventKind
+from imc_push_node import frames
+from websockets.frames import Frame, Opcode
+from websockets.protocol import CLIENT, OPEN, Protocol
+
+AT = Cursor("line", EntryId(12, 3))
+
+
+def payload(frame: bytes) -> bytes:
+    """What a WebSocket client reads."""
+    client = Protocol(CLIENT, state=OPEN, max_size=None)
+    client.receive_data(frame)
+    (event,) = client.events_received()
+    assert isinstance(event, Frame)
+    assert event.opcode is Opcode.TEXT
+    assert event.fin
+    return bytes(event.data)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 200_000])
+def test_every_length_is_read_back(size: int) -> None:
+    assert payload(frames.text_frame(b"x" * size)) == b"x" * size
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (EventKind.MESSAGE_SENT, 2001),
+        (EventKind.MESSAGE_RECALLED, 2002),
+        (EventKind.NOTICE_PUBLISHED, 2004),
+        (EventKind.NOTICE_DELETED, 2005),
+    ],
+)
+def test_a_push_holds_the_body_as_it_is(kind: EventKind, code: int) -> None:
+    body = '{"content":"日本\\u0000 😀"  ,"n":1}'.encode()
+    text = payload(frames.push("line", Entry(EntryId(12, 3), kind, body)))
+    assert body in text
+    envelope = json.loads(text)
+    assert (envelope["success"], envelope["code"], envelope["cursor"]) == (True, code, "line.12-3")
+    assert envelope["data"] == json.loads(body)
+
+
+def test_connected() -> None:
+    assert json.loads(payload(frames.connected(AT, recovered=True))) == {
+        "success": True,
+        "code": 2000,
+        "message": "connected",
+        "data": "connection successful",
+        "cursor": "line.12-3",
+        "recovered": True,
+    }
+
+
+def test_refusals_are_no_successes() -> None:
+    refused = json.loads(payload(frames.frame_refused("why", "id")))
+    assert (refused["success"], refused["code"], refused["message"]) == (False, 4001, "why")
+    assert refused["data"] == {"clientMessageId": "id"}
+    assert json.loads(payload(frames.frame_refused("why")))["data"] is None
+    turned_away = json.loads(payload(frames.not_connected("why")))
+    assert turned_away == {"success": False, "code": 4000, "message": "why", "data": None}
+
+
+def test_a_gap_names_both_ends() -> None:
+    envelope = json.loads(payload(frames.gap(AT, Cursor("other", EntryId(13, 0)))))
+    assert (envelope["success"], envelope["code"]) == (False, 4002)
+    assert envelope["data"] == {"from": "line.12-3", "to": "other.13-0"}
+
+
+def test_an_acknowledgement() -> None:
+    envelope = json.loads(payload(frames.send_acknowledged("mine", "7", 5, duplicate=True)))
+    assert (envelope["success"], envelope["code"]) == (True, 2003)
+    assert envelope["data"] == {
+        "clientMessageId": "mine",
+        "messageId": "7",
+        "createTime": 5,
+        "duplicate": True,
+    }

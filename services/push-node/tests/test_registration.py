@@ -1,0 +1,113 @@
+"""The newest connection of a gateway wins, on whichever node it is."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from imc_contracts import names
+from imc_testkit.gateway import connect
+from imc_testkit.waiting import wait_until
+
+
+async def registered(app_log: Any) -> dict[str, int]:
+    pairs = await app_log.redis.zrange(names.gateways(app_log.app_id), 0, -1, withscores=True)
+    return {gateway_id.decode(): int(number) for gateway_id, number in pairs}
+
+
+async def is_nobody_registered(app_log: Any) -> bool:
+    return not await registered(app_log)
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+async def test_the_newer_stays(start_node: Any, app_log: Any, nodes: int) -> None:
+    first = await start_node()
+    second = first if nodes == 1 else await start_node()
+    async with connect(first.url, app_log.app_id, "one") as older:
+        await older.wait_for_code(2000)
+        async with connect(second.url, app_log.app_id, "one") as newer:
+            await newer.wait_for_code(2000)
+            assert await older.wait_closed() == 4409
+            await app_log.send()
+            await newer.wait_for_code(2001)
+            assert newer.close_code is None
+            assert list(await registered(app_log)) == ["one"]
+    await wait_until(lambda: is_nobody_registered(app_log))
+
+
+async def test_others_are_left_alone(node: Any, app_log: Any) -> None:
+    async with (
+        connect(node.url, app_log.app_id, "one") as one,
+        connect(node.url, app_log.app_id, "two") as two,
+        connect(node.url, app_log.app_id + "x", "one") as elsewhere,
+    ):
+        for gateway in (one, two, elsewhere):
+            await gateway.wait_for_code(2000)
+        assert set(await registered(app_log)) == {"one", "two"}
+        await app_log.send()
+        await one.wait_for_code(2001)
+        await two.wait_for_code(2001)
+        assert elsewhere.close_code is None
+
+
+async def test_lost_news_delay_it_by_two_seconds(node: Any, app_log: Any) -> None:
+    """As if a node had registered the gateway and died before it told of it."""
+    async with connect(node.url, app_log.app_id, "one") as gateway:
+        await gateway.wait_for_code(2000)
+        number = await app_log.redis.zincrby(names.gateway_fence(app_log.app_id), 1, "f")
+        await app_log.redis.zadd(names.gateways(app_log.app_id), {"one": number}, gt=True)
+        assert await gateway.wait_closed(timeout=3) == 4409
+
+
+async def test_a_number_that_is_written_late_is_found(node: Any, app_log: Any) -> None:
+    async with connect(node.url, app_log.app_id, "one") as gateway:
+        await gateway.wait_for_code(2000)
+        fence = names.gateway_fence(app_log.app_id)
+        number = await app_log.redis.zincrby(fence, 1, "f")
+        app = node.app(app_log.app_id)
+        await wait_until(lambda: app.fence == number)
+        await app_log.redis.zadd(names.gateways(app_log.app_id), {"one": number}, gt=True)
+        assert await gateway.wait_closed(timeout=3) == 4409
+
+
+async def test_one_that_is_late_gives_way_to_a_newer(node: Any, app_log: Any) -> None:
+    """A newer connection is known before the older one has registered."""
+    async with connect(node.url, app_log.app_id, "other") as other:
+        await other.wait_for_code(2000)
+        future = 2**52
+        await app_log.redis.zadd(names.gateways(app_log.app_id), {"one": future}, gt=True)
+        async with connect(node.url, app_log.app_id, "one") as gateway:
+            assert await gateway.wait_closed() == 4409
+    assert (await registered(app_log))["one"] == future
+
+
+async def test_many_at_once_end_with_one(start_node: Any, app_log: Any) -> None:
+    nodes = [await start_node(), await start_node()]
+    stay = asyncio.Event()
+    open_now: list[Any] = []
+
+    async def come(index: int) -> int | None:
+        async with connect(nodes[index % 2].url, app_log.app_id, "one") as gateway:
+            open_now.append(gateway)
+            leaving = asyncio.create_task(stay.wait())
+            closing = asyncio.create_task(gateway.websocket.wait_closed())
+            await asyncio.wait({leaving, closing}, return_when=asyncio.FIRST_COMPLETED)
+            leaving.cancel()
+            closing.cancel()
+            return gateway.close_code
+
+    visits = [asyncio.create_task(come(index)) for index in range(30)]
+    await wait_until(lambda: sum(visit.done() for visit in visits) == 29)
+    stay.set()
+    codes = await asyncio.gather(*visits)
+    assert sorted(codes, key=str) == [4409] * 29 + [None]
+
+
+async def test_numbers_go_on_after_redis_was_emptied(node: Any, app_log: Any) -> None:
+    async with connect(node.url, app_log.app_id, "one") as older:
+        await older.wait_for_code(2000)
+        before = await registered(app_log)
+        await app_log.redis.delete(names.gateways(app_log.app_id), names.gateway_fence(app_log.app_id))
+        async with connect(node.url, app_log.app_id, "one") as newer:
+            await newer.wait_for_code(2000)
+            assert await older.wait_closed() == 4409
+            assert (await registered(app_log))["one"] > before["one"]
