@@ -1,0 +1,65 @@
+"""The HTTP edge of the command side: what it describes, and how it reads batches."""
+
+import json
+from typing import Any
+
+import pytest
+from imc_command_api.app import create_app
+from imc_command_api.http.messages import parse_batch
+from imc_command_api.settings import CommandApiSettings
+from imc_contracts.commands import SendMessage
+from imc_contracts.errors import Refused
+from imc_service.settings import load
+
+GOOD = {"appId": "a", "groupId": "g", "userId": "u", "content": "c"}
+
+
+@pytest.fixture(scope="module")
+def description() -> dict[str, Any]:
+    settings = load(
+        CommandApiSettings, {"IMC_REDIS_URL": "redis://nowhere", "IMC_DATABASE_URL": "mysql://nowhere/imc"}
+    )
+    return create_app(settings).openapi()
+
+
+@pytest.mark.parametrize(
+    ("path", "required"),
+    [
+        ("/chat/message/create", ["appId", "groupId", "userId", "content"]),
+        ("/chat/message/createBatch", ["messages"]),
+        ("/chat/message/recall", ["messageId"]),
+        ("/notice/information/create", ["appId", "groupId", "userId", "content"]),
+        ("/notice/information/delete", ["informationId"]),
+    ],
+)
+def test_every_call_is_described_with_its_body_and_refusals(
+    description: dict[str, Any], path: str, required: list[str]
+):
+    call = description["paths"][path]["post"]
+    schema = call["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["required"] == required
+    assert "$ref" not in json.dumps(schema)
+    assert {"200", "400", "404", "409", "413", "415", "500", "503"} <= set(call["responses"])
+
+
+def test_operations_are_described_too(description: dict[str, Any]):
+    assert {"/livez", "/readyz", "/metrics"} <= set(description["paths"])
+
+
+def test_a_good_batch_is_read_in_one_pass():
+    messages = parse_batch(json.dumps({"messages": [GOOD, {**GOOD, "content": "d"}]}).encode())
+    assert [message.content for message in messages if isinstance(message, SendMessage)] == ["c", "d"]
+
+
+def test_a_bad_message_is_refused_in_its_place():
+    messages = parse_batch(json.dumps({"messages": [GOOD, {**GOOD, "userId": ""}, 7, GOOD]}).encode())
+    assert [type(message) for message in messages] == [SendMessage, Refused, Refused, SendMessage]
+    refused = [message.message for message in messages if isinstance(message, Refused)]
+    assert refused[0].startswith("messages[1].userId is not valid")
+    assert refused[1].startswith("messages[2] is not a JSON object")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"messages": []}', b'{"messages": 7}', b"\xff"])
+def test_what_is_no_batch_is_refused_whole(body: bytes):
+    with pytest.raises(Refused):
+        parse_batch(body)
