@@ -8,21 +8,37 @@ from imc_testkit.processes import Process
 from imc_testkit.variants import VARIANTS, broken, failpoints
 from imc_testkit.variants.patching import replace, replace_text
 
-SCRIPT = {
-    **dict.fromkeys(["fails-before-append", "fails-after-append", "counts-entries"], "imc-command-api"),
-    **dict.fromkeys(["trims-by-length", "publishes-apart", "loses-a-publish"], "imc-command-api"),
-    **dict.fromkeys(["fails-mid-frame", "repairs-no-hole", "checks-no-tail"], "imc-push-node"),
-}
-"""The others are the projector's."""
+APPLY_EACH = """
+import os, sys
+from imc_testkit.variants import VARIANTS, apply, main_of
+for script in ("imc-command-api", "imc-projector", "imc-push-node"):
+    main_of(script)
+for name in VARIANTS:
+    if os.fork() == 0:
+        apply(name)
+        os._exit(0)
+    print(name, os.waitstatus_to_exitcode(os.wait()[1]))
+"""
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-async def test_what_a_variant_patches_is_there(name: str, tmp_path: Path) -> None:
-    # Without settings the process ends at once, after the patches.
+def test_what_each_variant_patches_is_there(tmp_path: Path) -> None:
     env = {**failpoints.failpoint(tmp_path / "mark"), broken.TIME: "1"}
-    async with Process(SCRIPT.get(name, "imc-projector"), env, variant=name) as process:
+    done = subprocess.run(
+        [sys.executable, "-c", APPLY_EACH], env=env, capture_output=True, text=True, check=True
+    )
+    assert dict(line.split() for line in done.stdout.splitlines()) == dict.fromkeys(VARIANTS, "0"), (
+        done.stderr
+    )
+
+
+async def test_a_process_runs_as_a_variant(tmp_path: Path) -> None:
+    # Without settings it ends at once, after the patches.
+    async with Process("imc-push-node", {}, variant="checks-no-tail,repairs-no-hole") as process:
         assert await process.wait() == 2
         assert "the settings can't be used" in process.log
+    async with Process("imc-push-node", {}, variant="no-such-variant") as process:
+        assert await process.wait() == 1
+        assert "KeyError" in process.log
 
 
 def test_a_place_that_holds_nothing_is_told() -> None:

@@ -61,7 +61,7 @@ async def separate(
     query_apis: Sequence[Start] = (Start(),),
     push_nodes: Sequence[Start] = (Start(), Start()),
 ) -> AsyncGenerator[Deployment]:
-    """Processes of each kind: two command-apis, two projectors, one query-api, two push-nodes, if not told else.
+    """Two command-apis, two projectors, one query-api and two push-nodes, unless it is told otherwise.
 
     The database is migrated already. Each push-node forwards to another command-api, as far as there are.
     """
@@ -79,7 +79,7 @@ async def separate(
 
         commands = await start("imc-command-api", command_apis)
         queries = await start("imc-query-api", query_apis)
-        query_url = {"IMC_QUERY_API_URL": process.url for process in queries[:1]}
+        query_url = {"IMC_QUERY_API_URL": queries[0].url} if queries else {}
         deployment = Deployment(
             command_apis=commands,
             projectors=await start("imc-projector", projectors),

@@ -1,7 +1,7 @@
 """Processes of ours in which something has been patched before they run.
 
-``python -m imc_testkit.variants NAMES SCRIPT`` applies each variant of the comma-separated NAMES, in order, and
-runs the console script. So production code holds nothing for the tests: no failpoint, no switch. What a
+``python -m imc_testkit.variants NAMES SCRIPT`` applies the variants of the comma-separated NAMES, in order,
+and runs the console script. So production code holds nothing for the tests: no failpoint, no switch. What a
 variant patches it names as text; a name that is not there any more is an `AttributeError` at the start.
 """
 

@@ -1,4 +1,4 @@
-"""Processes that die, or stop, at a certain point: the n-th time that they reach it, once over all their starts.
+"""Processes that die, or stop, when they reach a certain point the n-th time; once over all their starts.
 
 Their environment says more: ``FAILPOINT_MARK`` is a file that is made when the point has been used,
 ``FAILPOINT_TIME`` says which time (1 if it is absent), ``FAILPOINT_SIGNAL`` by which signal (SIGKILL).

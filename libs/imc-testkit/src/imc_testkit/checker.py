@@ -1,0 +1,143 @@
+"""Holds a history against the promises, once all is healed and drained.
+
+Every acknowledged send is one row, byte for byte, and was pushed once, in one order, to every gateway that
+stayed or resumed; a refused one left nothing; one with an unknown end happened at most once; a recall is
+final and its content unreadable; no app saw anything of another; a gap was announced or is a loss.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+
+from imc_testkit.history import NO_CONTENT, Answer, History, Row, Send
+from imc_testkit.pushes import Violation, check_pushes
+
+_SHOWN = 20
+
+
+@dataclass
+class Report:
+    """How often each promise was broken, and in words how."""
+
+    lost: int = 0
+    repeated: int = 0
+    reordered: int = 0
+    un_recalled: int = 0
+    content_after_recall: int = 0
+    phantom: int = 0
+    cross_app: int = 0
+    duplicate_ids: int = 0
+    violations: list[str] = field(default_factory=list[str])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Each count by its name."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "violations"}
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every promise was kept."""
+        return not self.violations
+
+    def add(self, violation: Violation) -> None:
+        """Count a violation."""
+        setattr(self, violation.kind, getattr(self, violation.kind) + 1)
+        self.violations.append(f"{violation.kind}: {violation.text}")
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
+        more = len(self.violations) - _SHOWN
+        lines = [counts, *self.violations[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+        return "\n  ".join(lines)
+
+
+def check(history: History, rows: Sequence[Row], dead_letters: Collection[str]) -> Report:
+    """Judge a run. ``dead_letters`` are the ids of messages whose events could not be projected."""
+    report = Report()
+    parts = (
+        _check_sends(history, rows, dead_letters),
+        _check_rows(history, rows),
+        _check_recalls(history, rows),
+        check_pushes(history, rows),
+    )
+    for violations in parts:
+        for violation in violations:
+            report.add(violation)
+    return report
+
+
+def _check_sends(history: History, rows: Sequence[Row], dead_letters: Collection[str]) -> Iterator[Violation]:
+    stored = {row.message_id: row for row in rows}
+    owners: dict[str, Send] = {}
+    for send in history.sends:
+        if len(send.acknowledged_ids) > 1:
+            yield Violation("repeated", f"{_name(send)} was acknowledged as {sorted(send.acknowledged_ids)}")
+        for message_id in send.acknowledged_ids:
+            if owners.setdefault(message_id, send) is not send:
+                yield Violation("duplicate_ids", f"{message_id} is two messages")
+            row = stored.get(message_id)
+            if row is None:
+                reason = "is in the dead letters" if message_id in dead_letters else "has no row"
+                yield Violation("lost", f"acknowledged {message_id} {reason}")
+            elif row.digest not in (send.digest, NO_CONTENT):
+                yield Violation("lost", f"acknowledged {message_id} has another content in its row")
+            elif row.app_id != send.app_id:
+                yield Violation("cross_app", f"{message_id} of {send.app_id} is a row of {row.app_id}")
+
+
+def _check_rows(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
+    """Every row with content is one send, that may have happened; and no send is two rows.
+
+    A row without content is known by the id that its send was acknowledged with, or by the pushes before.
+    """
+    sends = {send.digest: send for send in history.sends}
+    known = {id_: send for send in history.sends for id_ in send.acknowledged_ids}
+    pushed = {
+        frame.message_id: sends[frame.digest]
+        for connection in history.connections
+        for frame in connection.frames
+        if frame.digest in sends
+    }
+    by_send: dict[int, list[str]] = defaultdict(list)
+    for row in rows:
+        send = sends.get(row.digest) or known.get(row.message_id) or pushed.get(row.message_id)
+        if row.digest != NO_CONTENT and row.digest not in sends:
+            yield Violation("phantom", f"nobody sent the content of the row {row.message_id}")
+        if send is None:
+            continue
+        by_send[id(send)].append(row.message_id)
+        if row.app_id != send.app_id:
+            yield Violation("cross_app", f"{_name(send)} of {send.app_id} is a row of {row.app_id}")
+        if send.answer is Answer.REFUSED:
+            yield Violation("phantom", f"{_name(send)} was refused, and is the row {row.message_id}")
+    for ids in by_send.values():
+        if len(ids) > 1:
+            yield Violation("repeated", f"one send is the rows {ids}")
+
+
+def _check_recalls(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
+    stored = {row.message_id: row for row in rows}
+    recalled_at: dict[str, float] = {}
+    for recall in history.recalls:
+        if recall.answer is not Answer.ACKNOWLEDGED or recall.ended is None:
+            continue
+        if recall.message_id in recalled_at:
+            yield Violation("repeated", f"{recall.message_id} was recalled twice")
+        recalled_at[recall.message_id] = min(recall.ended, recalled_at.get(recall.message_id, recall.ended))
+    asked = {recall.message_id for recall in history.recalls if recall.answer is not Answer.REFUSED}
+    for row in rows:
+        if row.message_id in recalled_at and row.status != 0:
+            yield Violation("un_recalled", f"recalled {row.message_id} has status {row.status}")
+        if row.status == 0 and row.digest != NO_CONTENT:
+            yield Violation("content_after_recall", f"the row of recalled {row.message_id} holds content")
+        if row.status == 0 and row.message_id not in asked:
+            yield Violation("phantom", f"nobody recalled {row.message_id}")
+    for message_id in recalled_at.keys() - stored.keys():
+        yield Violation("lost", f"recalled {message_id} has no row")
+    for seen in history.seen:
+        if seen.digest != NO_CONTENT and seen.asked > recalled_at.get(seen.message_id, seen.asked):
+            yield Violation("content_after_recall", f"a query showed the content of {seen.message_id}")
+
+
+def _name(send: Send) -> str:
+    return f"the send {send.client_message_id or send.digest} of {send.app_id}"

@@ -1,0 +1,136 @@
+"""Clients over HTTP whose requests and answers are recorded."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import httpx
+
+from imc_testkit.deployment import Deployment
+from imc_testkit.history import Answer, Attempt, History, Recall, Seen, Send, digest
+from imc_testkit.processes import Process
+
+Body = dict[str, Any]
+
+REPLY_SECONDS = 8.0
+"""Longer than the processes wait for Redis: what they know of the end of a request they can tell."""
+
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_UNAVAILABLE, _SERVER_FAULT = 50301, 50000
+_WORDS = ("plain", "emoji 😀", 'quotes " \\ \n', "中文", "\u2028 %s {} NUL \x00")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A message to be sent: its record, and the body of ``create``."""
+
+    send: Send
+    body: Body
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it bears an id of its own, and is not yet known to have arrived."""
+        return self.send.client_message_id is not None and self.send.answer is not Answer.ACKNOWLEDGED
+
+
+class Clients:
+    """Clients behind an ingress: each request goes to a process that is drawn by lot."""
+
+    def __init__(self, deployment: Deployment, http: httpx.AsyncClient, history: History) -> None:
+        self._deployment = deployment
+        self._http = http
+        self._history = history
+        self._random = Random(history.seed)  # noqa: S311 - to be repeated, not secret
+        self._drafts = 0
+
+    def draft(self, app_id: str, *, with_id: bool) -> Draft:
+        """A new message, unlike every other."""
+        self._drafts += 1
+        words = self._random.choice(_WORDS) * self._random.choice((1, 1, 1, 20))
+        content = f"{self._history.seed}/{self._drafts} {words}"
+        own_id = f"{self._history.seed}-{self._drafts}" if with_id else None
+        group_id = f"group {self._random.randrange(3)}"
+        body: Body = {"appId": app_id, "groupId": group_id, "userId": "user", "content": content}
+        send = Send(app_id, group_id, digest(content), own_id)
+        self._history.sends.append(send)
+        return Draft(send, {**body, "clientMessageId": own_id} if with_id else body)
+
+    def attempt(self, draft: Draft, via: str) -> Attempt:
+        """Note that a draft is being sent."""
+        attempt = Attempt(via, time.monotonic())
+        draft.send.attempts.append(attempt)
+        return attempt
+
+    async def send(self, draft: Draft) -> Attempt:
+        """Send a message by itself."""
+        attempt = self.attempt(draft, "create")
+        answer, data = await self._post("/chat/message/create", draft.body)
+        _note(attempt, answer, data)
+        return attempt
+
+    async def send_batch(self, drafts: Sequence[Draft]) -> list[Attempt]:
+        """Send messages, of any apps, in one request."""
+        attempts = [self.attempt(draft, "createBatch") for draft in drafts]
+        answer, data = await self._post(
+            "/chat/message/createBatch", {"messages": [draft.body for draft in drafts]}
+        )
+        for at, attempt in enumerate(attempts):
+            item = data[at] if answer is Answer.ACKNOWLEDGED else None
+            if item is None or "messageId" in item:
+                _note(attempt, answer, item)
+            else:
+                _note(attempt, _answer_of(item["code"]), None)
+        return attempts
+
+    async def recall(self, app_id: str, message_id: str, *, named: bool = True) -> Recall:
+        """Recall a message; ``named``: whether the request names its app."""
+        recall = Recall(app_id, message_id, time.monotonic())
+        self._history.recalls.append(recall)
+        body = {"messageId": message_id, "recallCause": "typo", **({"appId": app_id} if named else {})}
+        recall.answer, _ = await self._post("/chat/message/recall", body)
+        recall.ended = time.monotonic()
+        return recall
+
+    async def read(self, app_id: str, group_id: str) -> None:
+        """Read the newest messages of a group, as far as query-api answers."""
+        asked = time.monotonic()
+        parameters = {"appId": app_id, "groupId": group_id, "pageSize": 500, "withTotal": "false"}
+        try:
+            reply = await self._http.get(
+                self._any(self._deployment.query_apis) + "/chat/message/findByGroupId", params=parameters
+            )
+        except httpx.TransportError:
+            return
+        if reply.is_success:
+            self._history.seen += [
+                Seen(app_id, message["messageId"], digest(message["content"]), asked)
+                for message in reply.json()["data"]["pageMessageList"]
+            ]
+
+    async def _post(self, path: str, body: Body) -> tuple[Answer, Any]:
+        try:
+            reply = await self._http.post(self._any(self._deployment.command_apis) + path, json=body)
+            envelope = reply.json()
+        except _NEVER_SENT:
+            return Answer.REFUSED, None
+        except (httpx.TransportError, ValueError):
+            return Answer.UNKNOWN, None
+        return _answer_of(envelope["code"]), envelope["data"]
+
+    def _any(self, processes: Sequence[Process]) -> str:
+        return self._random.choice(processes).url
+
+
+def _answer_of(code: int) -> Answer:
+    if code == 0:
+        return Answer.ACKNOWLEDGED
+    # The contract: after 50301 nothing was accepted. Other faults of ours leave it open.
+    return Answer.REFUSED if code < _SERVER_FAULT or code == _UNAVAILABLE else Answer.UNKNOWN
+
+
+def _note(attempt: Attempt, answer: Answer, receipt: Any) -> None:
+    attempt.answer, attempt.ended = answer, time.monotonic()
+    if answer is Answer.ACKNOWLEDGED:
+        attempt.message_id, attempt.cursor = receipt["messageId"], receipt["cursor"]

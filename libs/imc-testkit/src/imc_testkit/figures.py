@@ -1,0 +1,63 @@
+"""What a run was like, in figures."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from imc_testkit.history import Answer, History
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Times are seconds."""
+
+    sends: int
+    acknowledged: int
+    refused: int
+    unknown: int
+    recalled: int
+    connections: int
+    pushes: int
+    longest_without_send: float
+    """The longest stretch in which no send was acknowledged."""
+    longest_to_push: float
+    """From an acknowledgement to its last push at a gateway that was connected all that time."""
+
+    def __str__(self) -> str:
+        return (
+            f"sends {self.sends} (acknowledged {self.acknowledged}, refused {self.refused}, "
+            f"unknown {self.unknown}), recalled {self.recalled}, connections {self.connections}, "
+            f"pushes {self.pushes}, longest without a send {self.longest_without_send:.1f} s, "
+            f"longest to a push {self.longest_to_push:.1f} s"
+        )
+
+
+def figures_of(history: History) -> Figures:
+    """Count a run."""
+    answers = [send.answer for send in history.sends]
+    acknowledged_at: dict[str, float] = {}
+    for send in history.sends:
+        for attempt in send.attempts:
+            if attempt.message_id is not None and attempt.ended is not None:
+                acknowledged_at.setdefault(attempt.message_id, attempt.ended)
+    times = sorted(acknowledged_at.values())
+    return Figures(
+        sends=len(answers),
+        acknowledged=answers.count(Answer.ACKNOWLEDGED),
+        refused=answers.count(Answer.REFUSED),
+        unknown=answers.count(Answer.UNKNOWN),
+        recalled=sum(recall.answer is Answer.ACKNOWLEDGED for recall in history.recalls),
+        connections=len(history.connections),
+        pushes=sum(len(connection.frames) for connection in history.connections),
+        longest_without_send=max((after - before for before, after in pairwise(times)), default=0.0),
+        longest_to_push=_longest_to_push(history, acknowledged_at),
+    )
+
+
+def _longest_to_push(history: History, acknowledged_at: dict[str, float]) -> float:
+    longest = 0.0
+    for connection in history.connections:
+        for frame in connection.frames:
+            since = acknowledged_at.get(frame.message_id)
+            if frame.code == 2001 and since is not None and since > connection.frames[0].at:
+                longest = max(longest, frame.at - since)
+    return longest

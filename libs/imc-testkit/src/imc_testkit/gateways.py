@@ -1,0 +1,140 @@
+"""A gateway that keeps coming back with its cursor, and whose every frame is recorded."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+from urllib.parse import urlencode
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from imc_testkit.clients import Clients, Draft
+from imc_testkit.deployment import Deployment
+from imc_testkit.history import Answer, Attempt, Connection, Frame, History, digest
+
+_PUSHES, _ACKNOWLEDGED, _REFUSED, _CONNECTED, _GAP = (2001, 2002), 2003, 4001, 2000, 4002
+_CONNECT_SECONDS = 8.0
+_RETRY_SECONDS = 0.2
+
+
+class RecordedGateway:
+    """Runs in `run`; what the others do to it happens at its newest connection."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        history: History,
+        clients: Clients,
+        app_id: str,
+        gateway_id: str,
+        node: int = 0,
+        cursor: str | None = None,
+    ) -> None:
+        self.app_id = app_id
+        self.gateway_id = gateway_id
+        self.node = node
+        """Which push-node it connects to the next time."""
+        self.cursor = cursor
+        """Where it stands; it resumes from here."""
+        self.connection: Connection | None = None
+        """The newest connection that got its 2000, or None while there is none."""
+        self._deployment = deployment
+        self._history = history
+        self._clients = clients
+        self._random = Random(f"{history.seed}/{app_id}/{gateway_id}")  # noqa: S311 - to be repeated
+        self._websocket: ClientConnection | None = None
+        self._reads = asyncio.Event()
+        self._reads.set()
+        self._unanswered: dict[str, Attempt] = {}
+
+    def drop(self) -> None:
+        """Hang up without a word."""
+        if self._websocket is not None:
+            self._websocket.transport.abort()
+
+    def stall(self) -> None:
+        """Stop reading, and leave the connection open."""
+        self._reads.clear()
+
+    def go_on(self) -> None:
+        """Read again."""
+        self._reads.set()
+
+    async def send(self, drafts: Sequence[Draft]) -> None:
+        """Send messages in one frame. Only those that bear an id of their own are ever answered."""
+        websocket = self._websocket
+        if websocket is None:
+            return
+        attempts = [self._clients.attempt(draft, "frame") for draft in drafts]
+        for draft, attempt in zip(drafts, attempts, strict=True):
+            if draft.send.client_message_id is not None:
+                self._unanswered[draft.send.client_message_id] = attempt
+        bodies = [draft.body for draft in drafts]
+        with contextlib.suppress(ConnectionClosed):
+            await websocket.send(json.dumps(bodies[0] if len(bodies) == 1 else bodies))
+
+    async def run(self) -> None:
+        """Be connected, whatever happens, until cancelled."""
+        while True:
+            connection = Connection(self.app_id, self.gateway_id, self.node, self.cursor, time.monotonic())
+            self._history.connections.append(connection)
+            try:
+                async with connect(
+                    self._address(), proxy=None, max_size=None, open_timeout=_CONNECT_SECONDS,
+                    ping_interval=None, close_timeout=1, compression=None,
+                ) as self._websocket:  # fmt: skip
+                    with contextlib.suppress(ConnectionClosed):
+                        await self._read(connection, self._websocket)
+                    connection.close_code = self._websocket.close_code
+            except (OSError, WebSocketException, TimeoutError):
+                pass  # the node is away; another may not be
+            finally:
+                self.connection = self._websocket = None
+                self._unanswered.clear()
+            self.node += 1
+            if not connection.frames:
+                await asyncio.sleep(_RETRY_SECONDS * (0.5 + self._random.random()))
+
+    def _address(self) -> str:
+        nodes = self._deployment.push_nodes
+        query = f"?{urlencode({'cursor': self.cursor})}" if self.cursor else ""
+        url = nodes[self.node % len(nodes)].url.replace("http://", "ws://")
+        return f"{url}/chat/message/broadcast/{self.app_id}/{self.gateway_id}{query}"
+
+    async def _read(self, connection: Connection, websocket: ClientConnection) -> None:
+        while True:
+            await self._reads.wait()
+            self._take(connection, json.loads(await websocket.recv()), time.monotonic())
+
+    def _take(self, connection: Connection, frame: dict[str, Any], now: float) -> None:
+        code, data = frame["code"], frame["data"]
+        if code in _PUSHES:
+            content = digest(data["content"])
+            connection.frames.append(
+                Frame(code, now, frame["cursor"], False, "", data["messageId"], data["appId"], content,
+                      data["status"])
+            )  # fmt: skip
+            self.cursor = frame["cursor"]
+        elif code == _CONNECTED:
+            connection.frames.append(Frame(code, now, frame["cursor"], frame["recovered"]))
+            self.cursor = frame["cursor"]
+            self.connection = connection
+        elif code == _GAP:
+            connection.frames.append(Frame(code, now, data["to"], gap_from=data["from"]))
+            self.cursor = data["to"]
+        elif code in (_ACKNOWLEDGED, _REFUSED) and data is not None:
+            self._take_answer(data, frame["message"], now)
+
+    def _take_answer(self, data: dict[str, Any], message: str, now: float) -> None:
+        attempt = self._unanswered.pop(data["clientMessageId"], None)
+        if attempt is None:
+            return
+        attempt.ended = now
+        if "messageId" in data:
+            attempt.answer, attempt.message_id = Answer.ACKNOWLEDGED, data["messageId"]
+        elif "unknown" not in message:
+            attempt.answer = Answer.REFUSED

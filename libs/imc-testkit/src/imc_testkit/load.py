@@ -1,0 +1,219 @@
+"""Random load on an installation, all of it recorded: what clients and gateways do on a busy day."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncGenerator, Coroutine
+from random import Random
+from typing import Any
+
+import httpx
+
+from imc_testkit.checker import Report, check
+from imc_testkit.clients import REPLY_SECONDS, Clients, Draft
+from imc_testkit.deployment import Deployment
+from imc_testkit.gateways import RecordedGateway
+from imc_testkit.history import Answer, Attempt, History, Row
+from imc_testkit.settling import Stores
+from imc_testkit.waiting import wait_until
+
+SENDERS_AN_APP = 3
+PAUSE_SECONDS = 0.03
+"""Between two requests of a sender, on average."""
+
+UNREST_SECONDS = 0.3
+"""Between two gateways that hang up, move or stall, on average."""
+
+_MOST_REPEATS = 200
+
+
+class Load:
+    """Senders, and gateways that come and go; made by `load_on`."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        stores: Stores,
+        http: httpx.AsyncClient,
+        seed: int,
+        apps: int,
+        gateways: int,
+    ) -> None:
+        self.history = History(seed)
+        self.stores = stores
+        self.clients = Clients(deployment, http, self.history)
+        self.rows: list[Row] = []
+        """The table as it was in the end."""
+        self._random = Random(seed)  # noqa: S311 - to be repeated, not secret
+        run = secrets.token_hex(4)
+        self.app_ids = [f"app{number}-{run}" for number in range(apps)]
+        self.gateways = [
+            RecordedGateway(deployment, self.history, self.clients, app_id, f"g{number}", number)
+            for app_id in self.app_ids
+            for number in range(gateways)
+        ]
+        self._deployment = deployment
+        self._tasks: dict[str, list[asyncio.Task[None]]] = {"gateways": [], "senders": [], "recalls": []}
+        self._repeat: list[Draft] = []
+        self._is_over = False
+
+    @property
+    def acknowledged(self) -> int:
+        """How many sends were acknowledged so far."""
+        return sum(send.answer is Answer.ACKNOWLEDGED for send in self.history.sends)
+
+    async def more(self, count: int, timeout: float = 30.0) -> None:
+        """Wait until ``count`` more sends are acknowledged than now."""
+        goal = self.acknowledged + count
+        await wait_until(lambda: self.acknowledged >= goal, timeout, 0.02, what=f"{count} more sends")
+
+    def note(self, text: str) -> None:
+        """Write into the history what is done to the installation."""
+        self.history.notes.append(f"{time.monotonic():.3f} {text}")
+
+    async def connect(self) -> None:
+        """Connect the gateways, and wait until each is there."""
+        for gateway in self.gateways:
+            self._start("gateways", gateway.run())
+        await wait_until(lambda: all(gateway.connection for gateway in self.gateways), what="the gateways")
+
+    def begin(self, *, unrest: bool = True) -> None:
+        """Let senders send, and gateways come and go."""
+        self._is_over = False
+        for app_id in self.app_ids:
+            for number in range(SENDERS_AN_APP):
+                self._start("senders", self._keep_sending(app_id, Random(f"{self.history.seed}/{number}")))  # noqa: S311
+        if unrest:
+            self._start("senders", self._keep_unrest())
+
+    async def pause(self, timeout: float = 30.0) -> None:
+        """Send nothing more; repeat what has an unknown end until it is known, and wait for everybody."""
+        self._is_over = True
+        for name in ("senders", "recalls"):
+            tasks, self._tasks[name] = self._tasks[name], []
+            await asyncio.gather(*tasks)
+        for gateway in self.gateways:
+            gateway.go_on()
+        async with asyncio.timeout(timeout):
+            while waiting := [draft for draft in self._repeat if draft.is_repeatable]:
+                await self.clients.send_batch(waiting[:_MOST_REPEATS])
+                await asyncio.sleep(PAUSE_SECONDS)
+        self._repeat.clear()
+        await self.stores.projected(self.app_ids, timeout)
+        await self._gateways_caught_up(timeout)
+
+    async def finish(self, timeout: float = 30.0) -> Report:
+        """`pause`, read every log once more from the beginning, and judge the run."""
+        await self.pause(timeout)
+        await self._replay(timeout)
+        return await self.judge()
+
+    async def judge(self) -> Report:
+        """Judge the run as it stands: who is connected now is taken to have been told everything."""
+        for gateway in self.gateways:
+            if gateway.connection is not None:
+                gateway.connection.is_caught_up = True
+        self.rows = await self.stores.rows(self.app_ids)
+        return check(self.history, self.rows, await self.stores.dead_letters(self.app_ids))
+
+    async def close(self) -> None:
+        """End everything."""
+        tasks = [task for tasks in self._tasks.values() for task in tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks[name].append(asyncio.create_task(work))
+
+    async def _keep_sending(self, app_id: str, random: Random) -> None:
+        mine = [gateway for gateway in self.gateways if gateway.app_id == app_id]
+        while not self._is_over:
+            with_id = random.random() < 0.7
+            drafts = [
+                self.clients.draft(app_id, with_id=with_id) for _ in range(random.choice((1, 1, 1, 1, 2, 12)))
+            ]
+            repeated = [draft for draft in self._repeat[:5] if draft.body["appId"] == app_id]
+            if mine and random.random() < 0.3:
+                await random.choice(mine).send(drafts)
+            elif len(drafts) + len(repeated) > 1:
+                await self.clients.send_batch([*drafts, *repeated])
+            else:
+                await self._recall_some(await self.clients.send(drafts[0]), app_id, random)
+            if with_id:
+                self._repeat += drafts
+            self._repeat = [draft for draft in self._repeat if draft.is_repeatable]
+            if random.random() < 0.05:
+                await self.clients.read(app_id, drafts[0].send.group_id)
+            await asyncio.sleep(random.expovariate(1 / PAUSE_SECONDS))
+
+    async def _recall_some(self, attempt: Attempt, app_id: str, random: Random) -> None:
+        """At once or a little later; now and then twice at the same time."""
+        if attempt.message_id is None or random.random() > 0.3:
+            return
+        for _ in range(random.choice((1, 1, 2))):
+            pause, named = random.choice((0.0, 0.0, 0.5)), random.random() < 0.7
+            self._start("recalls", self._recall(app_id, attempt.message_id, pause, named))
+
+    async def _recall(self, app_id: str, message_id: str, pause: float, named: bool) -> None:
+        await asyncio.sleep(pause)
+        await self.clients.recall(app_id, message_id, named=named)
+
+    async def _keep_unrest(self) -> None:
+        random = self._random
+        while not self._is_over:
+            gateway = random.choice(self.gateways)
+            if random.random() < 0.5:
+                gateway.drop()
+            else:
+                gateway.stall()
+                self._start("recalls", self._go_on(gateway, random.uniform(0.1, 1.0)))
+            await asyncio.sleep(random.expovariate(1 / UNREST_SECONDS))
+
+    async def _go_on(self, gateway: RecordedGateway, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        gateway.go_on()
+
+    async def _gateways_caught_up(self, timeout: float) -> None:
+        for app_id in self.app_ids:
+            end = await self.stores.end_of_log(app_id)
+            mine = [gateway for gateway in self.gateways if gateway.app_id == app_id]
+            await wait_until(
+                lambda mine=mine, end=end: all(
+                    gateway.connection and (gateway.cursor == end or not end) for gateway in mine
+                ),
+                timeout,
+                what=f"the gateways of {app_id} at {end}",
+            )
+
+    async def _replay(self, timeout: float) -> None:
+        """One more gateway an app that resumes from the first cursor there was: it must see all, masked."""
+        for app_id in self.app_ids:
+            first = next(
+                (
+                    connection.frames[0].cursor
+                    for connection in self.history.connections
+                    if connection.app_id == app_id and connection.frames
+                ),
+                None,
+            )
+            late = RecordedGateway(self._deployment, self.history, self.clients, app_id, "late", cursor=first)
+            self.gateways.append(late)
+            self._start("gateways", late.run())
+        await self._gateways_caught_up(timeout)
+
+
+@contextlib.asynccontextmanager
+async def load_on(
+    deployment: Deployment, stores: Stores, *, seed: int, apps: int = 2, gateways: int = 3
+) -> AsyncGenerator[Load]:
+    """A load with its gateways connected; `Load.begin` starts the senders. ``gateways`` are of each app."""
+    limits = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=2)
+    async with httpx.AsyncClient(trust_env=False, timeout=REPLY_SECONDS, limits=limits) as http:
+        load = Load(deployment, stores, http, seed, apps, gateways)
+        try:
+            await load.connect()
+            yield load
+        finally:
+            await load.close()

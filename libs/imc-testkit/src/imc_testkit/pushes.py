@@ -1,0 +1,192 @@
+"""Holds what gateways were pushed against what happened; a part of the checker.
+
+The connections of a gateway that each go on from the one before make a chain: it must show everything that
+followed its beginning, once, in the order of the log, but for stretches that a 4002 announced as unproven.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from imc_contracts.cursor import ORIGIN, Cursor, EntryId
+
+from imc_testkit.history import NO_CONTENT, Answer, Connection, History, Row
+
+CONNECTED, MESSAGE, RECALLED, GAP = 2000, 2001, 2002, 4002
+Event = tuple[int, str]
+"""The code of its push, and the id of its message."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A broken promise: ``kind`` is the name of a count of the report."""
+
+    kind: str
+    text: str
+
+
+@dataclass
+class _Chain:
+    app_id: str
+    gateway_id: str
+    connections: list[Connection] = field(default_factory=list[Connection])
+    began: float = 0.0
+    start: EntryId | None = None
+    position: EntryId = ORIGIN
+    seen: dict[Event, EntryId] = field(default_factory=dict[Event, EntryId])
+    gaps: list[tuple[EntryId, EntryId]] = field(default_factory=list[tuple[EntryId, EntryId]])
+
+    @property
+    def name(self) -> str:
+        return f"{self.gateway_id} of {self.app_id}"
+
+    @property
+    def is_caught_up(self) -> bool:
+        return self.connections[-1].is_caught_up
+
+    def excuses(self, place: EntryId) -> bool:
+        """Whether the place lies in a stretch that was announced as unproven."""
+        return any(first < place <= last for first, last in self.gaps)
+
+
+def check_pushes(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
+    """Everything about pushes."""
+    events = _events_by_app(rows)
+    chains = list(_chains(history.connections))
+    for chain in chains:
+        yield from _follow(chain)
+        yield from _missing(chain, events[chain.app_id], history)
+    yield from _foreign(history, rows)
+    yield from _shown_after_recall(history)
+    yield from _different_orders(chains)
+
+
+def _events_by_app(rows: Sequence[Row]) -> dict[str, dict[Event, EntryId]]:
+    events: dict[str, dict[Event, EntryId]] = defaultdict(dict)
+    for row in rows:
+        if row.log_id is not None:
+            events[row.app_id][MESSAGE, row.message_id] = EntryId.from_column(row.log_id)
+        if row.status == 0 and row.last_log_id is not None:
+            events[row.app_id][RECALLED, row.message_id] = EntryId.from_column(row.last_log_id)
+    return events
+
+
+def _chains(connections: Sequence[Connection]) -> Iterator[_Chain]:
+    newest: dict[tuple[str, str], _Chain] = {}
+    for connection in connections:
+        if not any(frame.code == CONNECTED for frame in connection.frames):
+            continue  # turned away: its gateway comes again with the same cursor
+        key = (connection.app_id, connection.gateway_id)
+        if connection.offered is None or key not in newest:
+            if key in newest:
+                yield newest[key]
+            newest[key] = _Chain(connection.app_id, connection.gateway_id, began=connection.frames[0].at)
+        newest[key].connections.append(connection)
+    yield from newest.values()
+
+
+def _follow(chain: _Chain) -> Iterator[Violation]:
+    """Go along the frames: positions only rise, nothing comes twice."""
+    for frame in (frame for connection in chain.connections for frame in connection.frames):
+        place = Cursor.parse(frame.cursor).entry
+        if frame.code == CONNECTED:
+            if chain.start is None:
+                chain.start = chain.position = place
+        elif frame.code == GAP:
+            chain.gaps.append((min(Cursor.parse(frame.gap_from).entry, chain.position), place))
+            chain.position = place
+        elif (frame.code, frame.message_id) in chain.seen:
+            yield Violation("repeated", f"{chain.name} got {frame.code} of {frame.message_id} again")
+        else:
+            if place <= chain.position:
+                yield Violation(
+                    "reordered", f"{chain.name} got {frame.code} at {place} after {chain.position}"
+                )
+            chain.seen[frame.code, frame.message_id] = place
+            chain.position = max(chain.position, place)
+
+
+def _missing(chain: _Chain, events: dict[Event, EntryId], history: History) -> Iterator[Violation]:
+    assert chain.start is not None
+    missing: set[Event] = set()
+    for event, place in events.items():
+        is_due = chain.is_caught_up or place <= chain.position
+        if event not in chain.seen and chain.start < place and is_due and not chain.excuses(place):
+            missing.add(event)
+        if event in chain.seen and chain.seen[event] != place:
+            yield Violation("reordered", f"{chain.name} got {event} at {chain.seen[event]}, not at {place}")
+    if chain.is_caught_up:
+        # Also by the clock: ids that were given out twice would hide a loss from the rule of places.
+        for send in history.sends:
+            if send.app_id != chain.app_id or send.attempts[0].began < chain.began:
+                continue
+            for attempt in send.attempts:
+                event = (MESSAGE, attempt.message_id or "")
+                if attempt.message_id is None or event in chain.seen:
+                    continue
+                if event not in events or not chain.excuses(events[event]):
+                    missing.add(event)
+    for code, message_id in sorted(missing):
+        yield Violation("lost", f"{chain.name} never got {code} of {message_id}")
+
+
+def _foreign(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
+    """What was pushed must have happened, with the content that was sent, in the gateway's own app."""
+    stored = {row.message_id: row for row in rows}
+    sends = {send.digest: send for send in history.sends}
+    told: set[tuple[str, str]] = set()
+    for connection in history.connections:
+        for frame in connection.frames:
+            if frame.code not in (MESSAGE, RECALLED):
+                continue
+            send, row = sends.get(frame.digest), stored.get(frame.message_id)
+            apps = {frame.app_id, *([send.app_id] if send else ()), *([row.app_id] if row else ())}
+            if apps != {connection.app_id}:
+                yield Violation(
+                    "cross_app", f"{connection.gateway_id} of {connection.app_id} got one of {apps}"
+                )
+            key = (connection.gateway_id, frame.message_id)
+            if key in told:
+                continue
+            if send is None and frame.digest != NO_CONTENT:
+                told.add(key)
+                yield Violation(
+                    "phantom", f"nobody sent {frame.message_id} as {connection.gateway_id} got it"
+                )
+            elif row is None or (send is not None and send.answer is Answer.REFUSED):
+                told.add(key)
+                reason = "has no row" if row is None else "was refused"
+                yield Violation("phantom", f"{connection.gateway_id} got {frame.message_id}, which {reason}")
+
+
+def _shown_after_recall(history: History) -> Iterator[Violation]:
+    ended: dict[str, float] = {}
+    for recall in history.recalls:
+        if recall.answer is Answer.ACKNOWLEDGED and recall.ended is not None:
+            ended[recall.message_id] = recall.ended
+    for connection in history.connections:
+        gone: set[str] = set()
+        for frame in connection.frames:
+            if frame.code == RECALLED:
+                gone.add(frame.message_id)
+            # What was under way to an open connection can't be called back; a later one must not show it.
+            is_known = frame.message_id in gone or connection.began > ended.get(
+                frame.message_id, connection.began
+            )
+            if is_known and frame.digest not in (NO_CONTENT, ""):
+                name = f"{connection.gateway_id} of {connection.app_id}"
+                yield Violation("content_after_recall", f"{name} was shown recalled {frame.message_id}")
+
+
+def _different_orders(chains: Sequence[_Chain]) -> Iterator[Violation]:
+    by_app: dict[str, list[_Chain]] = defaultdict(list)
+    for chain in chains:
+        by_app[chain.app_id].append(chain)
+    for same_app in by_app.values():
+        longest = max(same_app, key=lambda chain: len(chain.seen))
+        rank = {event: at for at, event in enumerate(longest.seen)}
+        for chain in same_app:
+            ranks = [rank[event] for event in chain.seen if event in rank]
+            if any(before > after for before, after in pairwise(ranks)):
+                yield Violation("reordered", f"{chain.name} and {longest.name} got another order")

@@ -1,0 +1,86 @@
+"""The end of a run: everything has arrived where it belongs, and what the checker reads is collected."""
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any, cast
+
+from imc_contracts import names
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from imc_testkit import databases
+from imc_testkit.history import Row, digest
+from imc_testkit.waiting import wait_until
+
+_ROWS = """
+    SELECT message_id, app_id, content, status, log_id, last_log_id
+    FROM imc_chat_message WHERE app_id IN ({})"""  # - the apps are names that the run made itself
+
+
+class Stores:
+    """The Redis and the database of a run, looked at from outside."""
+
+    def __init__(self, redis_url: str, database_url: str) -> None:
+        self._redis_url = redis_url
+        self._database_url = database_url
+
+    async def projected(self, app_ids: Collection[str], timeout: float) -> None:
+        """Wait until the database has all that was ever appended to these apps' logs."""
+
+        async def behind() -> dict[str, tuple[int, int]]:
+            counts = {app_id: await self._counts(redis, app_id) for app_id in app_ids}
+            return {app_id: both for app_id, both in counts.items() if both[0] != both[1]}
+
+        async def is_done() -> bool:
+            nonlocal waiting
+            try:
+                waiting = await behind()
+            except (RedisError, OSError):
+                return False
+            return not waiting
+
+        waiting: dict[str, tuple[int, int]] = {}
+        async with self.redis() as redis:
+            try:
+                await wait_until(is_done, timeout, 0.05, what="all entries to be projected")
+            except AssertionError as error:
+                raise AssertionError(f"{error}; appended and projected: {waiting}") from None
+
+    async def end_of_log(self, app_id: str) -> str:
+        """The cursor of the newest entry; empty while there is none."""
+        async with self.redis() as redis:
+            state: Any = await redis.hmget(names.log_state(app_id), ["lineage", "last"])  # pyright: ignore
+        return b".".join(state).decode() if all(state) else ""
+
+    async def rows(self, app_ids: Collection[str]) -> list[Row]:
+        """All messages of these apps in the database."""
+        apps = ", ".join(f"'{app_id}'" for app_id in app_ids)
+        found = await databases.run(self._database_url, _ROWS.format(apps))
+        return [
+            Row(str(message_id), app_id, digest(content), status, log_id, last_log_id)
+            for message_id, app_id, content, status, log_id, last_log_id in found
+        ]
+
+    async def dead_letters(self, app_ids: Collection[str]) -> set[str]:
+        """The ids of the messages whose events were put aside."""
+        found: set[str] = set()
+        async with self.redis() as redis:
+            for app_id in app_ids:
+                letters = cast(
+                    "Sequence[tuple[bytes, dict[bytes, bytes]]]",
+                    await redis.xrange(names.dead_letters(app_id)),  # pyright: ignore[reportUnknownMemberType]
+                )
+                found |= {json.loads(fields[b"v"])["messageId"] for _, fields in letters if b"v" in fields}
+        return found
+
+    async def execute(self, statement: str) -> None:
+        """Run a statement on the database."""
+        await databases.run(self._database_url, statement)
+
+    def redis(self) -> Redis:
+        """A client, to be entered."""
+        return Redis.from_url(self._redis_url)  # pyright: ignore[reportUnknownMemberType]
+
+    async def _counts(self, redis: Redis, app_id: str) -> tuple[int, int]:
+        counts: Any = await redis.hmget(names.log_state(app_id), ["appended", "projected"])  # pyright: ignore
+        return int(counts[0] or 0), int(counts[1] or 0)

@@ -1,0 +1,319 @@
+"""Each promise is broken by hand in a run that is else clean; the checker must say so, and nothing else."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from imc_contracts.cursor import EntryId
+from imc_testkit.checker import Report, check
+from imc_testkit.history import (
+    NO_CONTENT,
+    Answer,
+    Attempt,
+    Connection,
+    Frame,
+    History,
+    Recall,
+    Row,
+    Seen,
+    Send,
+    digest,
+)
+
+
+class Run:
+    """Five messages of app a, the third recalled; one gateway that stays, one that resumes after the second.
+
+    Events happen at seconds 1, 2, 3 …, which are the ms of their places in the log too.
+    """
+
+    def __init__(self) -> None:
+        self.history = History(seed=1)
+        self.rows: dict[str, Row] = {}
+        self.dead_letters: set[str] = set()
+        for number in range(1, 6):
+            self.send(number)
+        self.recall("3", at=6)
+        self.stays = self.connect("stays", 0)
+        self.leaves = self.connect("resumes", 0)
+        self.leaves.frames = self.leaves.frames[:3]
+        self.leaves.is_caught_up = False
+        self.resumes = self.connect("resumes", 2, offered=cursor(2))
+
+    def send(self, number: int) -> None:
+        content = digest(f"content {number}")
+        attempt = Attempt("http", number, Answer.ACKNOWLEDGED, number + 0.5, str(number), cursor(number))
+        self.history.sends.append(Send("a", "g", content, None, [attempt]))
+        place = EntryId(number, 0).column
+        self.rows[str(number)] = Row(str(number), "a", content, 1, place, place)
+
+    def recall(self, message_id: str, at: int) -> None:
+        self.history.recalls.append(Recall("a", message_id, at, Answer.ACKNOWLEDGED, at + 0.5))
+        self.change(message_id, digest=NO_CONTENT, status=0, last_log_id=EntryId(at, 0).column)
+
+    def connect(self, gateway_id: str, after: int, offered: str | None = None) -> Connection:
+        connection = Connection("a", gateway_id, 0, offered, began=after, is_caught_up=True)
+        connection.frames = [Frame(2000, after, cursor(after), recovered=offered is not None)]
+        connection.frames += [message(number) for number in range(after + 1, 6)]
+        connection.frames.append(Frame(2002, 6, cursor(6), False, "", "3", "a", NO_CONTENT, 0))
+        self.history.connections.append(connection)
+        return connection
+
+    def change(self, message_id: str, **fields: object) -> None:
+        self.rows[message_id] = replace(self.rows[message_id], **fields)
+
+    def check(self) -> Report:
+        return check(self.history, list(self.rows.values()), self.dead_letters)
+
+
+def cursor(ms: int) -> str:
+    return f"abc.{ms}-0"
+
+
+def message(number: int, content: str | None = None) -> Frame:
+    content = digest(f"content {number}") if content is None else content
+    return Frame(2001, number, cursor(number), False, "", str(number), "a", content)
+
+
+def found(report: Report) -> dict[str, int]:
+    return {name: count for name, count in report.counts.items() if count}
+
+
+def test_a_clean_run_is_clean() -> None:
+    report = Run().check()
+    assert (report.is_clean, found(report), report.violations) == (True, {}, [])
+
+
+def an_acknowledged_send_without_a_row(run: Run) -> None:
+    del run.rows["5"]
+    for connection in run.history.connections:
+        connection.frames = [frame for frame in connection.frames if frame.message_id != "5"]
+
+
+def one_in_the_dead_letters(run: Run) -> None:
+    an_acknowledged_send_without_a_row(run)
+    run.dead_letters.add("5")
+
+
+def another_content_in_the_row(run: Run) -> None:
+    run.change("5", digest=digest("content 5 "))
+
+
+def one_push_too_few(run: Run) -> None:
+    del run.stays.frames[4]
+
+
+def the_last_push_missing(run: Run) -> None:
+    run.resumes.frames.pop()
+
+
+def a_push_missing_that_no_place_shows(run: Run) -> None:
+    # As with places that are given out twice: by its place the gateway had passed it before it was sent.
+    del run.stays.frames[5]
+    run.change("5", log_id=EntryId(0, 0).column)
+    run.resumes.frames[3] = replace(run.resumes.frames[3], cursor="abc.0-0")
+    run.history.connections.remove(run.leaves)
+    run.history.connections.remove(run.resumes)
+
+
+def a_skipped_stretch_at_a_resume(run: Run) -> None:
+    run.resumes.frames[0].cursor = cursor(3)
+    del run.resumes.frames[1]
+
+
+def a_push_twice(run: Run) -> None:
+    run.stays.frames.insert(3, run.stays.frames[2])
+
+
+def a_push_again_after_the_resume(run: Run) -> None:
+    run.resumes.frames.insert(1, message(2))
+
+
+def two_rows_of_one_send(run: Run) -> None:
+    run.rows["50"] = replace(run.rows["5"], message_id="50", log_id=None)
+
+
+def two_acknowledged_ids_of_one_send(run: Run) -> None:
+    send = run.history.sends[4]
+    send.attempts.append(replace(send.attempts[0], message_id="4"))
+
+
+def two_recalls_that_both_happened(run: Run) -> None:
+    run.history.recalls.append(replace(run.history.recalls[0]))
+
+
+def two_pushes_exchanged(run: Run) -> None:
+    frames = run.stays.frames
+    frames[1], frames[2] = frames[2], frames[1]
+
+
+def exchanged_with_their_cursors(run: Run) -> None:
+    """No gateway can tell by itself, and no place of the table is known: only the two together."""
+    frames = run.stays.frames
+    frames[1], frames[2] = (
+        replace(frames[2], cursor=frames[1].cursor),
+        replace(frames[1], cursor=frames[2].cursor),
+    )
+    for number in "12":
+        run.change(number, log_id=None, last_log_id=None)
+
+
+def a_recall_before_its_message(run: Run) -> None:
+    frames = run.stays.frames
+    frames.insert(3, frames.pop())
+
+
+def a_recalled_row_that_is_normal_again(run: Run) -> None:
+    run.change("3", status=1)
+
+
+def content_in_a_recalled_row(run: Run) -> None:
+    run.change("3", digest=digest("content 3"))
+
+
+def content_in_a_replay_after_the_recall(run: Run) -> None:
+    run.connect("late", 0).began = 7
+    run.history.connections[-1].frames[0].at = 7
+
+
+def content_in_a_query_after_the_recall(run: Run) -> None:
+    run.history.seen.append(Seen("a", "3", digest("content 3"), asked=7))
+
+
+def a_row_that_nobody_sent(run: Run) -> None:
+    run.rows["9"] = Row("9", "a", digest("what is this"), 1, None, None)
+
+
+def a_push_that_nobody_sent(run: Run) -> None:
+    run.stays.frames.append(replace(message(9, digest("what is this")), cursor=cursor(9)))
+
+
+def a_push_without_a_row(run: Run) -> None:
+    run.history.sends.append(Send("a", "g", digest("content 9"), None, [Attempt("http", 9)]))
+    run.stays.frames.append(message(9))
+
+
+def a_refused_send_with_a_row(run: Run) -> None:
+    attempt = Attempt("http", 0, Answer.REFUSED, 9)
+    run.history.sends.append(Send("a", "g", digest("content 9"), None, [attempt]))
+    run.rows["9"] = Row("9", "a", digest("content 9"), 1, None, None)
+
+
+def a_recall_that_nobody_asked_for(run: Run) -> None:
+    run.history.recalls.clear()
+
+
+def a_row_of_another_app(run: Run) -> None:
+    # In its own app it is missing, too, but nothing there says so: the row is the only trace.
+    run.history.connections.clear()
+    run.change("5", app_id="b")
+
+
+def a_push_to_another_app(run: Run) -> None:
+    run.history.connections.append(
+        Connection("b", "spy", 0, None, 0, [Frame(2000, 0, cursor(0)), replace(message(2), app_id="a")])
+    )
+
+
+def one_id_for_two_sends(run: Run) -> None:
+    send = Send("a", "g", digest("content 9"), None, [replace(run.history.sends[0].attempts[0])])
+    run.history.sends.append(send)
+
+
+BREACHES: list[tuple[Callable[[Run], None], dict[str, int]]] = [
+    (an_acknowledged_send_without_a_row, {"lost": 3}),
+    (one_in_the_dead_letters, {"lost": 3}),
+    (another_content_in_the_row, {"lost": 1, "phantom": 1}),
+    (one_push_too_few, {"lost": 1}),
+    (the_last_push_missing, {"lost": 1}),
+    (a_push_missing_that_no_place_shows, {"lost": 1}),
+    (a_skipped_stretch_at_a_resume, {"lost": 1}),
+    (a_push_twice, {"repeated": 1}),
+    (a_push_again_after_the_resume, {"repeated": 1}),
+    (two_rows_of_one_send, {"repeated": 1}),
+    (two_acknowledged_ids_of_one_send, {"repeated": 1, "duplicate_ids": 1, "lost": 1}),
+    (two_recalls_that_both_happened, {"repeated": 1}),
+    (two_pushes_exchanged, {"reordered": 2}),
+    (exchanged_with_their_cursors, {"reordered": 1}),
+    (a_recall_before_its_message, {"reordered": 4, "content_after_recall": 1}),
+    (a_recalled_row_that_is_normal_again, {"un_recalled": 1}),
+    (content_in_a_recalled_row, {"content_after_recall": 1}),
+    (content_in_a_replay_after_the_recall, {"content_after_recall": 1}),
+    (content_in_a_query_after_the_recall, {"content_after_recall": 1}),
+    (a_row_that_nobody_sent, {"phantom": 1}),
+    (a_push_that_nobody_sent, {"phantom": 1}),
+    (a_push_without_a_row, {"phantom": 1}),
+    (a_refused_send_with_a_row, {"phantom": 1}),
+    (a_recall_that_nobody_asked_for, {"phantom": 1}),
+    (a_row_of_another_app, {"cross_app": 2}),
+    (a_push_to_another_app, {"cross_app": 1}),
+    (one_id_for_two_sends, {"lost": 1, "duplicate_ids": 1}),
+]
+
+
+@pytest.mark.parametrize(("break_it", "expected"), BREACHES, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_breach_is_found(break_it: Callable[[Run], None], expected: dict[str, int]) -> None:
+    run = Run()
+    break_it(run)
+    report = run.check()
+    assert found(report) == expected, report
+    assert len(report.violations) == sum(expected.values())
+    assert all(violation.split(":")[0] in expected for violation in report.violations)
+
+
+def test_every_count_has_a_breach_that_raises_it() -> None:
+    assert {name for _, expected in BREACHES for name in expected} == set(Report().counts)
+
+
+def test_what_is_missing_in_an_announced_gap_is_no_loss() -> None:
+    run = Run()
+    run.resumes.frames[0] = Frame(2000, 4, cursor(4), recovered=False)
+    run.resumes.frames[1:3] = [Frame(4002, 4, cursor(4), gap_from=cursor(2))]
+    assert found(run.check()) == {}
+    # But beyond it, it is.
+    del run.resumes.frames[2]
+    assert found(run.check()) == {"lost": 1}
+
+
+def test_masked_content_in_a_replay_is_as_it_should_be() -> None:
+    run = Run()
+    run.resumes.frames[1] = message(3, NO_CONTENT)
+    run.history.seen.append(Seen("a", "3", NO_CONTENT, asked=7))
+    run.history.seen.append(Seen("a", "3", digest("content 3"), asked=5))
+    assert found(run.check()) == {}
+
+
+def test_an_unknown_end_may_have_happened_or_not() -> None:
+    run = Run()
+    run.history.sends[4].attempts[0] = Attempt("http", 5)
+    assert found(run.check()) == {}
+    an_acknowledged_send_without_a_row(run)
+    assert found(run.check()) == {}
+
+
+def test_a_gateway_that_was_turned_away_comes_again_with_its_cursor() -> None:
+    run = Run()
+    run.history.connections.insert(2, Connection("a", "resumes", 1, cursor(2), 2, close_code=1013))
+    assert found(run.check()) == {}
+
+
+def test_one_that_is_not_there_in_the_end_is_owed_nothing_more() -> None:
+    run = Run()
+    run.stays.frames.pop()
+    run.stays.is_caught_up = False
+    assert found(run.check()) == {}
+
+
+def test_a_history_is_kept_as_json_lines(tmp_path: Path) -> None:
+    run = Run()
+    run.history.notes.append("killed one")
+    path = tmp_path / "history.jsonl"
+    run.history.save(path, list(run.rows.values()))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines[0] == {"record": "seed", "seed": 1}
+    assert lines[1] == {"record": "note", "text": "killed one"}
+    kinds = [line["record"] for line in lines]
+    assert [kinds.count(kind) for kind in ("send", "recall", "connection", "row")] == [5, 1, 3, 5]
+    assert lines[2]["attempts"][0]["answer"] == "acknowledged"

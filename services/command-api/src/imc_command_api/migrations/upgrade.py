@@ -1,0 +1,109 @@
+"""Bringing the tables up to date, from an installed package, without a configuration file."""
+
+import ssl
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from imc_service.logs import logger
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+
+log = logger("migrations")
+
+_STRICT = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+_LOCK = "CONCAT('imc-migrate-', SHA1(DATABASE()))"
+_LOCK_SECONDS = 3600
+_RETRY_SECONDS = 0.5
+
+
+class MigrationError(Exception):
+    """The tables could not be brought up to date; the message says why."""
+
+
+def migrate(database_url: str, wait_seconds: float = 60) -> None:
+    """Make the tables, or bring them up to date; adopts those of the Java version if they are there.
+
+    Blocks. Waits up to ``wait_seconds`` for a server that is still starting, and for another migration under
+    way until it is done. ``database_url`` is any that `imc_service.urls.DatabaseUrl` takes.
+    Raises `MigrationError`.
+    """
+    engine = _engine(sa.make_url(database_url))
+    try:
+        _wait_for(engine, wait_seconds)
+        with _locked(engine) as connection:
+            command.upgrade(_config(connection), "head")
+    except SQLAlchemyError as error:
+        raise MigrationError(f"the migration failed: {_reason(error)}") from error
+    finally:
+        engine.dispose()
+    log.info("the tables are up to date")
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    if url.get_backend_name() == "sqlite":
+        # With the driver's own handling of transactions off, DDL is part of ours.
+        return sa.create_engine(
+            url.set(drivername="sqlite"),
+            connect_args={"isolation_level": None, "timeout": _LOCK_SECONDS},
+            poolclass=sa.NullPool,
+        )
+    options: dict[str, Any] = {"charset": "utf8mb4", "connect_timeout": 5, "init_command": _STRICT}
+    if url.query.get("unix_socket"):
+        options["unix_socket"] = url.query["unix_socket"]
+    if url.query.get("ssl") == "true":
+        options["ssl"] = ssl.create_default_context()
+    # The rest of the query speaks to the pool that the services use.
+    plain = url.set(drivername="mysql+pymysql", query={})
+    return sa.create_engine(plain, connect_args=options, poolclass=sa.NullPool)
+
+
+def _wait_for(engine: sa.Engine, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with engine.connect() as connection:
+                connection.execute(sa.text("SELECT 1"))
+                return
+        except OperationalError as error:
+            # A file that can't be opened stays so; a server may be about to come.
+            if engine.dialect.name == "sqlite" or time.monotonic() > deadline:
+                raise MigrationError(f"the database is out of reach: {_reason(error)}") from error
+            log.info("waiting for the database", reason=_reason(error))
+            time.sleep(_RETRY_SECONDS)
+
+
+@contextmanager
+def _locked(engine: sa.Engine) -> Generator[sa.Connection]:
+    """A connection in a transaction that no other migration runs beside.
+
+    alembic joins a transaction that is open: on SQLite a migration happens as a whole or not at all. Servers
+    of MySQL's protocol commit with each change of a table, so that their migrations must be repeatable, and
+    lock by name; the lock ends with the connection.
+    """
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+            connection.commit()
+        with connection.begin():
+            if engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            elif connection.scalar(sa.text(f"SELECT GET_LOCK({_LOCK}, {_LOCK_SECONDS})")) != 1:
+                raise MigrationError("another migration has been under way for too long")
+            yield connection
+
+
+def _config(connection: sa.Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", "imc_command_api:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """What the driver said; the statement and its values stay out of logs."""
+    return str(error.orig) if isinstance(error, DBAPIError) else str(error)

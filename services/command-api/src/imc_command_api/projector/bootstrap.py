@@ -1,0 +1,52 @@
+"""The composition root of the projector: the only place that knows which parts are real."""
+
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import AsyncGenerator
+
+from imc_service import redis_client
+from imc_service.database import open_database
+from imc_service.health import Readiness
+from prometheus_client import CollectorRegistry
+
+from imc_command_api.projector.log_group import LogGroup
+from imc_command_api.projector.metrics import ProjectorMetrics
+from imc_command_api.projector.projector import Projector
+from imc_command_api.projector.reader import LogReader
+from imc_command_api.projector.settings import ProjectorSettings
+from imc_command_api.projector.upkeep import Retention, Upkeep
+from imc_command_api.projector.writer import BatchWriter
+from imc_command_api.store.projection import Projection
+
+_CONNECTIONS = 4
+"""To the database: for the batches, for single entries in quarantine, for the readiness check."""
+
+
+@contextlib.asynccontextmanager
+async def open_projector(
+    settings: ProjectorSettings, readiness: Readiness, registry: CollectorRegistry
+) -> AsyncGenerator[Projector]:
+    """Run a projector in the background; it heals by itself when Redis or the database come later."""
+    redis_url = settings.redis_url.get_secret_value()
+    redis, blocking = redis_client.connect(redis_url), redis_client.connect_blocking(redis_url)
+    # No other process, nor an earlier one, may have the same: the unfinished work of each can be told apart.
+    consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    database_url = settings.database_url.get_secret_value()
+    async with (
+        contextlib.aclosing(redis),
+        contextlib.aclosing(blocking),
+        open_database(database_url, size=_CONNECTIONS) as database,
+    ):
+        metrics = ProjectorMetrics(registry)
+        group = LogGroup(redis)
+        reader = LogReader(redis, blocking, consumer, int(settings.claim_idle_seconds * 1000))
+        writer = BatchWriter(Projection(database), group, metrics)
+        retention = Retention(settings.log_retention_seconds * 1000, settings.log_retention_entries)
+        upkeep = Upkeep(group, reader, retention, metrics)
+        projector = Projector(reader, writer, group, upkeep, metrics, settings.claim_idle_seconds)
+        readiness.add("projector's log", lambda: redis_client.reachable(redis))
+        readiness.add("projector's database", database.reachable)
+        async with projector.running():
+            yield projector

@@ -1,0 +1,28 @@
+-- Puts an entry that can't be projected aside, and acknowledges it.
+--
+-- One script, so that the entry is in exactly one place, whatever dies when. The copy is made here, from the
+-- log itself: byte for byte, fields that are repeated included. It is also the first write, which Redis
+-- refuses when it is out of memory: then nothing has happened.
+--
+-- KEYS  1 log, 2 dead letters, 3 log state
+-- ARGV  1 group, 2 id of the entry, 3 reason
+-- Result: 1, or 0 if the entry waits no more (another projector was faster)
+
+local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)
+if pending.err or #pending == 0 then
+  return 0
+end
+
+local found = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
+if found then
+  local letter = found[2]
+  local now = redis.call('TIME')
+  local ours = { 'id', ARGV[2], 'reason', ARGV[3], 'time', string.format('%d%03d', now[1], math.floor(now[2] / 1000)) }
+  for _, part in ipairs(ours) do
+    letter[#letter + 1] = part
+  end
+  redis.call('XADD', KEYS[2], '*', unpack(letter))
+end
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+redis.call('HINCRBY', KEYS[3], 'projected', 1)
+return 1

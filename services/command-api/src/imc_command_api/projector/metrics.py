@@ -1,0 +1,57 @@
+"""What a projector measures of itself."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class ProjectorMetrics:
+    """Counters, and how far the database is behind the logs."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.entries = Counter(
+            "imc_projector_entries", "Log entries that were written to the database.", registry=registry
+        )
+        self.batches = Counter("imc_projector_batches", "Transactions committed.", registry=registry)
+        self.batch_seconds = Histogram(
+            "imc_projector_batch_seconds",
+            "Time of one transaction, retries included.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self.retries = Counter(
+            "imc_projector_retries",
+            "Tries that failed since Redis or the database was away.",
+            registry=registry,
+        )
+        self.taken_over = Counter(
+            "imc_projector_taken_over",
+            "Log entries that another projector left unfinished.",
+            registry=registry,
+        )
+        self.refusals = Counter(
+            "imc_projector_refusals",
+            "Tries of single log entries that the database refused.",
+            registry=registry,
+        )
+        self.dead_letters = Counter(
+            "imc_projector_dead_letters", "Log entries that can't be written, put aside.", registry=registry
+        )
+        self.trimmed = Counter(
+            "imc_projector_trimmed", "Log entries removed after their retention.", registry=registry
+        )
+        self.lag_entries = Gauge(
+            "imc_projector_lag_entries",
+            "Log entries that the database lacks, of all apps.",
+            registry=registry,
+        )
+        self.lag_seconds = Gauge(
+            "imc_projector_lag_seconds",
+            "Age of the oldest log entry that the database lacks.",
+            registry=registry,
+        )
+        self.last_commit = Gauge(
+            "imc_projector_last_commit_timestamp_seconds",
+            "When a transaction last committed.",
+            registry=registry,
+        )

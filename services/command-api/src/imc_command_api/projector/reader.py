@@ -1,0 +1,157 @@
+"""Gets entries out of the logs: new ones, and those that another projector left unfinished."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from imc_contracts import names
+from imc_service.logs import logger
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+log = logger("projector.reader")
+
+BATCH_ENTRIES = 1000
+READ_BYTES = 32 * 1024 * 1024
+"""What one read may bring in all, by the average size of what came before."""
+
+BLOCK_SECONDS = 0.5
+REPLY_SECONDS = 5.0
+LEARN_SECONDS = 1.0
+CLAIM_ENTRIES = 200
+_GROUP = names.PROJECTOR_GROUP
+_LOG_GONE = ("NOGROUP", "UNBLOCKED", "WRONGTYPE")
+"""How Redis says that a key is no log, or one without our group: it was emptied, say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An entry as it came out of the log of an app; nothing about it has been checked."""
+
+    app_id: str
+    entry_id: bytes
+    fields: dict[bytes, bytes]
+
+    @property
+    def key(self) -> tuple[str, bytes]:
+        """What names it among the entries of all logs."""
+        return self.app_id, self.entry_id
+
+    @property
+    def size(self) -> int:
+        """Bytes of its fields."""
+        return sum(len(name) + len(value) for name, value in self.fields.items())
+
+
+class LogReader:
+    """One consumer of the group, on the logs of all apps there are.
+
+    ``blocking`` is a client without a deadline of its own (`imc_service.redis_client.connect_blocking`).
+    Methods raise what redis-py raises, and `TimeoutError` when Redis hangs.
+    """
+
+    def __init__(self, redis: Redis, blocking: Redis, consumer: str, claim_idle_ms: int) -> None:
+        self._redis = redis
+        self._blocking = blocking
+        self._consumer = consumer
+        self._claim_idle_ms = claim_idle_ms
+        self._streams: dict[bytes, str] = {}
+        # An app is never forgotten while this process lives: the list may be lost together with the logs.
+        self._apps: set[str] = set()
+        self._learn_at = 0.0
+        self._average_bytes = 1024.0
+
+    @property
+    def app_ids(self) -> list[str]:
+        """The apps whose logs are read."""
+        return list(self._streams.values())
+
+    async def read(self) -> list[Delivery]:
+        """What is new, in each log's order; waits a moment for it."""
+        await self._learn_apps()
+        if not self._streams:
+            await asyncio.sleep(LEARN_SECONDS)
+            return []
+        try:
+            reply = await self._read_new()
+        except ResponseError as error:
+            if not str(error).startswith(_LOG_GONE):
+                raise
+            log.warning("the logs are not what they were", error=str(error).partition(" ")[0])
+            self._streams = {}
+            self._learn_at = 0.0
+            return []
+        deliveries = [
+            Delivery(self._streams[stream], entry_id, fields)
+            for stream, entries in reply
+            for entry_id, fields in entries
+        ]
+        self._note_sizes(deliveries)
+        return deliveries
+
+    async def _read_new(self) -> list[Any]:
+        async with asyncio.timeout(BLOCK_SECONDS + REPLY_SECONDS):
+            reply = await self._blocking.xreadgroup(  # pyright: ignore[reportUnknownMemberType]
+                _GROUP,
+                self._consumer,
+                dict.fromkeys(self._streams, ">"),
+                count=self._count(),
+                block=int(BLOCK_SECONDS * 1000),
+            )
+        return cast("list[Any]", reply)
+
+    async def claim(self) -> AsyncGenerator[list[Delivery]]:
+        """What others, or this one before a lost reply, were given and did not finish in time."""
+        await self._learn_apps()
+        for stream, app_id in list(self._streams.items()):
+            start = b"0-0"
+            while True:
+                start, claimed = await self._claim_some(stream, app_id, start)
+                if claimed:
+                    yield claimed
+                if start == b"0-0":
+                    break
+
+    async def _claim_some(self, stream: bytes, app_id: str, start: bytes) -> tuple[bytes, list[Delivery]]:
+        try:
+            reply: list[Any] = await self._redis.xautoclaim(  # pyright: ignore[reportUnknownMemberType]
+                stream, _GROUP, self._consumer, self._claim_idle_ms, start, count=CLAIM_ENTRIES
+            )
+        except ResponseError as error:
+            if str(error).startswith(_LOG_GONE):
+                return b"0-0", []  # the next read meets it too, and sees to it
+            raise
+        # Before Redis 7 an entry that is gone from the log comes without its id.
+        return reply[0], [Delivery(app_id, entry_id, fields) for entry_id, fields in reply[1] if entry_id]
+
+    async def _learn_apps(self) -> None:
+        """Read the list of apps once a second; make the group of each new one's log, if need be the log."""
+        if time.monotonic() < self._learn_at:
+            return
+        members = cast("set[bytes]", await self._redis.smembers(names.APPS))  # pyright: ignore
+        self._apps.update(member.decode("utf-8", "replace") for member in members)
+        fresh = sorted(self._apps.difference(self._streams.values()))
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for app_id in fresh:
+                pipe.xgroup_create(names.log(app_id), _GROUP, "0", mkstream=True)
+            answers = await pipe.execute(raise_on_error=False)
+        for app_id, answer in zip(fresh, answers, strict=True):
+            if isinstance(answer, Exception) and not str(answer).startswith("BUSYGROUP"):
+                # Left out, and tried again: one app must not stop the others.
+                log.error("the log of an app can't be read", error=str(answer).partition(" ")[0])
+            else:
+                self._streams[names.log(app_id).encode()] = app_id
+        self._learn_at = time.monotonic() + LEARN_SECONDS
+
+    def _count(self) -> int:
+        """How many entries to ask of each log: Redis has no bound for all of them together."""
+        fitting = int(READ_BYTES / (self._average_bytes * len(self._streams)))
+        return max(1, min(BATCH_ENTRIES, fitting))
+
+    def _note_sizes(self, deliveries: list[Delivery]) -> None:
+        if deliveries:
+            average = sum(delivery.size for delivery in deliveries) / len(deliveries)
+            # Rises at once and sinks slowly: memory is at stake on one side only.
+            self._average_bytes = max(average, 0.9 * self._average_bytes + 0.1 * average)

@@ -1,0 +1,73 @@
+"""What keeps the logs small and the metrics true, by the way. Harmless when several projectors do it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from imc_service.logs import logger
+from redis.exceptions import RedisError
+
+from imc_command_api.projector.log_group import LogGroup
+from imc_command_api.projector.metrics import ProjectorMetrics
+from imc_command_api.projector.reader import LogReader
+
+log = logger("projector.upkeep")
+
+LAG_SECONDS = 2.0
+ROUND_SECONDS = 10.0
+FORGET_AFTER_MS = 3_600_000
+_MOST_STEPS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of a log stays once the database has it: what is over either bound goes."""
+
+    milliseconds: int
+    entries: int
+
+
+class Upkeep:
+    """Trims logs, removes consumers of processes that are gone, measures the lag."""
+
+    def __init__(
+        self, group: LogGroup, reader: LogReader, retention: Retention, metrics: ProjectorMetrics
+    ) -> None:
+        self._group = group
+        self._reader = reader
+        self._retention = retention
+        self._metrics = metrics
+
+    async def keep_trimming(self) -> None:
+        """Tidy all logs every ten seconds until cancelled."""
+        await self._keep(self.tidy, ROUND_SECONDS)
+
+    async def keep_measuring(self) -> None:
+        """Measure the lag every two seconds until cancelled."""
+        await self._keep(self.measure, LAG_SECONDS)
+
+    async def tidy(self) -> None:
+        """Trim each log to its retention, and remove consumers that are long gone."""
+        for app_id in self._reader.app_ids:
+            for _ in range(_MOST_STEPS):
+                removed = await self._group.trim(
+                    app_id, self._retention.milliseconds, self._retention.entries
+                )
+                if removed == 0:
+                    break
+                self._metrics.trimmed.inc(removed)
+            await self._group.forget_consumers(app_id, FORGET_AFTER_MS)
+
+    async def measure(self) -> None:
+        """Set the metrics of the lag."""
+        lag = await self._group.lag(self._reader.app_ids)
+        self._metrics.lag_entries.set(lag.entries)
+        self._metrics.lag_seconds.set(lag.seconds)
+
+    async def _keep(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
+        while True:
+            try:
+                await work()
+            except (RedisError, OSError) as error:
+                log.warning("left for the next round", error=type(error).__name__)
+            await asyncio.sleep(seconds)

@@ -1,0 +1,102 @@
+"""Entries into the database, then acknowledged; what the database refuses is found and handed on."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from imc_contracts.events import MalformedEvent, read_entry
+from imc_service.database import StatementRefused, StoreUnavailable
+from redis.exceptions import RedisError
+
+from imc_command_api.projector.log_group import LogGroup
+from imc_command_api.projector.metrics import ProjectorMetrics
+from imc_command_api.projector.patience import patiently
+from imc_command_api.projector.reader import Delivery
+from imc_command_api.store.changes import Row, row_of
+from imc_command_api.store.projection import Projection
+
+TRANSACTION_ENTRIES = 1000
+TRANSACTION_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """An entry that was understood, and its row."""
+
+    delivery: Delivery
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An entry that is none of ours; ``reason`` shows nothing of what it holds."""
+
+    delivery: Delivery
+    reason: str
+
+
+def understand(delivery: Delivery) -> Readable | Unreadable:
+    """Read an entry."""
+    try:
+        entry = read_entry(delivery.entry_id, delivery.fields)
+        return Readable(delivery, row_of(delivery.app_id, entry))
+    except MalformedEvent as error:
+        return Unreadable(delivery, str(error))
+
+
+def transactions_of(deliveries: Sequence[Delivery]) -> Generator[Sequence[Delivery]]:
+    """Cut a batch into parts that are each written at once: long ones hold locks and the event loop."""
+    begin = size = 0
+    for at, delivery in enumerate(deliveries):
+        size += delivery.size
+        if at > begin and (at - begin >= TRANSACTION_ENTRIES or size > TRANSACTION_BYTES):
+            yield deliveries[begin:at]
+            begin, size = at, delivery.size
+    yield deliveries[begin:]
+
+
+class BatchWriter:
+    """Writes batches; waits for as long as the database or Redis is away."""
+
+    def __init__(self, projection: Projection, group: LogGroup, metrics: ProjectorMetrics) -> None:
+        self._projection = projection
+        self._group = group
+        self._metrics = metrics
+
+    async def write(self, entries: Sequence[Readable]) -> list[Readable]:
+        """Apply and acknowledge ``entries``; returns those that the database refuses.
+
+        Those are neither applied nor acknowledged, all others are both: at once, if none is refused.
+        """
+        refused = await self._apply(entries) if entries else []
+        unapplied = {entry.delivery.key for entry in refused}
+        # After COMMIT: acknowledged before it, an entry could be lost; applied twice, it does no harm.
+        await self._acknowledge([entry for entry in entries if entry.delivery.key not in unapplied])
+        return refused
+
+    async def _apply(self, entries: Sequence[Readable]) -> list[Readable]:
+        """Apply what can be applied, by halves where a whole is refused; returns what is refused alone."""
+        rows = [entry.row for entry in entries]
+        try:
+            with self._metrics.batch_seconds.time():
+                await patiently(
+                    lambda: self._projection.apply_rows(rows), (StoreUnavailable,), self._metrics.retries.inc
+                )
+        except StatementRefused:
+            if len(entries) == 1:
+                self._metrics.refusals.inc()
+                return list(entries)
+            middle = len(entries) // 2
+            return [*await self._apply(entries[:middle]), *await self._apply(entries[middle:])]
+        self._metrics.batches.inc()
+        self._metrics.entries.inc(len(entries))
+        self._metrics.last_commit.set_to_current_time()
+        return []
+
+    async def _acknowledge(self, entries: Sequence[Readable]) -> None:
+        ids_by_app: dict[str, list[bytes]] = {}
+        for entry in entries:
+            ids_by_app.setdefault(entry.delivery.app_id, []).append(entry.delivery.entry_id)
+        if ids_by_app:
+            await patiently(
+                lambda: self._group.acknowledge(ids_by_app), (RedisError, OSError), self._metrics.retries.inc
+            )

@@ -1,0 +1,132 @@
+"""From an entry of a log to what it does to one row; no I/O.
+
+An entry makes a row (a send, a publication) or retires one (a recall, a deletion). Every entry bears all
+that its row needs, so that either kind may come first.
+"""
+
+from typing import NamedTuple
+
+from imc_contracts.events import Entry, EventKind, MalformedEvent, read_message, read_notice
+from imc_contracts.fields import INT32_MAX, INT64_MAX, MAX_CONTENT_BYTES
+from imc_contracts.views import STATUS_NORMAL, STATUS_RETIRED, Message, Notice
+
+
+class MessageRow(NamedTuple):
+    """A row of `imc_contracts.schema.MESSAGES`, in the order of its columns."""
+
+    message_id: int
+    app_id: str
+    group_id: str
+    user_id: str
+    content: str
+    create_time: int
+    recall_time: int
+    recall_cause: str | None
+    status: int
+    type: int | None
+    log_id: str | None
+    last_log_id: str
+
+
+class NoticeRow(NamedTuple):
+    """A row of `imc_contracts.schema.NOTICES`, in the order of its columns."""
+
+    information_id: int
+    app_id: str
+    group_id: str
+    user_id: str
+    title: str | None
+    content: str
+    create_time: int
+    delete_time: int
+    jump_url: str | None
+    status: int
+    type: int | None
+    log_id: str | None
+    last_log_id: str
+
+
+Row = MessageRow | NoticeRow
+
+
+def row_of(app_id: str, entry: Entry) -> Row:
+    """The row as it would be if ``entry`` were all that is known of it.
+
+    ``log_id`` is None in a row that is retired: where the row was made, only the other entry tells.
+    Raises `MalformedEvent` for a body that is of another kind or app, or that no row can hold.
+    """
+    if entry.kind.is_notice:
+        notice = read_notice(entry.body)
+        _check(app_id, notice, notice["informationId"], notice["deleteTime"])
+        _check_text("title", notice["title"], 255)
+        _check_text("jumpUrl", notice["jumpUrl"], 2048)
+        return _notice_row(entry, notice)
+    message = read_message(entry.body)
+    _check(app_id, message, message["messageId"], message["recallTime"])
+    _check_text("recallCause", message["recallCause"], 255)
+    return _message_row(entry, message)
+
+
+def _message_row(entry: Entry, message: Message) -> MessageRow:
+    place = entry.id.column
+    recalled = entry.kind is EventKind.MESSAGE_RECALLED
+    return MessageRow(
+        int(message["messageId"]),
+        message["appId"],
+        message["groupId"],
+        message["userId"],
+        "" if recalled else message["content"],
+        message["createTime"],
+        message["recallTime"] if recalled else 0,
+        message["recallCause"] if recalled else None,
+        STATUS_RETIRED if recalled else STATUS_NORMAL,
+        message["type"],
+        None if recalled else place,
+        place,
+    )
+
+
+def _notice_row(entry: Entry, notice: Notice) -> NoticeRow:
+    place = entry.id.column
+    deleted = entry.kind is EventKind.NOTICE_DELETED
+    return NoticeRow(
+        int(notice["informationId"]),
+        notice["appId"],
+        notice["groupId"],
+        notice["userId"],
+        notice["title"],
+        notice["content"],
+        notice["createTime"],
+        notice["deleteTime"] if deleted else 0,
+        notice["jumpUrl"],
+        STATUS_RETIRED if deleted else STATUS_NORMAL,
+        notice["type"],
+        None if deleted else place,
+        place,
+    )
+
+
+def _check(app_id: str, view: Message | Notice, key: str, retire_time: int) -> None:
+    """Refuse what the tables can't hold: an entry made by hand must not stop the entries beside it."""
+    if view["appId"] != app_id:
+        raise MalformedEvent("the body is of another app than the log")
+    # The length first: Python takes quadratic time to read a long number, or refuses to.
+    if not (len(key) <= 19 and key.isascii() and key.isdigit() and 1 <= int(key) <= INT64_MAX):
+        raise MalformedEvent("the id is no decimal number from 1 to 2^63-1")
+    for name in (view["groupId"], view["userId"]):
+        # The tables pad when they compare: a name that ends in a space would be another's.
+        if not 1 <= len(name) <= 127 or name[-1] == " ":
+            raise MalformedEvent("the groupId or userId is none")
+    content = view["content"]
+    if len(content) * 4 > MAX_CONTENT_BYTES and len(content.encode()) > MAX_CONTENT_BYTES:
+        raise MalformedEvent("the content is too long")
+    if not (0 <= view["createTime"] <= INT64_MAX and 0 <= retire_time <= INT64_MAX):
+        raise MalformedEvent("a time is out of bounds")
+    number = view["type"]
+    if number is not None and not -INT32_MAX - 1 <= number <= INT32_MAX:
+        raise MalformedEvent("the type is out of bounds")
+
+
+def _check_text(name: str, text: str | None, length: int) -> None:
+    if text is not None and len(text) > length:
+        raise MalformedEvent(f"the {name} is too long")

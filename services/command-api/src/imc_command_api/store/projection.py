@@ -1,0 +1,95 @@
+"""Entries of logs made into rows: in any order, any number of times, beside others who do the same."""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, TypeVar
+
+from imc_contracts.events import Entry
+from imc_service.database import Database, Session, StoreUnavailable
+
+from imc_command_api.store.changes import MessageRow, NoticeRow, Row, row_of
+from imc_command_api.store.folding import gains_of, messages_of, notices_of
+from imc_command_api.store.statements import TableStatements, statements
+
+AnyRow = TypeVar("AnyRow", MessageRow, NoticeRow)
+
+_ATTEMPTS = 10
+_IDS_A_QUERY = 1000
+
+
+class PlacedEntry(NamedTuple):
+    """An entry, and the app whose log it is in."""
+
+    app_id: str
+    entry: Entry
+
+
+class _Overtaken(Exception):
+    """Rows thought to be new are there: another writer has committed them meanwhile, or they always were."""
+
+
+class Projection:
+    """Writes what the logs say into the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._statements = statements(is_sqlite=database.is_sqlite)
+
+    async def apply(self, entries: Sequence[PlacedEntry]) -> None:
+        """Make the tables show ``entries``: all of them in one transaction, or none.
+
+        Apps may be mixed, order and repetition change nothing: a recall is final, also if its message comes
+        later, and the count of a group rises once a message. Keep a call to some thousand entries and some
+        megabytes. Raises `MalformedEvent` before anything is written, `StoreUnavailable`, `StatementRefused`.
+        """
+        await self.apply_rows([row_of(placed.app_id, placed.entry) for placed in entries])
+
+    async def apply_rows(self, rows: Sequence[Row]) -> None:
+        """As `apply`, for entries that `row_of` has already read."""
+        messages, notices = messages_of(rows), notices_of(rows)
+        for attempt in range(_ATTEMPTS):
+            try:
+                async with self._database.transaction() as session:
+                    new = await _write(session, self._statements.messages, messages, bool(attempt))
+                    await _write(session, self._statements.notices, notices, bool(attempt))
+                    await self._grow_groups(session, new)
+                    return
+            except _Overtaken:
+                continue
+        raise StoreUnavailable("others keep writing the same rows")
+
+    async def _grow_groups(self, session: Session, new: Sequence[MessageRow]) -> None:
+        grown = [
+            (app_id, group_id, gain.total, newest_id, newest_time)
+            for (app_id, group_id), gain in gains_of(new).items()
+            for newest_time, newest_id in (gain.newest,)
+        ]
+        if grown:
+            await session.execute_many(self._statements.grow_group, grown)
+
+
+async def _write(
+    session: Session, table: TableStatements, rows: dict[int, AnyRow], look_first: bool
+) -> list[AnyRow]:
+    """Insert the rows that are new, and return them; merge the others into what is there.
+
+    Without ``look_first`` rows are taken to be new, as they nearly always are, except those of which only the
+    end is known. If the server inserts fewer than that, `_Overtaken` is raised: nobody can tell afterwards
+    which of them it were, and the groups would be counted wrongly.
+    """
+    doubtful = [key for key, row in rows.items() if look_first or row.log_id is None]
+    known = await _existing(session, table, doubtful)
+    new = [row for key, row in rows.items() if key not in known]
+    if new and await session.execute_many(table.insert, new) != len(new):
+        raise _Overtaken
+    if known:
+        await session.execute_many(table.merge, [rows[key] for key in rows if key in known])
+    return new
+
+
+async def _existing(session: Session, table: TableStatements, keys: Sequence[int]) -> Collection[int]:
+    found: set[int] = set()
+    for start in range(0, len(keys), _IDS_A_QUERY):
+        some = keys[start : start + _IDS_A_QUERY]
+        sql = table.find.format(", ".join("?" * len(some)))
+        found.update(row[0] for row in await session.fetch_all(sql, some))
+    return found

@@ -1,0 +1,251 @@
+"""What the tests of the store and the projector share: histories, tables as they are, a log of their own."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from imc_command_api.migrations import migrate
+from imc_command_api.projector.bootstrap import open_projector
+from imc_command_api.projector.log_group import LogGroup
+from imc_command_api.projector.settings import ProjectorSettings
+from imc_command_api.store.projection import PlacedEntry
+from imc_contracts import events, names, schema, views
+from imc_contracts.cursor import EntryId
+from imc_contracts.events import Entry, Event
+from imc_contracts.views import Message, Notice
+from imc_service.database import Database, open_database
+from imc_service.health import Readiness
+from imc_testkit.databases import new_database
+from imc_testkit.servers import PrivateRedis, private_redis
+from imc_testkit.waiting import wait_until
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+_IDS = itertools.count(time.time_ns() // 1_000)
+_CREATED = 1_790_000_000_000
+
+
+@dataclass
+class History:
+    """Things that happen in one app, one after the other, each at its place in a log."""
+
+    app_id: str
+    places: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def message(self, group_id: str = "g", **fields: Any) -> Message:
+        message: Message = {
+            "messageId": str(next(_IDS)),
+            "appId": self.app_id,
+            "groupId": group_id,
+            "userId": "u",
+            "content": "hello",
+            "createTime": _CREATED,
+            "recallTime": 0,
+            "recallCause": None,
+            "status": 1,
+            "type": None,
+        }
+        return message | fields  # pyright: ignore[reportReturnType]
+
+    def notice(self, group_id: str = "g", **fields: Any) -> Notice:
+        notice: Notice = {
+            "informationId": str(next(_IDS)),
+            "appId": self.app_id,
+            "groupId": group_id,
+            "userId": "u",
+            "title": "title",
+            "content": "hear, hear",
+            "createTime": _CREATED,
+            "deleteTime": 0,
+            "jumpUrl": "app://somewhere",
+            "status": 1,
+            "type": 7,
+        }
+        return notice | fields  # pyright: ignore[reportReturnType]
+
+    def sent(self, message: Message) -> PlacedEntry:
+        return self.place(events.message_sent(message))
+
+    def recalled(self, message: Message, at: int = _CREATED + 1, cause: str | None = None) -> PlacedEntry:
+        return self.place(events.message_recalled(views.recalled(message, at, cause)))
+
+    def published(self, notice: Notice) -> PlacedEntry:
+        return self.place(events.notice_published(notice))
+
+    def deleted(self, notice: Notice, at: int = _CREATED + 1) -> PlacedEntry:
+        return self.place(events.notice_deleted(views.deleted(notice, at)))
+
+    def place(self, event: Event) -> PlacedEntry:
+        return PlacedEntry(self.app_id, Entry(EntryId(_CREATED, next(self.places)), event.kind, event.body))
+
+
+@pytest.fixture(scope="session")
+def history_of() -> type[History]:
+    return History
+
+
+@pytest.fixture
+def history(app_id: str) -> History:
+    return History(app_id)
+
+
+@dataclass
+class Tables:
+    """The tables as they are."""
+
+    database: Database
+
+    async def messages(self, app_id: str) -> list[dict[str, Any]]:
+        return await self._rows(schema.MESSAGES, (*schema.MESSAGE_VIEW_COLUMNS, *schema.LOG_COLUMNS), app_id)
+
+    async def notices(self, app_id: str) -> list[dict[str, Any]]:
+        return await self._rows(schema.NOTICES, (*schema.NOTICE_VIEW_COLUMNS, *schema.LOG_COLUMNS), app_id)
+
+    async def groups(self, app_id: str) -> dict[str, tuple[int, int, int]]:
+        """By group: the count, the newest message, its time."""
+        rows = await self._rows(schema.GROUPS, schema.GROUP_COLUMNS, app_id)
+        return {
+            row["group_id"]: (row["message_total"], row["newest_message_id"], row["newest_create_time"])
+            for row in rows
+        }
+
+    async def count(self, app_id: str) -> int:
+        """The messages of an app."""
+        sql = f"SELECT COUNT(*) FROM {schema.MESSAGES} WHERE app_id = ?"
+        return (await self.database.fetch_all(sql, (app_id,)))[0][0]
+
+    async def _rows(self, table: str, columns: Sequence[str], app_id: str) -> list[dict[str, Any]]:
+        sql = f"SELECT {', '.join(columns)} FROM {table} WHERE app_id = ? ORDER BY {columns[0]}"
+        rows = await self.database.fetch_all(sql, (app_id,))
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+@pytest.fixture(params=["database_url", "sqlite_url"], ids=["mariadb", "sqlite"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """Each database that the store must work on."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+async def new_schema(database_server_url: str) -> AsyncGenerator[str]:
+    """A migrated MariaDB database for one file of tests."""
+    async with new_database(database_server_url) as url:
+        await asyncio.to_thread(migrate, url)
+        yield url
+
+
+@pytest.fixture
+async def database(store_url: str) -> AsyncGenerator[Database]:
+    async with open_database(store_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def mariadb(database_url: str) -> AsyncGenerator[Database]:
+    async with open_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def tables_of() -> type[Tables]:
+    return Tables
+
+
+@pytest.fixture
+def tables(database: Database) -> Tables:
+    return Tables(database)
+
+
+@dataclass
+class Feed:
+    """A log, written as command-api does."""
+
+    redis: Redis
+    app_id: str
+
+    async def append(self, entries: Sequence[PlacedEntry]) -> list[bytes]:
+        """The ids that the log gave them."""
+        await self.redis.sadd(names.APPS, self.app_id)  # pyright: ignore[reportGeneralTypeIssues]
+        async with self.redis.pipeline() as pipe:
+            for placed in entries:
+                pipe.xadd(names.log(self.app_id), {"k": placed.entry.kind.value, "v": placed.entry.body})
+            pipe.hincrby(names.log_state(self.app_id), "appended", len(entries))
+            return (await pipe.execute())[:-1]
+
+    async def xadd(self, fields: dict[Any, Any]) -> bytes:
+        """An entry made by hand."""
+        await self.redis.sadd(names.APPS, self.app_id)  # pyright: ignore[reportGeneralTypeIssues]
+        return cast(bytes, await self.redis.xadd(names.log(self.app_id), fields))
+
+    async def counters(self) -> tuple[int, int]:
+        """How many were appended, and how many of them the database has."""
+        state = await self.redis.hmget(names.log_state(self.app_id), ["appended", "projected"])  # pyright: ignore
+        appended, projected = (int(number or 0) for number in state)
+        return appended, projected
+
+    async def is_projected(self) -> bool:
+        appended, projected = await self.counters()
+        return appended == projected > 0
+
+    async def projected(self) -> None:
+        """Wait until the database has everything."""
+        await wait_until(self.is_projected, 20)
+
+    async def pending(self) -> int:
+        """Entries that were given to a projector and not acknowledged."""
+        return (await self.redis.xpending(names.log(self.app_id), names.PROJECTOR_GROUP))["pending"]
+
+    async def dead_letters(self) -> list[dict[bytes, bytes]]:
+        letters: Any = await self.redis.xrange(names.dead_letters(self.app_id))
+        return [fields for _, fields in letters]
+
+
+@pytest.fixture(scope="session")
+async def log_server() -> AsyncGenerator[PrivateRedis]:
+    """A Redis for the projectors of the tests alone: they read the logs of all apps there are."""
+    async with private_redis() as server:
+        yield server
+
+
+@pytest.fixture
+async def log_redis(log_server: PrivateRedis) -> AsyncGenerator[Redis]:
+    async with Redis.from_url(log_server.url) as redis:
+        await redis.flushall()
+        yield redis
+
+
+@pytest.fixture
+def feed(log_redis: Redis, app_id: str) -> Feed:
+    return Feed(log_redis, app_id)
+
+
+@pytest.fixture(scope="session")
+def feed_of() -> type[Feed]:
+    return Feed
+
+
+@pytest.fixture
+def log_group(log_redis: Redis) -> LogGroup:
+    return LogGroup(log_redis)
+
+
+Projecting = Callable[..., AbstractAsyncContextManager[CollectorRegistry]]
+
+
+@pytest.fixture(scope="session")
+def projecting(log_server: PrivateRedis, database_url: str) -> Projecting:
+    """Runs a projector within this process; yields its metrics. Takes settings by name."""
+
+    @asynccontextmanager
+    async def projecting(**settings: Any) -> AsyncGenerator[CollectorRegistry]:
+        given = {"redis_url": log_server.url, "database_url": database_url, **settings}
+        registry = CollectorRegistry()
+        async with open_projector(ProjectorSettings.model_validate(given), Readiness(), registry):
+            yield registry
+
+    return projecting

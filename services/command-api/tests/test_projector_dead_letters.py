@@ -1,0 +1,122 @@
+"""Entries that no table can hold: put aside byte for byte, while the others flow."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import orjson
+import pytest
+from imc_contracts import names
+from imc_service.database import open_database
+from imc_testkit.waiting import wait_until
+from redis.asyncio import Redis
+
+GROUP = names.PROJECTOR_GROUP
+
+
+@pytest.fixture
+async def shown(tables_of: Any, new_schema: str) -> AsyncGenerator[Any]:
+    async with open_database(new_schema) as database:
+        yield tables_of(database)
+
+
+async def test_what_is_no_event_is_put_aside_and_the_others_flow(
+    projecting: Any, feed: Any, history: Any, mariadb: Any, tables_of: Any
+):
+    foreign = orjson.dumps(history.message() | {"appId": "another"})
+    poison = [
+        {b"k": b"s", b"v": b"\x00\xffno json"},
+        {b"k": b"s", b"v": foreign},
+        {b"k": b"?", b"v": b"{}"},
+        {b"\x80": b"", b"text": "\U0001f600".encode()},
+    ]
+    await feed.append([history.sent(history.message()) for _ in range(10)])
+    places = [await feed.xadd(fields) for fields in poison]
+    await feed.append([history.sent(history.message()) for _ in range(10)])
+    async with projecting() as registry:
+        # What was made by hand was never counted as appended.
+        await wait_until(lambda: _counts(feed, (20, 24)))
+        assert registry.get_sample_value("imc_projector_dead_letters_total") == 4
+    assert await tables_of(mariadb).count(history.app_id) == 20
+    for fields, original, place in zip(await feed.dead_letters(), poison, places, strict=True):
+        assert original.items() <= fields.items()
+        assert fields[b"id"] == place
+        assert fields[b"reason"]
+        assert int(fields[b"time"]) > 1_600_000_000_000
+
+
+async def _counts(feed: Any, counters: tuple[int, int]) -> bool:
+    return await feed.counters() == counters
+
+
+async def test_what_the_database_refuses_is_found_among_the_others_and_put_aside(
+    projecting: Any, new_schema: str, feed: Any, history: Any, shown: Any
+):
+    async with shown.database.session() as session:
+        # A column narrower than ours: the server refuses some values that every check of ours lets pass.
+        await session.execute("ALTER TABLE imc_chat_message MODIFY user_id VARCHAR(20) NOT NULL")
+    try:
+        bad = {7, 8, 500, 1999}
+        messages = [history.message(userId="u" * 100 if number in bad else "u") for number in range(2000)]
+        await feed.append([history.sent(message) for message in messages])
+        async with projecting(database_url=new_schema) as registry:
+            await feed.projected()
+            assert registry.get_sample_value("imc_projector_dead_letters_total") == len(bad)
+            # Five tries each; none of the others was ever refused alone.
+            assert registry.get_sample_value("imc_projector_refusals_total") == 5 * len(bad)
+    finally:
+        async with shown.database.session() as session:
+            await session.execute(
+                "ALTER TABLE imc_chat_message MODIFY user_id VARCHAR(127) "
+                "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL"
+            )
+    assert await shown.count(history.app_id) == 2000 - len(bad)
+    assert (await shown.groups(history.app_id))["g"][0] == 2000 - len(bad)
+    letters = await feed.dead_letters()
+    put_aside = {orjson.loads(letter[b"v"])["messageId"] for letter in letters}
+    assert put_aside == {messages[number]["messageId"] for number in bad}
+    assert {letter[b"reason"] for letter in letters} == {b"refused by the database"}
+
+
+async def test_a_refusal_that_passes_puts_nothing_aside(
+    projecting: Any, new_schema: str, feed: Any, history: Any, shown: Any
+):
+    async with shown.database.session() as session:
+        await session.execute("ALTER TABLE imc_notice_information MODIFY title VARCHAR(5)")
+    await feed.append([history.published(history.notice(title="longer than that")) for _ in range(3)])
+    async with projecting(database_url=new_schema) as registry:
+        await wait_until(lambda: registry.get_sample_value("imc_projector_refusals_total"))
+        async with shown.database.session() as session:
+            await session.execute(
+                "ALTER TABLE imc_notice_information MODIFY title VARCHAR(255) "
+                "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+            )
+        await feed.projected()
+    assert len(await shown.notices(history.app_id)) == 3
+    assert await feed.dead_letters() == []
+
+
+async def test_an_entry_is_put_aside_once_and_only_while_it_waits(
+    log_group: Any, feed: Any, history: Any, log_redis: Redis
+):
+    assert not await log_group.put_aside(history.app_id, b"1-1", "no log")
+    waiting, acknowledged = await feed.append([history.sent(history.message()) for _ in range(2)])
+    key = names.log(history.app_id)
+    await log_redis.xgroup_create(key, GROUP, "0")
+    assert not await log_group.put_aside(history.app_id, waiting, "not delivered yet")
+    await log_redis.xreadgroup(GROUP, "one", {key: ">"})
+    await log_group.acknowledge({history.app_id: [acknowledged]})
+    assert [await log_group.put_aside(history.app_id, waiting, "bad") for _ in range(2)] == [True, False]
+    assert not await log_group.put_aside(history.app_id, acknowledged, "too late")
+    assert await feed.counters() == (2, 2)
+    assert len(await feed.dead_letters()) == 1
+
+
+async def test_fields_that_are_repeated_are_kept(log_group: Any, feed: Any, history: Any, log_redis: Redis):
+    key = names.log(history.app_id)
+    place = await log_redis.execute_command("XADD", key, "*", "k", "s", "k", "r", "v", b"\r\n\x00")
+    await log_redis.xgroup_create(key, GROUP, "0")
+    await log_redis.xreadgroup(GROUP, "one", {key: ">"})
+    assert await log_group.put_aside(history.app_id, place, "bad")
+    script = "return redis.call('XRANGE', KEYS[1], '-', '+')[1][2]"
+    kept = await log_redis.eval(script, 1, names.dead_letters(history.app_id))  # pyright: ignore
+    assert kept[:6] == [b"k", b"s", b"k", b"r", b"v", b"\r\n\x00"]
