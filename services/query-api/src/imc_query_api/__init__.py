@@ -1,1 +1,1 @@
-"""The query side: reads the database, never writes."""
+"""Answers the queries of history, groups and notices from the database. Two layers: http, queries."""

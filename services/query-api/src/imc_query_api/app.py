@@ -1,0 +1,44 @@
+"""The ASGI application of query-api."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import TypedDict
+
+from fastapi import FastAPI
+from imc_service import health, replies
+from imc_service.health import Readiness
+from imc_service.metrics import HttpMetrics
+from prometheus_client import CollectorRegistry
+
+from imc_query_api import http
+from imc_query_api.bootstrap import open_query_api
+from imc_query_api.http.state import QueryApi
+from imc_query_api.settings import QueryApiSettings
+
+
+class State(TypedDict):
+    """What requests find in ``request.state``."""
+
+    query_api: QueryApi
+
+
+def create_app(settings: QueryApiSettings) -> FastAPI:
+    """Build the application; connections are opened when it starts."""
+    readiness, registry = Readiness(), CollectorRegistry()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[State]:
+        async with open_query_api(settings, readiness, registry) as query_api:
+            yield {"query_api": query_api}
+
+    app = FastAPI(
+        title="IMC query-api",
+        description="Answers the queries of history, groups and notices.",
+        version="0.1.0",
+        lifespan=lifespan,
+    )
+    replies.install(app)
+    app.include_router(http.routes())
+    app.include_router(health.routes(readiness, registry))
+    app.add_middleware(HttpMetrics, registry=registry)
+    return app

@@ -1,0 +1,159 @@
+"""How MariaDB carries the statements out: by index, in the index's order, touching only what it must."""
+
+import itertools
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+from imc_contracts.fields import INT64_MAX
+from imc_contracts.schema import GROUPS, MESSAGES, NOTICES
+from imc_query_api.queries.group_history import GroupHistory
+from imc_query_api.queries.groups import LEAP, Groups
+from imc_query_api.queries.history import MESSAGE_TABLE, NOTICE_TABLE, History
+from imc_query_api.queries.neighbours import Neighbours
+from imc_query_api.queries.store import Store
+from imc_query_api.queries.window import Window
+from imc_service.database import Database, Session, Values, open_database
+from prometheus_client import CollectorRegistry
+
+Rows = list[dict[str, Any]]
+
+ALL = (0, INT64_MAX)
+SOME = (1_700_000_000_300, 1_700_000_001_500)
+HISTORIES = [
+    (MESSAGE_TABLE, ("app_id", "group_id"), ("long",), "imc_message_group"),
+    (MESSAGE_TABLE, ("app_id", "user_id"), ("user-7",), "imc_message_user"),
+    (MESSAGE_TABLE, ("app_id", "user_id", "group_id"), ("user-7", "long"), "imc_message_user_group"),
+    (NOTICE_TABLE, ("app_id", "group_id"), ("long",), "imc_notice_group"),
+    (NOTICE_TABLE, ("app_id", "user_id"), ("user-7",), "imc_notice_user"),
+    (NOTICE_TABLE, ("app_id", "user_id", "group_id"), ("user-7", "long"), "imc_notice_user_group"),
+]
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str) -> AsyncGenerator[Database]:
+    """MariaDB alone: SQLite has neither its statistics nor its counters."""
+    async with open_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def store(database: Database) -> Store:
+    return Store(database, CollectorRegistry())
+
+
+@pytest.fixture
+async def session(database: Database, long_group: Rows, app_id: str) -> AsyncGenerator[Session]:
+    """A connection to a database that knows the long group, as many notices, and an average unlike both.
+
+    For each message of the long group there is another one of a user and in a group that have no other, and
+    one of the user "bot" in the group "alerts".
+    """
+    copy = f"FROM {MESSAGES} WHERE app_id = ? AND group_id = 'long'"
+    same = "create_time, recall_time, status"
+    async with database.session() as session:
+        await session.execute(
+            f"INSERT INTO {NOTICES} (information_id, app_id, group_id, user_id, content, create_time, status)"
+            f" SELECT message_id, app_id, group_id, user_id, content, create_time, MOD(message_id, 2) {copy}",
+            (app_id,),
+        )
+        for beyond, group, user in (
+            (10_000, "CONCAT('g', message_id)", "CONCAT('u', message_id)"),
+            (20_000, "IF(MOD(message_id, 5000) = 0, 'seldom', 'alerts')", "'bot'"),
+        ):
+            await session.execute(
+                f"INSERT INTO {MESSAGES} (message_id, app_id, group_id, user_id, content, {same})"
+                f" SELECT message_id + {beyond}, app_id, {group}, {user}, content, {same} {copy}",
+                (app_id,),
+            )
+        await session.execute(
+            f"INSERT INTO {GROUPS}"
+            " SELECT app_id, group_id, COUNT(*), MAX(message_id), MAX(create_time)"
+            f" FROM {MESSAGES} WHERE app_id = ? AND group_id <> 'long' GROUP BY app_id, group_id",
+            (app_id,),
+        )
+        await session.execute(f"ANALYZE TABLE {MESSAGES}, {NOTICES}, {GROUPS}")
+        yield session
+
+
+async def plan(session: Session, sql: str, values: Values) -> list[dict[str, Any]]:
+    columns = ("id", "select", "table", "type", "keys", "key", "length", "ref", "rows", "extra")
+    rows = await session.fetch_all(f"EXPLAIN {sql}", values)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def assert_by_index(steps: list[dict[str, Any]], index: str) -> None:
+    """Ids from the index alone and in its order, rows by primary key, nothing sorted or read through."""
+    by_index = [step for step in steps if step["key"] == index]
+    assert by_index, steps
+    for step in by_index:
+        assert "Using index" in step["extra"], steps
+    for step in steps:
+        assert "filesort" not in step["extra"], steps
+        in_memory = str(step["table"]).startswith("<derived")
+        assert in_memory or step["type"] in ("range", "ref", "eq_ref"), steps
+
+
+async def rows_touched(session: Session) -> int:
+    counters = await session.fetch_all("SHOW SESSION STATUS LIKE 'Handler_read%'")
+    return sum(int(value) for _, value in counters)
+
+
+async def test_pages_and_counts_read_one_index(
+    session: Session, store: Store, app_id: str, subtests: pytest.Subtests
+) -> None:
+    for (table, columns, owner, index), times, newest_first in itertools.product(
+        HISTORIES, (ALL, SOME), (False, True)
+    ):
+        with subtests.test(f"{index} {times} newest_first={newest_first}"):
+            statements = History(store, table, columns, index, newest_first=newest_first)
+            values = (app_id, *owner, *times)
+            for window in ((20, 0), (20, 200), (500, 5000), (500, 2**31 * 500)):
+                assert_by_index(await plan(session, statements.page_sql, (*values, *window)), index)
+            assert_by_index(await plan(session, statements.count_sql, values), index)
+
+
+async def test_neighbours_are_found_at_even_cost_anywhere_in_the_group(
+    session: Session, store: Store, long_group: Rows, app_id: str
+) -> None:
+    neighbours = Neighbours(store)
+    for sql, place in itertools.product((neighbours.before_sql, neighbours.after_sql), (100, 2500, 4900)):
+        row = long_group[place]
+        time = row["create_time"]
+        values = (app_id, "long", time, time, row["message_id"], 20)
+        assert_by_index(await plan(session, sql, values), "imc_message_group")
+        before = await rows_touched(session)
+        assert len(await session.fetch_all(sql, values)) == 20
+        assert await rows_touched(session) - before < 150
+
+
+async def test_the_groups_of_a_user_are_found_by_leaps(
+    database_url: str, session: Session, store: Store, app_id: str
+) -> None:
+    assert_by_index(
+        await plan(session, Groups(store).sql, (app_id, "bot", "", app_id)), "imc_message_user_group"
+    )
+    async with open_database(database_url, size=1) as alone:
+        before = await counters(alone)
+        found = await Groups(Store(alone, CollectorRegistry())).of_user(app_id, "bot")
+        assert {group["groupId"]: group["messageTotal"] for group in found}.keys() == {"alerts", "seldom"}
+        # Each row looked at counts once in the index and twice in memory; one by one it would be 15,000.
+        assert await counters(alone) - before < 4 * LEAP
+
+
+async def test_a_page_of_a_group_passes_by_no_more_rows_than_lie_before_the_nearer_end(
+    database_url: str, session: Session, app_id: str
+) -> None:
+    # One connection, so that the counters are those of the queries.
+    async with open_database(database_url, size=1) as alone:
+        history = GroupHistory(Store(alone, CollectorRegistry()))
+        for offset, most in ((0, 150), (1000, 1200), (2600, 2700), (4900, 350), (10**12, 60)):
+            before = await counters(alone)
+            page = await history.page(app_id, "long", Window(offset=offset, size=20))
+            assert len(page["pageMessageList"]) == (20 if offset < 5000 else 0)
+            assert await counters(alone) - before < most, offset
+
+
+async def counters(database: Database) -> int:
+    async with database.session() as session:
+        return await rows_touched(session)

@@ -1,0 +1,42 @@
+"""The process as it is run in production."""
+
+import contextlib
+
+import httpx
+from imc_testkit.child import free_port
+from imc_testkit.processes import Process
+from imc_testkit.waiting import wait_until
+
+
+async def test_it_serves_until_it_is_told_to_stop(database_url: str) -> None:
+    async with Process("imc-query-api", {"IMC_READ_DATABASE_URL": database_url}) as process:
+        await process.ready()
+        async with httpx.AsyncClient(base_url=process.url, trust_env=False) as client:
+            reply = await client.get("/chat/message/findByGroupId", params={"appId": "a", "groupId": "群"})
+            assert reply.json()["data"] == {"total": 0, "pageMessageList": []}
+            assert reply.headers["Content-Type"] == "application/json"
+        assert await process.terminate() == 0
+
+
+async def test_it_lives_without_a_database_and_ends_in_time() -> None:
+    nowhere = f"mysql://imc@127.0.0.1:{free_port()}/imc"
+
+    async def lives() -> bool:
+        assert process.exit_code is None, process.log
+        with contextlib.suppress(httpx.ConnectError):
+            return (await client.get("/livez")).status_code == 200
+        return False
+
+    async with (
+        Process("imc-query-api", {"IMC_DATABASE_URL": nowhere}) as process,
+        httpx.AsyncClient(base_url=process.url, trust_env=False) as client,
+    ):
+        await wait_until(lives)
+        assert (await client.get("/readyz")).status_code == 503
+        assert await process.terminate() == 0
+
+
+async def test_without_settings_it_says_what_is_missing() -> None:
+    async with Process("imc-query-api", {}) as process:
+        assert await process.wait() == 2
+        assert "IMC_READ_DATABASE_URL or IMC_DATABASE_URL must be set" in process.log
