@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from imc_command_api.dead_letters.settings import DeadLettersSettings
 from imc_command_api.migrations.settings import MigrateSettings
 from imc_command_api.projector.settings import ProjectorSettings
 from imc_command_api.settings import CommandApiSettings
@@ -25,6 +26,7 @@ PROCESSES: dict[str, type[Settings]] = {
     "query-api": QueryApiSettings,
     "push-node": PushNodeSettings,
     "migrate": MigrateSettings,
+    "deadletters": DeadLettersSettings,
     "standalone": StandaloneSettings,
 }
 SET_BY_STANDALONE = {"IMC_COMMAND_API_URL", "IMC_QUERY_API_URL"}

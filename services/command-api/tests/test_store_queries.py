@@ -16,6 +16,10 @@ NOTICE_PAGE = (
     "status = 1 AND create_time >= 5 AND create_time < 900 "
     "ORDER BY create_time DESC, information_id DESC LIMIT 20"
 )
+SENT_PAGE = "log_id > '0000000000a' AND log_id < 'f' ORDER BY log_id LIMIT 500"
+RETIRED_PAGE = (
+    "status = 0 AND last_log_id > '0000000000a' AND last_log_id < 'f' ORDER BY last_log_id LIMIT 500"
+)
 APP, GROUP, USER = "app_id = 'a'", "group_id = 'g3'", "user_id = 'u3'"
 QUERIES = {
     "group": (f"imc_chat_message WHERE {APP} AND {GROUP} AND {MESSAGE_PAGE}", "imc_message_group"),
@@ -25,9 +29,10 @@ QUERIES = {
         f"imc_chat_message WHERE {APP} AND {USER} AND {GROUP} AND {MESSAGE_PAGE}",
         "imc_message_user_group",
     ),
-    "after a place in the log": (
-        f"imc_chat_message WHERE {APP} AND last_log_id > '0000000000a' ORDER BY last_log_id LIMIT 500",
-        "imc_message_log",
+    "sent after a place in the log": (f"imc_chat_message WHERE {APP} AND {SENT_PAGE}", "imc_message_log"),
+    "recalled after a place in the log": (
+        f"imc_chat_message WHERE {APP} AND {RETIRED_PAGE}",
+        "imc_message_retired",
     ),
     "notices of a group": (
         f"imc_notice_information WHERE {APP} AND {GROUP} AND {NOTICE_PAGE}",
@@ -41,9 +46,13 @@ QUERIES = {
         f"imc_notice_information WHERE {APP} AND {USER} AND {GROUP} AND {NOTICE_PAGE}",
         "imc_notice_user_group",
     ),
-    "notices after a place in the log": (
-        f"imc_notice_information WHERE {APP} AND last_log_id > '0000000000a' ORDER BY last_log_id LIMIT 500",
+    "published after a place in the log": (
+        f"imc_notice_information WHERE {APP} AND {SENT_PAGE}",
         "imc_notice_log",
+    ),
+    "deleted after a place in the log": (
+        f"imc_notice_information WHERE {APP} AND {RETIRED_PAGE}",
+        "imc_notice_retired",
     ),
 }
 # With the whole prefix of the index in the list: MariaDB does not take the loose scan otherwise.

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,16 +29,22 @@ class Process:
     """
 
     def __init__(
-        self, script: str, env: Mapping[str, str], port: int | None = None, *, variant: str | None = None
+        self,
+        script: str,
+        env: Mapping[str, str],
+        port: int | None = None,
+        *,
+        arguments: Sequence[str] = (),
+        variant: str | None = None,
     ) -> None:
         self.script = script
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         environment = {"PATH": os.environ["PATH"], "IMC_PORT": str(self.port), **env}
-        arguments = [str(Path(sys.executable).parent / script)]
+        command = [str(Path(sys.executable).parent / script)]
         if variant is not None:
-            arguments = [sys.executable, "-m", "imc_testkit.variants", variant, script]
-        self._child = Child(arguments, environment)
+            command = [sys.executable, "-m", "imc_testkit.variants", variant, script]
+        self._child = Child([*command, *arguments], environment)
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -146,6 +146,8 @@ class PrivateMariadb(_Server):
             "init-file": account,
             "socket": self._folder / "socket",
             "pid-file": self._folder / "pid",
+            # Its own: at its start a server deletes what it takes for the left-overs of another in here.
+            "tmpdir": self._folder,
             "bind-address": "127.0.0.1",
             "port": self.port,
             "innodb-log-file-size": "16M",

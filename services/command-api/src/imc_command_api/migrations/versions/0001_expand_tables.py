@@ -76,7 +76,9 @@ def _messages(metadata: sa.MetaData) -> sa.Table:
         sa.Index("imc_message_user", "app_id", "user_id", "create_time", "message_id"),
         # Also the groups of a user: a loose scan leaps from group to group.
         sa.Index("imc_message_user_group", "app_id", "user_id", "group_id", "create_time", "message_id"),
-        sa.Index("imc_message_log", "app_id", "last_log_id"),
+        # What happened after a place in the log: a row was made, or it was retired.
+        sa.Index("imc_message_log", "app_id", "log_id"),
+        sa.Index("imc_message_retired", "app_id", "status", "last_log_id"),
     )
 
 
@@ -104,7 +106,8 @@ def _notices(metadata: sa.MetaData) -> sa.Table:
             "imc_notice_user_group",
             *("app_id", "user_id", "group_id", "status", "create_time", "information_id"),
         ),
-        sa.Index("imc_notice_log", "app_id", "last_log_id"),
+        sa.Index("imc_notice_log", "app_id", "log_id"),
+        sa.Index("imc_notice_retired", "app_id", "status", "last_log_id"),
     )
 
 

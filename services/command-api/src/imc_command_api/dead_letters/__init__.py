@@ -1,0 +1,1 @@
+"""Log entries that could not be projected: looked at, tried again, or dropped by hand."""

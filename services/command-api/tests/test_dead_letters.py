@@ -1,0 +1,70 @@
+"""``imc-deadletters``: what was put aside is shown, written once it can be, or dropped."""
+
+from typing import Any
+
+import pytest
+from imc_command_api.dead_letters.letters import DeadLetters
+from imc_command_api.store.projection import Projection
+from imc_contracts import names
+from imc_contracts.cursor import EntryId
+from imc_contracts.events import MalformedEvent
+from imc_testkit.processes import Process, run_script
+
+
+async def put_aside(redis: Any, history: Any, *events: Any) -> list[str]:
+    """Dead letters of events, as the projector leaves them, and one that is none."""
+    app_id = history.app_id
+    await redis.sadd(names.APPS, app_id)
+    fields = [{"k": placed.entry.kind.value, "v": placed.entry.body} for placed in events]
+    fields.append({"k": "s", "v": "no json"})
+    return [
+        (
+            await redis.xadd(
+                names.dead_letters(app_id), {**some, "id": f"{place}-0", "reason": "why", "time": 7}
+            )
+        ).decode()
+        for place, some in enumerate(fields, 1_000)
+    ]
+
+
+async def test_letters_are_replayed_at_their_place_and_then_gone(
+    redis: Any, mariadb: Any, history: Any, tables_of: Any
+):
+    sent = history.message()
+    ids = await put_aside(redis, history, history.sent(sent))
+    letters = DeadLetters(redis, Projection(mariadb))
+    good, bad = [letter async for letter in letters.all(history.app_id)]
+    assert (good.id, good.place, good.kind, good.reason, good.time_ms) == (ids[0], "1000-0", "s", "why", 7)
+    await letters.replay(good)
+    with pytest.raises(MalformedEvent):
+        await letters.replay(bad)
+    assert await tables_of(mariadb).count(history.app_id) == 1
+    rows = await mariadb.fetch_all("SELECT log_id FROM imc_chat_message WHERE app_id = ?", (history.app_id,))
+    assert rows == [(EntryId(1000, 0).column,)]
+    assert [letter.id async for letter in letters.all(history.app_id)] == [bad.id]
+
+
+async def test_the_command_lists_replays_and_drops_without_showing_what_users_wrote(
+    redis_url: str, database_url: str, redis: Any, history: Any
+):
+    environment = {"IMC_REDIS_URL": redis_url, "IMC_DATABASE_URL": database_url}
+    ids = await put_aside(redis, history, history.sent(history.message(content="private words")))
+
+    async def run(*arguments: str, code: int = 0) -> str:
+        async with Process("imc-deadletters", environment, arguments=arguments) as process:
+            assert await process.wait() == code, process.log
+            return process.log
+
+    listed = await run("list", "--app", history.app_id)
+    assert all(letter in listed for letter in ids)
+    assert "private words" not in listed
+    replayed = await run("replay", "--app", history.app_id, "--all", code=1)
+    assert f"{ids[1]} stays: MalformedEvent" in replayed
+    assert "1 done, 1 not" in replayed
+    assert "1 done, 0 not" in await run("drop", "--app", history.app_id, "--letter", ids[1])
+    assert ids[1] not in await run("list", "--app", history.app_id)
+
+
+async def test_it_says_which_settings_are_missing():
+    with pytest.raises(AssertionError, match="ended with 2"):
+        await run_script("imc-deadletters", {})
