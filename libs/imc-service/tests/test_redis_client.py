@@ -6,6 +6,7 @@ import pytest
 from imc_service import redis_client
 from imc_testkit.processes import free_port
 from imc_testkit.servers import PrivateRedis, private_redis
+from imc_testkit.waiting import wait_until
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -90,7 +91,12 @@ async def test_reachable_says_why_not(server: PrivateRedis, monkeypatch: pytest.
         server.resume()
         assert await redis_client.reachable(client) is None
         await server.kill()
-        assert await redis_client.reachable(client) == "Redis is out of reach (NotConnected)"
+
+        async def reason() -> bool:
+            # The end of the old connection comes when it comes: until then a command goes out on it.
+            return await redis_client.reachable(client) == "Redis is out of reach (NotConnected)"
+
+        await wait_until(reason)
         await server.start()
         assert await redis_client.reachable(client) is None
 
