@@ -17,9 +17,13 @@ BATCH_ENTRIES = 1000
 READ_BYTES = 32 * 1024 * 1024
 """What one read may bring in all, by the average size of what came before."""
 
-BLOCK_SECONDS = 0.5
+BLOCK_SECONDS = 0.2
+"""How long a read waits for something new. Meanwhile an app that is new itself goes unnoticed."""
+
 REPLY_SECONDS = 5.0
-LEARN_SECONDS = 1.0
+LEARN_SECONDS = 0.2
+"""Between looks for new apps: with the wait above, how late the first message of one is stored at most."""
+
 CLAIM_ENTRIES = 200
 _GROUP = names.PROJECTOR_GROUP
 _LOG_GONE = ("NOGROUP", "UNBLOCKED", "WRONGTYPE")
