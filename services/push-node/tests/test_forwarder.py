@@ -133,6 +133,7 @@ async def test_a_command_api_that_is_not_there(start_node: Any, app_id: str) -> 
     [
         reply(500),
         reply(502),
+        each(failure(50001, "no answer"), failure(50001, "no answer")),
         reply(200, {"success": True}),
         reply(200, {"success": True, "code": 0, "message": "success", "data": [receipt("1")]}),
         reply(200, {"success": True, "code": 0, "message": "success", "data": [5, 6]}),

@@ -79,14 +79,9 @@ class CommandApiClient:
 def _receipts(items: list[SendReceipt | Failure], count: int) -> Receipts:
     if len(items) != count:
         raise UnknownEnd
-    receipts: Receipts = []
-    turned_away = 0
-    for item in items:
-        if "messageId" in item:
-            receipts.append(item)
-        else:
-            receipts.append(item["message"])
-            turned_away += item["code"] == ErrorCode.UNAVAILABLE
-    if turned_away == count:
+    codes = {0 if "messageId" in item else item["code"] for item in items}
+    if codes == {ErrorCode.UNAVAILABLE}:
         raise NothingAccepted
-    return receipts
+    if codes == {ErrorCode.INTERNAL}:
+        raise UnknownEnd
+    return [item if "messageId" in item else item["message"] for item in items]
