@@ -21,6 +21,15 @@ def test_columns_sort_as_the_log_does(one: EntryId, other: EntryId) -> None:
     assert (one == other) == (one.column == other.column)
 
 
+@given(entry_ids.filter(lambda entry: entry != ORIGIN))
+def test_no_id_lies_between_one_and_its_neighbour(entry: EntryId) -> None:
+    assert entry.preceding < entry
+    assert entry.preceding.following == entry
+    assert EntryId.parse(str(entry.preceding)) == entry.preceding
+    ms_apart, seq_apart = entry.ms - entry.preceding.ms, entry.seq - entry.preceding.seq
+    assert (ms_apart, seq_apart) == (0, 1) or (ms_apart, entry.seq, seq_apart) == (1, 0, 1 - 10**10)
+
+
 @given(lineages, entry_ids)
 def test_a_cursor_reads_what_it_writes(lineage: str, entry: EntryId) -> None:
     cursor = Cursor(lineage, entry)

@@ -16,10 +16,11 @@ from imc_contracts.commands import (
 )
 from imc_contracts.cursor import Cursor, EntryId
 from imc_contracts.errors import unavailable
-from imc_contracts.events import Event, RecallMark
+from imc_contracts.events import Event, EventKind, RecallMark
+from imc_contracts.log_changes import LogChange, MessageChange, NoticeChange
 from imc_contracts.validation import parse_json
 from imc_contracts.views import Group, Message, MessagePage, Notice, NoticePage, NoticeReceipt, SendReceipt
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -71,6 +72,12 @@ NOTICE_RECEIPT: NoticeReceipt = {
     "cursor": CURSOR,
 }
 
+TOMBSTONE: MessageChange = {"place": "1796169600000-0", "kind": "s", "view": RECALLED}
+RECALL: MessageChange = {"place": "1796169660000-0", "kind": "r", "view": RECALLED}
+PUBLICATION: NoticeChange = {"place": "1796169660000-1", "kind": "p", "view": PUBLISHED}
+DELETION: NoticeChange = {"place": "1796169660001-0", "kind": "d", "view": DELETED}
+LOG_CHANGES: list[LogChange] = [TOMBSTONE, RECALL, PUBLICATION, DELETION]
+
 WRITTEN: dict[str, Any] = {
     "reply-send": envelope.success(SEND_RECEIPT),
     "reply-send-batch": envelope.success(
@@ -80,6 +87,7 @@ WRITTEN: dict[str, Any] = {
     "reply-message-page": envelope.success(MESSAGE_PAGE),
     "reply-notice-page": envelope.success(NOTICE_PAGE),
     "reply-groups": envelope.success([GROUP]),
+    "reply-log-changes": envelope.success(LOG_CHANGES),
     "reply-failure": envelope.failure(ErrorCode.RECALL_WINDOW_PASSED, "the recall window has passed"),
 }
 EVENTS: dict[str, Event] = {
@@ -110,6 +118,12 @@ def in_order(value: Any) -> str:
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_reply_keeps_its_shape(name: str) -> None:
     assert in_order(json.loads(envelope.encode(WRITTEN[name]))) == in_order(golden(name))
+
+
+def test_log_changes_are_read_as_ever() -> None:
+    frozen = golden("reply-log-changes")["data"]
+    assert TypeAdapter(list[LogChange]).validate_python(frozen, strict=True) == frozen == LOG_CHANGES
+    assert {change["kind"].encode() for change in frozen} == set(EventKind)
 
 
 @pytest.mark.parametrize("name", EVENTS)

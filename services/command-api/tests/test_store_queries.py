@@ -68,10 +68,12 @@ async def filled(new_schema: str, history_of: Any) -> AsyncGenerator[Database]:
         for start in range(0, 4000, 1000):
             numbers = range(start, start + 1000)
             names = [(f"g{n % 20}", {"userId": f"u{n // 20 % 4}", "createTime": n // 4}) for n in numbers]
-            await projection.apply([history.sent(history.message(group, **more)) for group, more in names])
-            await projection.apply(
-                [history.published(history.notice(group, **more)) for group, more in names]
-            )
+            messages = [history.message(group, **more) for group, more in names]
+            notices = [history.notice(group, **more) for group, more in names]
+            await projection.apply([history.sent(message) for message in messages])
+            await projection.apply([history.published(notice) for notice in notices])
+            await projection.apply([history.recalled(message) for message in messages[::50]])
+            await projection.apply([history.deleted(notice) for notice in notices[::50]])
         async with database.session() as session:
             await session.fetch_all("ANALYZE TABLE imc_chat_message, imc_notice_information")
         yield database

@@ -22,6 +22,7 @@ from imc_contracts.events import (
     notice_deleted,
     notice_published,
 )
+from imc_contracts.log_changes import PATH
 from imc_contracts.views import Message, Notice, deleted, recalled
 from imc_push_node.app import create_app
 from imc_push_node.bootstrap import PushNode
@@ -54,6 +55,8 @@ class AppLog:
         self.redis = redis
         self.app_id = app_id
         self.lineage = "line"
+        self.changes: list[dict[str, Any]] = []
+        """What was appended, as query-api remembers it."""
         self._numbers = itertools.count(1)
 
     async def append(self, *events: Event, publish: bool = True) -> list[Cursor]:
@@ -63,7 +66,19 @@ class AppLog:
         keys = (names.log(self.app_id), names.log_state(self.app_id))
         redis = cast(Any, self.redis)
         lineage, *ids = await redis.eval(_APPEND, 2, *keys, self.lineage, channel, *arguments)
+        for entry_id, event in zip(ids, events, strict=True):
+            kind = event.kind.value.decode()
+            self.changes.append({"place": entry_id.decode(), "kind": kind, "view": orjson.loads(event.body)})
         return [Cursor(lineage.decode(), EntryId.parse(entry_id)) for entry_id in ids]
+
+    async def trim(self, first: Cursor) -> None:
+        """Forget everything before ``first``."""
+        await self.redis.xtrim(names.log(self.app_id), minid=str(first.entry), approximate=False)
+
+    async def end(self) -> None:
+        """Lose the whole log: what is appended from here on is another one."""
+        await self.redis.delete(names.log(self.app_id), names.log_state(self.app_id))
+        self.lineage += "2"
 
     def message(self, content: str | None = None) -> Message:
         """A message that nobody has sent yet; its content is its number if none is given."""
@@ -232,6 +247,50 @@ async def command_api() -> AsyncGenerator[FakeCommandApi]:
         fake.calls.append(messages)
         await fake.gate.wait()
         return (fake.answers.pop(0) if fake.answers else accept)(messages)
+
+    async with serving(app) as fake.url:
+        yield fake
+
+
+@dataclass
+class FakeQueryApi:
+    """An HTTP server that remembers everything that was appended to one app's log."""
+
+    app_log: AppLog
+    url: str = ""
+    calls: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """Of each call the two places."""
+    status: int = 200
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """Calls wait for it; set unless a test clears it."""
+
+    def answer(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        """The first changes between the two places."""
+        after, before = EntryId.parse(query["after"]), EntryId.parse(query["before"])
+        kinds = "srpd" if query["notices"] == "1" else "sr"
+        known = self.app_log.changes if query["appId"] == self.app_log.app_id else []
+        between = [
+            change
+            for change in known
+            if after < EntryId.parse(change["place"]) < before and change["kind"] in kinds
+        ]
+        return between[: int(query["limit"])]
+
+
+@pytest.fixture
+async def query_api(app_log: AppLog) -> AsyncGenerator[FakeQueryApi]:
+    fake = FakeQueryApi(app_log)
+    fake.gate.set()
+    app = FastAPI()
+
+    @app.get(PATH)
+    async def changes(request: Request) -> Response:
+        query = dict(request.query_params)
+        fake.calls.append((query["after"], query["before"]))
+        await fake.gate.wait()
+        data = fake.answer(query)
+        body = {"success": True, "code": 0, "message": "success", "data": data}
+        return Response(orjson.dumps(body), fake.status)
 
     async with serving(app) as fake.url:
         yield fake

@@ -7,6 +7,8 @@ from typing import NamedTuple
 _ENTRY_ID = re.compile(r"([0-9]{1,13})-([0-9]{1,10})", re.ASCII)
 _CURSOR = re.compile(r"([a-z0-9]{1,32})\.([0-9]{1,13}-[0-9]{1,10})", re.ASCII)
 
+_LAST_SEQ = 9_999_999_999
+
 UNBORN = "0"
 """The lineage of a log that holds nothing yet: it gets its own with its first entry."""
 
@@ -28,6 +30,16 @@ class EntryId(NamedTuple):
         if match is None:
             raise ValueError("not an id of a log entry")
         return cls(int(match[1]), int(match[2]))
+
+    @property
+    def following(self) -> "EntryId":
+        """The next id: no entry can lie between."""
+        return EntryId(self.ms, self.seq + 1) if self.seq < _LAST_SEQ else EntryId(self.ms + 1, 0)
+
+    @property
+    def preceding(self) -> "EntryId":
+        """The id of which this is the `following`; `ORIGIN` has none."""
+        return EntryId(self.ms, self.seq - 1) if self.seq else EntryId(self.ms - 1, _LAST_SEQ)
 
     @property
     def column(self) -> str:

@@ -11,6 +11,7 @@ from imc_service import background, redis_client
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
 
+from imc_push_node.archive import Archive
 from imc_push_node.command_api import CommandApiClient
 from imc_push_node.connection import Connections
 from imc_push_node.drain import Drain
@@ -18,6 +19,8 @@ from imc_push_node.forwarder import Forwarder, Limits
 from imc_push_node.hub import Hub
 from imc_push_node.log_reader import LogReader
 from imc_push_node.metrics import NodeMetrics
+from imc_push_node.query_api import QueryApiClient
+from imc_push_node.recall_marks import RecallMarks
 from imc_push_node.registration import Registration
 from imc_push_node.settings import PushNodeSettings
 from imc_push_node.subscriber import Subscriber
@@ -43,27 +46,26 @@ async def open_push_node(
     registry: CollectorRegistry,
     client: httpx.AsyncClient | None = None,
 ) -> AsyncGenerator[PushNode]:
-    """Open what push-node works with; it heals by itself when Redis or command-api come later.
+    """Open what push-node works with; it heals by itself when Redis or the other services come later.
 
-    ``client`` calls command-api and has its base URL; one of our own is made if none is given.
+    ``client`` calls command-api and query-api, both at its base URL; our own are made if none is given.
     """
     redis = redis_client.connect(settings.redis_url.get_secret_value())
     metrics = NodeMetrics(registry)
     subscriber = Subscriber(redis, metrics)
     reader = LogReader(redis, metrics.skipped)
-    hub = Hub(reader, subscriber, metrics, settings.linger_seconds)
-    registration = Registration(redis, hub)
-    watch = Watch(hub, reader, registration, subscriber, settings.stall_seconds)
     limits = Limits(settings.forward_gateway_bytes, settings.forward_node_bytes, settings.forward_seconds)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(contextlib.aclosing(redis))
-        if client is None:
-            client = await stack.enter_async_context(
-                httpx.AsyncClient(
-                    base_url=settings.command_api_url, limits=_LIMITS, timeout=_TIMEOUT, trust_env=False
-                )
-            )
-        forwarder = Forwarder(CommandApiClient(client), metrics, limits)
+        archive = None
+        if settings.query_api_url is not None:
+            query_api = client or await stack.enter_async_context(_client(settings.query_api_url))
+            archive = Archive(QueryApiClient(query_api), RecallMarks(redis, metrics.skipped))
+        command_api = client or await stack.enter_async_context(_client(settings.command_api_url))
+        hub = Hub(reader, subscriber, metrics, settings.linger_seconds, archive)
+        registration = Registration(redis, hub)
+        watch = Watch(hub, reader, registration, subscriber, settings.stall_seconds)
+        forwarder = Forwarder(CommandApiClient(command_api), metrics, limits)
         drain = Drain(hub, forwarder, settings.drain_seconds)
         readiness.add("log", lambda: redis_client.reachable(redis))
         readiness.add("pushes", subscriber.alive)
@@ -78,6 +80,10 @@ async def open_push_node(
         yield PushNode(
             Connections(hub, registration, forwarder, drain, metrics, settings.gateway_buffer_bytes), drain
         )
+
+
+def _client(url: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url, limits=_LIMITS, timeout=_TIMEOUT, trust_env=False)
 
 
 @contextlib.asynccontextmanager

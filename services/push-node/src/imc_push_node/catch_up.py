@@ -7,7 +7,7 @@ reads as one. A gateway that has come up to the tip goes live in the same step, 
 
 import asyncio
 import random
-from bisect import bisect_right
+from collections.abc import Callable
 
 from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import ORIGIN, UNBORN, Cursor, EntryId
@@ -16,9 +16,10 @@ from imc_service.logs import logger
 from imc_push_node import frames
 from imc_push_node.audience import Audience
 from imc_push_node.feed import Feed
-from imc_push_node.gateway import Gateway, Hold
+from imc_push_node.gateway import Gateway
 from imc_push_node.log_reader import REDIS_FAULTS, LogReader, Stretch
 from imc_push_node.metrics import NodeMetrics
+from imc_push_node.pages import FramedEntries
 
 log = logger("catch-up")
 
@@ -40,6 +41,8 @@ class CatchUp:
         self._lagging: set[Gateway] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self.on_unproven: Callable[[Gateway], None] = self.give_up
+        """Called with each gateway whose position the log can't prove, and that is let go here."""
 
     def __len__(self) -> int:
         return len(self._lagging)
@@ -141,9 +144,10 @@ class CatchUp:
         if not page.covers(point):
             return
         if not page.stretch.proves(point):
-            self._announce_gap(gateway)
+            self.discard(gateway)
+            self.on_unproven(gateway)
             return
-        self._greet(gateway, point, recovered=True)
+        gateway.greet(point, recovered=True)
         count, part = page.after(point, gateway.wants_notices)
         gateway.socket.write(part)
         self._metrics.deliveries.inc(count)
@@ -151,19 +155,14 @@ class CatchUp:
         if gateway.position == self._audience.tip:
             self._go_live(gateway)
 
-    def _announce_gap(self, gateway: Gateway) -> None:
-        """The end of a cursor that the log can't prove. A longer memory is to be asked here."""
-        point, tip = gateway.position, self._audience.tip
-        self._greet(gateway, tip, recovered=False)
+    def give_up(self, gateway: Gateway) -> None:
+        """Tell a gateway that what follows its position is not known, and let it go on from the tip."""
+        self._audience.flush()
+        point, tip = gateway.offered or gateway.position, self._audience.tip
+        gateway.greet(tip, recovered=False)
         gateway.socket.write(frames.gap(point, tip))
         self._metrics.gaps.inc()
         self._go_live(gateway)
-
-    def _greet(self, gateway: Gateway, cursor: Cursor, *, recovered: bool) -> None:
-        if gateway.offered is not None:
-            gateway.offered = None
-            gateway.socket.write(frames.connected(cursor, recovered=recovered))
-            gateway.release(Hold.GREETING)
 
     def _go_live(self, gateway: Gateway) -> None:
         self.discard(gateway)
@@ -183,10 +182,8 @@ class _Page:
     def __init__(self, stretch: Stretch, tip: Cursor) -> None:
         self.stretch = stretch
         self.end = min(stretch.end, tip, key=lambda cursor: cursor.entry)
-        self._entries = [entry for entry in stretch.entries if entry.id <= tip.entry]
-        self._ids = [entry.id for entry in self._entries]
-        self._frames = [frames.push(stretch.state.lineage, entry) for entry in self._entries]
-        self._parts: dict[tuple[int, bool], tuple[int, bytes]] = {}
+        entries = [entry for entry in stretch.entries if entry.id <= tip.entry]
+        self._framed = FramedEntries(stretch.state.lineage, entries)
 
     def covers(self, point: Cursor) -> bool:
         """Whether this page decides what becomes of a gateway at ``point``."""
@@ -195,17 +192,8 @@ class _Page:
         return self.stretch.is_last or _place(point) < self.end.entry
 
     def after(self, point: Cursor, with_notices: bool) -> tuple[int, bytes]:
-        """How many pushes follow ``point``, and their frames, joined once for all gateways at one place."""
-        key = (bisect_right(self._ids, _place(point)), with_notices)
-        part = self._parts.get(key)
-        if part is None:
-            chosen = [
-                frame
-                for entry, frame in zip(self._entries[key[0] :], self._frames[key[0] :], strict=True)
-                if with_notices or not entry.kind.is_notice
-            ]
-            part = self._parts[key] = (len(chosen), b"".join(chosen))
-        return part
+        """How many pushes follow ``point``, and their frames."""
+        return self._framed.after(_place(point), with_notices)
 
 
 def _place(point: Cursor) -> EntryId:

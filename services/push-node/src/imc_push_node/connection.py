@@ -131,7 +131,7 @@ class _SocketEvents:
 
     def on_room(self) -> None:
         self._gateway.release(Hold.BUFFER)
-        self._app.catch_up.wake()
+        self._app.wake()
 
     def on_end(self, code: CloseCode | None) -> None:
         if code is not None:

@@ -6,6 +6,8 @@ from typing import Protocol
 from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import ORIGIN, UNBORN, Cursor
 
+from imc_push_node import frames
+
 
 class Socket(Protocol):
     """What a gateway needs of its WebSocket. Everything written goes one way, in the order of the calls."""
@@ -112,6 +114,13 @@ class Gateway:
         self.stuck_since = 0.0
         self._held = Hold.GREETING
         socket.pause_reading()
+
+    def greet(self, point: Cursor, *, recovered: bool) -> None:
+        """Write its 2000, if it has come with a cursor and has none yet."""
+        if self.offered is not None:
+            self.offered = None
+            self.socket.write(frames.connected(point, recovered=recovered))
+            self.release(Hold.GREETING)
 
     def hold(self, reason: Hold) -> None:
         """Stop reading it, for ``reason`` too."""

@@ -9,8 +9,10 @@ from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import UNBORN, Cursor
 
 from imc_push_node import frames
+from imc_push_node.archive import Archive
 from imc_push_node.audience import Audience
 from imc_push_node.catch_up import CatchUp
+from imc_push_node.deep_resume import DeepResume
 from imc_push_node.feed import Feed
 from imc_push_node.gateway import Gateway, Hold
 from imc_push_node.log_reader import LogReader
@@ -26,6 +28,8 @@ class App:
     feed: Feed
     audience: Audience
     catch_up: CatchUp
+    deep_resume: DeepResume | None
+    """None if there is no query-api to ask."""
     members: set[Gateway] = field(default_factory=set[Gateway])
     """All its connections, those that are not registered yet among them."""
     newest: dict[str, Gateway] = field(default_factory=dict[str, Gateway])
@@ -48,6 +52,27 @@ class App:
         else:
             gateway.offered = offered
             self.catch_up.add(gateway, offered)
+
+    def dismiss(self, gateway: Gateway) -> None:
+        """Let a gateway go."""
+        self.members.discard(gateway)
+        self.audience.dismiss(gateway)
+        for lagging in self._lagging():
+            lagging.discard(gateway)
+
+    def wake(self) -> None:
+        """A gateway has room again."""
+        for lagging in self._lagging():
+            lagging.wake()
+
+    def close(self) -> None:
+        """Read nothing more."""
+        self.feed.close()
+        for lagging in self._lagging():
+            lagging.close()
+
+    def _lagging(self) -> Iterable[CatchUp | DeepResume]:
+        return (self.catch_up,) if self.deep_resume is None else (self.catch_up, self.deep_resume)
 
     def replace(self, gateway_id: str, number: int) -> None:
         """The connection ``number`` is its gatewayId's newest, here or elsewhere: close an older one."""
@@ -83,9 +108,15 @@ class Hub:
     """Who is here. The first gateway of an app subscribes; some time after the last left, it is let go."""
 
     def __init__(
-        self, reader: LogReader, subscriber: Subscriber, metrics: NodeMetrics, linger_seconds: float
+        self,
+        reader: LogReader,
+        subscriber: Subscriber,
+        metrics: NodeMetrics,
+        linger_seconds: float,
+        archive: Archive | None = None,
     ) -> None:
         self._reader = reader
+        self._archive = archive
         self._subscriber = subscriber
         self._metrics = metrics
         self._linger_seconds = linger_seconds
@@ -123,9 +154,7 @@ class Hub:
 
     def leave(self, app: App, gateway: Gateway) -> None:
         """A gateway's socket has ended."""
-        app.audience.dismiss(gateway)
-        app.catch_up.discard(gateway)
-        app.members.discard(gateway)
+        app.dismiss(gateway)
         self._metrics.connections.dec()
         self._left.set()
         if app.newest.get(gateway.gateway_id) is gateway:
@@ -154,7 +183,11 @@ class Hub:
         feed = Feed(app_id, self._reader, audience, self._metrics)
         catch_up = CatchUp(app_id, self._reader, audience, feed, self._metrics)
         audience.on_slow = catch_up.add
-        app = self._apps[app_id] = App(app_id, feed, audience, catch_up)
+        deep_resume = None
+        if self._archive is not None:
+            deep_resume = DeepResume(app_id, self._reader, self._archive, catch_up, self._metrics)
+            catch_up.on_unproven = deep_resume.add
+        app = self._apps[app_id] = App(app_id, feed, audience, catch_up, deep_resume)
         # News first: once the feed is settled, no newer connection elsewhere goes unheard.
         self._subscriber.hold(names.gateway_news(app_id), _News(app))
         self._subscriber.hold(names.live(app_id), _Live(feed))
@@ -163,6 +196,5 @@ class Hub:
     def _let_go(self, app: App) -> None:
         self._subscriber.release(names.gateway_news(app.app_id))
         self._subscriber.release(names.live(app.app_id))
-        app.feed.close()
-        app.catch_up.close()
+        app.close()
         del self._apps[app.app_id]

@@ -9,22 +9,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import orjson
 from imc_contracts import names
 from imc_contracts.cursor import ORIGIN, UNBORN, Cursor, EntryId
 from imc_contracts.events import (
     Entry,
     EventKind,
     MalformedEvent,
-    RecallMark,
     read_entry,
     read_message,
     read_notice,
 )
-from imc_contracts.views import Message, Notice, recalled
+from imc_contracts.views import Message, Notice
 from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from imc_push_node.recall_marks import RecallMarks
 
 REDIS_FAULTS = (RedisError, OSError)
 """What a read raises when Redis is out of reach or does not answer in time."""
@@ -54,6 +54,15 @@ class LogState:
 
 
 @dataclass(frozen=True, slots=True)
+class Remainder:
+    """What a log still held at one moment: the entries from ``first`` on. All before are in the database."""
+
+    state: LogState
+    first: EntryId
+    """Where there is no entry, the place of the next."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """What a log held from ``start`` up to ``end``, read in one atomic step together with its state."""
 
@@ -72,16 +81,17 @@ class Stretch:
     def proves(self, point: Cursor) -> bool:
         """Whether everything that followed ``point``, up to ``end``, is known to be here.
 
-        So it is if the entry at ``point`` is still there, since logs are trimmed from their old end, or if it
-        is the newest one. A point of before the log's birth needs the whole log. Anything else (trimmed, of
-        another lineage, of a future that a lost server took along) proves nothing.
+        So it is if the entry at ``point`` is still there, or the one right after it, since logs are trimmed
+        from their old end, or if it is the newest one. A point of before the log's birth needs the whole log.
+        Anything else (trimmed, of another lineage, of a future that a lost server took along) proves nothing.
         """
         if point.lineage == UNBORN:
             before_birth = self.is_from_birth and point.entry <= self.state.born
             return before_birth or self.state.lineage == UNBORN
         if point.lineage != self.state.lineage:
             return False
-        return point.entry == self.state.last or point.entry in self.places
+        entry = point.entry
+        return entry == self.state.last or entry in self.places or entry.following in self.places
 
 
 class LogReader:
@@ -90,6 +100,7 @@ class LogReader:
     def __init__(self, redis: Redis, skipped: Counter) -> None:
         self._redis = redis
         self._skipped = skipped
+        self._marks = RecallMarks(redis, skipped)
         self._places = asyncio.Semaphore(READS_AT_ONCE)
 
     async def state(self, app_id: str) -> LogState:
@@ -105,6 +116,18 @@ class LogReader:
                 pipeline.hmget(names.log_state(app_id), _STATE_FIELDS)  # pyright: ignore[reportUnknownMemberType]
             now, *states = await pipeline.execute()
         return [_read_state(now, state) for state in states]
+
+    async def remainder(self, app_id: str) -> Remainder:
+        """What the app's log still holds."""
+        async with self._places, self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.time()  # pyright: ignore[reportUnknownMemberType]
+            pipeline.hmget(names.log_state(app_id), _STATE_FIELDS)  # pyright: ignore[reportUnknownMemberType]
+            pipeline.xrange(names.log(app_id), count=1)
+            now, fields, rows = await pipeline.execute()
+        state = _read_state(now, fields)
+        if state.lineage == UNBORN:
+            return Remainder(state, state.point.entry)
+        return Remainder(state, min([at for at, _ in _placed(rows)], default=state.last.following))
 
     async def after(self, app_id: str, start: Cursor, limit: int = PAGE) -> Stretch:
         """What followed ``start``, at most about ``limit`` entries of it.
@@ -151,31 +174,8 @@ class LogReader:
             if entry.kind is EventKind.MESSAGE_SENT:
                 messages[len(entries)] = cast(Message, view)
             entries.append(entry)
-        # After the entries: a recall that comes in between is seen here, or follows as an entry of its own.
-        marks = await self._marks(app_id, [message["createTime"] for message in messages.values()])
-        for index, message in messages.items():
-            mark = marks.get(message["messageId"])
-            if mark is not None:
-                masked = recalled(message, mark.recall_time, mark.recall_cause)
-                entries[index] = Entry(entries[index].id, EventKind.MESSAGE_SENT, orjson.dumps(masked))
+        await self._marks.mask(app_id, entries, messages)
         return entries
-
-    async def _marks(self, app_id: str, times: list[int]) -> dict[str, RecallMark]:
-        if not times:
-            return {}
-        members = cast(
-            "list[bytes]",
-            await self._redis.zrangebyscore(names.recalled(app_id), min(times), max(times)),  # pyright: ignore[reportUnknownMemberType]
-        )
-        marks: dict[str, RecallMark] = {}
-        for member in members:
-            try:
-                mark = RecallMark.read(member)
-            except (ValueError, TypeError):
-                self._skipped.inc()  # put there by hand
-            else:
-                marks[mark.message_id] = mark
-        return marks
 
 
 def _read_state(now: tuple[int, int], fields: list[bytes | None]) -> LogState:

@@ -13,6 +13,9 @@ class NodeMetrics:
 
         self.connections = Gauge("imc_gateways", "Gateways connected.", registry=registry)
         self.lagging = Gauge("imc_gateways_lagging", "Gateways that read from the log.", registry=registry)
+        self.resuming = Gauge(
+            "imc_gateways_resuming", "Gateways that read from the database.", registry=registry
+        )
         self.refused = counter("imc_gateways_refused", "Connections that were answered 4000.")
         self.entries = counter("imc_entries_told", "Log entries told to live gateways.")
         self.deliveries = counter("imc_deliveries", "Pushes written to gateways.")
@@ -20,6 +23,8 @@ class NodeMetrics:
         self.repairs = counter("imc_feed_repairs", "Times that missed entries were read from the log.")
         self.forks = counter("imc_feed_forks", "Times that a log did not go on from where it was.")
         self.gaps = counter("imc_gaps", "Times that a gateway was told of a gap.")
+        self.archive_pages = counter("imc_archive_pages", "Pages that query-api gave of forgotten entries.")
+        self.archive_failures = counter("imc_archive_failures", "Times that it gave none when asked.")
         self.skipped = counter("imc_entries_skipped", "Log entries that are none of ours.")
         self.subscriptions = counter("imc_pubsub_connections", "Pub/Sub connections made.")
         self.forwards = counter("imc_forward_batches", "Batches sent to command-api, repeats included.")

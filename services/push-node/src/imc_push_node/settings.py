@@ -11,6 +11,11 @@ class PushNodeSettings(ServerSettings):
     port: int = port(8003)
     redis_url: RedisUrl = Field(description="the Redis that holds the logs")
     command_api_url: HttpUrl = Field(description="where to forward what gateways send")
+    query_api_url: HttpUrl | None = Field(
+        None,
+        description="where to ask for what the log has forgotten; without it a gateway whose cursor is that "
+        "old is told of a gap",
+    )
     max_frame_bytes: int = Field(41_943_040, ge=1024, description="largest frame a gateway may send")
     gateway_buffer_bytes: int = Field(
         1_048_576, ge=1024, description="pushes buffered for one gateway before it reads from the log instead"

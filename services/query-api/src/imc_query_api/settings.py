@@ -12,7 +12,9 @@ class QueryApiSettings(ServerSettings):
 
     port: int = port(8002)
     read_database_url: DatabaseUrl | None = Field(
-        None, description="the database to read, a replica say; IMC_DATABASE_URL if it is not set"
+        None,
+        description="the database that queries read, a replica say; IMC_DATABASE_URL if it is not set, from "
+        "which what logs have forgotten is read in any case",
     )
     database_url: DatabaseUrl | None = Field(
         None, description="the database that the logs are projected into"

@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter
 
-from imc_query_api.http import groups, messages, notices
+from imc_query_api.http import groups, log_changes, messages, notices
 
 
 def routes() -> APIRouter:
     """All calls of the query side."""
     router = APIRouter()
-    for resource in (messages, groups, notices):
+    for resource in (messages, groups, notices, log_changes):
         router.include_router(resource.routes())
     return router

@@ -7,6 +7,7 @@ from fastapi import Request
 
 from imc_query_api.queries.group_history import GroupHistory
 from imc_query_api.queries.groups import Groups
+from imc_query_api.queries.log_changes import LogChanges
 from imc_query_api.queries.neighbours import Neighbours
 from imc_query_api.queries.notices import Notices
 from imc_query_api.queries.user_history import UserHistory
@@ -21,6 +22,7 @@ class QueryApi:
     neighbours: Neighbours
     groups: Groups
     notices: Notices
+    log_changes: LogChanges
 
 
 def query_api(request: Request) -> QueryApi:

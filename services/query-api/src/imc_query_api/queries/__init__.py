@@ -5,6 +5,5 @@ passed by on the way, then those rows by primary key. The ids are joined from th
 keeps to that order, and the few rows are sorted here, since no dialect promises the order of a join. The
 index is named in the statement: which one serves is known here, and only guessed at there.
 
-Another question, such as what of an app came after a place in its log (the index over ``last_log_id`` is
-there for it), is another module here and another in http.
+Another question is another module here and another in http.
 """

@@ -1,0 +1,67 @@
+"""query-api, as a push-node calls it."""
+
+from dataclasses import dataclass
+
+import httpx
+import orjson
+from imc_contracts.cursor import EntryId
+from imc_contracts.envelope import Envelope
+from imc_contracts.events import Entry, EventKind
+from imc_contracts.log_changes import PATH, LogChange
+from imc_contracts.views import Message
+from pydantic import TypeAdapter, ValidationError
+
+SECONDS = 5.0
+"""A query-api that hangs holds up gateways by this much and no more."""
+
+_OK = 200
+_ANSWER: TypeAdapter[Envelope[list[LogChange]]] = TypeAdapter(Envelope[list[LogChange]])
+
+
+class NotAnswered(Exception):
+    """No answer, or none that can be used; the next call may get one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Entries that the log held once, made again from what the database knows now."""
+
+    entries: list[Entry]
+    messages: dict[int, Message]
+    """Of entries that are sent messages the message, by the entry's index."""
+    is_last: bool
+    """Whether there are no more."""
+
+
+class QueryApiClient:
+    """Calls query-api by an HTTP client whose base URL is set."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def changes(
+        self, app_id: str, after: EntryId, before: EntryId, limit: int, *, with_notices: bool
+    ) -> Changes:
+        """What happened between two places, the first ``limit`` entries of it; raises `NotAnswered`."""
+        parameters = {
+            "appId": app_id,
+            "after": str(after),
+            "before": str(before),
+            "notices": "1" if with_notices else "0",
+            "limit": str(limit),
+        }
+        try:
+            reply = await self._client.get(PATH, params=parameters, timeout=SECONDS)
+            if reply.status_code != _OK:
+                raise NotAnswered(f"status {reply.status_code}")
+            changes = _ANSWER.validate_json(reply.content)["data"]
+            entries = [_entry(change) for change in changes]
+        except (httpx.HTTPError, ValidationError, ValueError) as error:
+            raise NotAnswered(type(error).__name__) from error
+        messages = {index: change["view"] for index, change in enumerate(changes) if change["kind"] == "s"}
+        return Changes(entries, messages, len(changes) < limit)
+
+
+def _entry(change: LogChange) -> Entry:
+    kind = EventKind(change["kind"].encode())
+    return Entry(EntryId.parse(change["place"]), kind, orjson.dumps(change["view"]))

@@ -1,0 +1,48 @@
+"""What keeps the content of recalled messages out of everything that is told later than at once."""
+
+from typing import cast
+
+import orjson
+from imc_contracts import names
+from imc_contracts.events import Entry, EventKind, RecallMark
+from imc_contracts.views import Message, recalled
+from prometheus_client import Counter
+from redis.asyncio import Redis
+
+
+class RecallMarks:
+    """The messages of each app that were recalled, for as long as their log may show them."""
+
+    def __init__(self, redis: Redis, skipped: Counter) -> None:
+        self._redis = redis
+        self._skipped = skipped
+
+    async def mask(self, app_id: str, entries: list[Entry], messages: dict[int, Message]) -> None:
+        """Take the content out of ``entries`` that are messages recalled since they were read.
+
+        ``messages`` are those among the entries, by index. A recall that comes in between is seen here, or
+        follows as an entry of its own. Raises what redis-py raises.
+        """
+        marks = await self._between(app_id, [message["createTime"] for message in messages.values()])
+        for index, message in messages.items():
+            mark = marks.get(message["messageId"])
+            if mark is not None:
+                masked = recalled(message, mark.recall_time, mark.recall_cause)
+                entries[index] = Entry(entries[index].id, EventKind.MESSAGE_SENT, orjson.dumps(masked))
+
+    async def _between(self, app_id: str, times: list[int]) -> dict[str, RecallMark]:
+        if not times:
+            return {}
+        members = cast(
+            "list[bytes]",
+            await self._redis.zrangebyscore(names.recalled(app_id), min(times), max(times)),  # pyright: ignore[reportUnknownMemberType]
+        )
+        marks: dict[str, RecallMark] = {}
+        for member in members:
+            try:
+                mark = RecallMark.read(member)
+            except (ValueError, TypeError):
+                self._skipped.inc()  # put there by hand
+            else:
+                marks[mark.message_id] = mark
+        return marks

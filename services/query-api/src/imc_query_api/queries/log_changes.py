@@ -1,0 +1,107 @@
+"""What happened to an app between two places of its log, as the tables remember it.
+
+The log of that time may be gone, yet each row knows where in it it was made (``log_id``), and where it was
+retired (``last_log_id`` of a row with that status). So every event is found again at its own place: a page
+may end anywhere, and whoever goes on from there misses nothing and gets nothing twice, though rows change
+all the time. Rows that the Java version made have no place; of them only what was retired since is found.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from imc_contracts.cursor import EntryId
+from imc_contracts.errors import unavailable
+from imc_contracts.events import EventKind
+from imc_contracts.log_changes import LogChange
+from imc_contracts.views import STATUS_NORMAL, STATUS_RETIRED, Notice
+from imc_service.database import Row
+
+from imc_query_api.queries.history import MESSAGE_TABLE, NOTICE_TABLE, Table
+from imc_query_api.queries.store import Store
+from imc_query_api.queries.views import message_of, notice_of
+
+_PAGE = """
+    SELECT {columns}, page.place
+    FROM (
+        SELECT {key}, {place} AS place FROM {through}
+        WHERE app_id = ? AND {condition}{place} > ? AND {place} < ?
+        ORDER BY {place}
+        LIMIT ?
+    ) AS page
+    LEFT JOIN {table} AS m ON m.{key} = page.{key}
+"""
+_RETIRED = f"status = {STATUS_RETIRED} AND "
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where one kind of event is found."""
+
+    kind: EventKind
+    sql: str
+    view_of: Callable[[Row], Any]
+
+
+class LogChanges:
+    """Answers `imc_contracts.log_changes`."""
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+        self.sources = _sources(store) if store is not None else []
+
+    async def page(
+        self, app_id: str, after: EntryId, before: EntryId, limit: int, *, with_notices: bool
+    ) -> list[LogChange]:
+        """The first ``limit`` changes between the two places, in order; fewer are all that there are.
+
+        Whoever asks must know that the database has everything from before ``before``.
+        Raises `Refused` (`UNAVAILABLE`).
+        """
+        if self._store is None:
+            # What it has not been told yet would be missing from the answer, and nobody could see that.
+            raise unavailable("only a replica of the database is known here (IMC_DATABASE_URL is not set)")
+        found: list[tuple[str, EventKind, Any]] = []
+        bound = before.column
+        async with self._store.session() as session:
+            for source in self.sources:
+                if source.kind.is_notice and not with_notices:
+                    continue
+                rows = await session.fetch_all(source.sql, (app_id, after.column, bound, limit))
+                found += [(row[-1], source.kind, source.view_of(row[:-1])) for row in rows]
+                if len(rows) == limit:
+                    # Whatever else is on the page lies before the last of these.
+                    bound = max(row[-1] for row in rows)
+        found.sort(key=itemgetter(0))
+        return [_change(*each) for each in found[:limit]]
+
+
+def _sources(store: Store) -> list[_Source]:
+    def source(kind: EventKind, table: Table, index: str, view_of: Callable[[Row], Any]) -> _Source:
+        retires = kind in (EventKind.MESSAGE_RECALLED, EventKind.NOTICE_DELETED)
+        sql = _PAGE.format(
+            columns=table.columns,
+            key=table.key,
+            table=table.name,
+            through=store.through(table.name, index),
+            place="last_log_id" if retires else "log_id",
+            condition=_RETIRED if retires else "",
+        )
+        return _Source(kind, sql, view_of)
+
+    return [
+        source(EventKind.MESSAGE_SENT, MESSAGE_TABLE, "imc_message_log", message_of),
+        source(EventKind.MESSAGE_RECALLED, MESSAGE_TABLE, "imc_message_retired", message_of),
+        source(EventKind.NOTICE_PUBLISHED, NOTICE_TABLE, "imc_notice_log", _as_published),
+        source(EventKind.NOTICE_DELETED, NOTICE_TABLE, "imc_notice_retired", notice_of),
+    ]
+
+
+def _as_published(row: Row) -> Notice:
+    """The notice as its first event showed it: that it was deleted is an event of its own."""
+    return {**notice_of(row), "deleteTime": 0, "status": STATUS_NORMAL}
+
+
+def _change(column: str, kind: EventKind, view: Any) -> LogChange:
+    return {"place": str(EntryId.from_column(column)), "kind": kind.value.decode(), "view": view}  # pyright: ignore[reportReturnType]
