@@ -97,7 +97,7 @@ class CatchUp:
         """Serve from memory whom it can; the others that have room."""
         self._audience.flush()
         for gateway in [gateway for gateway in self._lagging if not gateway.socket.is_full]:
-            if gateway.offered is not None:
+            if gateway.is_resuming:
                 continue
             for told in self._audience.tail.after(gateway.position):
                 if gateway.socket.is_full:
@@ -134,6 +134,8 @@ class CatchUp:
             return False
         if state.lineage != tip.lineage or state.last < tip_before.entry:
             return True
+        if stretch.lacks(tip.entry):
+            return True
         return any(
             gateway.position.lineage == tip.lineage and tip.entry < gateway.position.entry <= state.last
             for gateway in ready
@@ -165,6 +167,7 @@ class CatchUp:
         self._go_live(gateway)
 
     def _go_live(self, gateway: Gateway) -> None:
+        gateway.is_resuming = False
         self.discard(gateway)
         self._audience.admit(gateway)
 

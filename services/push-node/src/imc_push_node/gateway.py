@@ -86,6 +86,7 @@ class Gateway:
         "app_id",
         "closing",
         "gateway_id",
+        "is_resuming",
         "number",
         "offered",
         "position",
@@ -105,6 +106,8 @@ class Gateway:
         """The fencing number of this connection; 0 until it is registered."""
         self.offered: Cursor | None = None
         """The cursor it came with, until its 2000 is written."""
+        self.is_resuming = False
+        """Whether it still gets what it missed: from the log, which knows what was recalled since."""
         self.position = Cursor(UNBORN, ORIGIN)
         """What it was told last. Kept while it lags only: a live gateway stands where its app does."""
         self.waiting_bytes = 0

@@ -51,6 +51,7 @@ class App:
             self.audience.admit(gateway)
         else:
             gateway.offered = offered
+            gateway.is_resuming = True
             self.catch_up.add(gateway, offered)
 
     def dismiss(self, gateway: Gateway) -> None:

@@ -78,6 +78,15 @@ class Stretch:
     is_from_birth: bool
     """Whether it begins with the first entry that the log ever had."""
 
+    def lacks(self, entry: EntryId) -> bool:
+        """Whether ``entry`` is certainly not in the log: others are on both sides of where it would be.
+
+        Trimming takes from the old end alone, so that this is not the log that the entry was told from: a
+        replica that had not received it has taken over, say.
+        """
+        is_within = any(place < entry for place in self.places) and entry <= self.end.entry
+        return is_within and entry not in self.places
+
     def proves(self, point: Cursor) -> bool:
         """Whether everything that followed ``point``, up to ``end``, is known to be here.
 
