@@ -1,5 +1,5 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
-.PHONY: run test check fmt setup lock settings-table
+.PHONY: run test check soak fmt setup lock settings-table
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -19,6 +19,9 @@ check: setup          ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+
+soak: setup           ## random load and faults for MINUTES=10, with SEED=1, then the checker
+	MINUTES="$(or $(MINUTES),10)" SEED="$(or $(SEED),1)" $(BIN)/python -m imc_testkit.soak
 
 fmt: setup            ## put the code into its one form
 	$(BIN)/ruff format .

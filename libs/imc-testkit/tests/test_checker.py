@@ -285,6 +285,15 @@ def test_masked_content_in_a_replay_is_as_it_should_be() -> None:
     assert found(run.check()) == {}
 
 
+def test_a_recall_while_the_database_is_away_shows_in_queries_later() -> None:
+    run = Run()
+    content_in_a_query_after_the_recall(run)
+    run.history.database_away.append((6.1, 6.4))
+    assert found(run.check()) == {}
+    run.history.database_away[0] = (6.6, 9)
+    assert found(run.check()) == {"content_after_recall": 1}
+
+
 def test_an_unknown_end_may_have_happened_or_not() -> None:
     run = Run()
     run.history.sends[4].attempts[0] = Attempt("http", 5)

@@ -118,9 +118,12 @@ def _check_rows(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
 def _check_recalls(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
     stored = {row.message_id: row for row in rows}
     recalled_at: dict[str, float] = {}
+    unstored: set[str] = set()
     for recall in history.recalls:
         if recall.answer is not Answer.ACKNOWLEDGED or recall.ended is None:
             continue
+        if any(recall.began < end and begin < recall.ended for begin, end in history.database_away):
+            unstored.add(recall.message_id)
         if recall.message_id in recalled_at:
             yield Violation("repeated", f"{recall.message_id} was recalled twice")
         recalled_at[recall.message_id] = min(recall.ended, recalled_at.get(recall.message_id, recall.ended))
@@ -135,7 +138,8 @@ def _check_recalls(history: History, rows: Sequence[Row]) -> Iterator[Violation]
     for message_id in recalled_at.keys() - stored.keys():
         yield Violation("lost", f"recalled {message_id} has no row")
     for seen in history.seen:
-        if seen.digest != NO_CONTENT and seen.asked > recalled_at.get(seen.message_id, seen.asked):
+        is_late = seen.asked > recalled_at.get(seen.message_id, seen.asked)
+        if seen.digest != NO_CONTENT and is_late and seen.message_id not in unstored:
             yield Violation("content_after_recall", f"a query showed the content of {seen.message_id}")
 
 

@@ -67,7 +67,7 @@ class Clients:
         """Send a message by itself."""
         attempt = self.attempt(draft, "create")
         answer, data = await self._post("/chat/message/create", draft.body)
-        _note(attempt, answer, data)
+        self._note(attempt, answer, data)
         return attempt
 
     async def send_batch(self, drafts: Sequence[Draft]) -> list[Attempt]:
@@ -79,9 +79,9 @@ class Clients:
         for at, attempt in enumerate(attempts):
             item = data[at] if answer is Answer.ACKNOWLEDGED else None
             if item is None or "messageId" in item:
-                _note(attempt, answer, item)
+                self._note(attempt, answer, item)
             else:
-                _note(attempt, _answer_of(item["code"]), None)
+                self._note(attempt, _answer_of(item["code"]), None)
         return attempts
 
     async def recall(self, app_id: str, message_id: str, *, named: bool = True) -> Recall:
@@ -94,7 +94,9 @@ class Clients:
         return recall
 
     async def read(self, app_id: str, group_id: str) -> None:
-        """Read the newest messages of a group, as far as query-api answers."""
+        """Read messages of a group, as far as there is a query-api that answers."""
+        if not self._deployment.query_apis:
+            return
         asked = time.monotonic()
         parameters = {"appId": app_id, "groupId": group_id, "pageSize": 500, "withTotal": "false"}
         try:
@@ -119,6 +121,12 @@ class Clients:
             return Answer.UNKNOWN, None
         return _answer_of(envelope["code"]), envelope["data"]
 
+    def _note(self, attempt: Attempt, answer: Answer, receipt: Any) -> None:
+        attempt.answer, attempt.ended = answer, time.monotonic()
+        if answer is Answer.ACKNOWLEDGED:
+            attempt.message_id, attempt.cursor = receipt["messageId"], receipt["cursor"]
+            self._history.acknowledgements += 1
+
     def _any(self, processes: Sequence[Process]) -> str:
         return self._random.choice(processes).url
 
@@ -128,9 +136,3 @@ def _answer_of(code: int) -> Answer:
         return Answer.ACKNOWLEDGED
     # The contract: after 50301 nothing was accepted. Other faults of ours leave it open.
     return Answer.REFUSED if code < _SERVER_FAULT or code == _UNAVAILABLE else Answer.UNKNOWN
-
-
-def _note(attempt: Attempt, answer: Answer, receipt: Any) -> None:
-    attempt.answer, attempt.ended = answer, time.monotonic()
-    if answer is Answer.ACKNOWLEDGED:
-        attempt.message_id, attempt.cursor = receipt["messageId"], receipt["cursor"]

@@ -31,15 +31,18 @@ class Figures:
         )
 
 
+@dataclass(frozen=True)
+class TimedPush:
+    """A push of a message that was acknowledged while the gateway was connected."""
+
+    acknowledged: float
+    at: float
+
+
 def figures_of(history: History) -> Figures:
     """Count a run."""
     answers = [send.answer for send in history.sends]
-    acknowledged_at: dict[str, float] = {}
-    for send in history.sends:
-        for attempt in send.attempts:
-            if attempt.message_id is not None and attempt.ended is not None:
-                acknowledged_at.setdefault(attempt.message_id, attempt.ended)
-    times = sorted(acknowledged_at.values())
+    times = sorted(_acknowledged_at(history).values())
     return Figures(
         sends=len(answers),
         acknowledged=answers.count(Answer.ACKNOWLEDGED),
@@ -49,15 +52,27 @@ def figures_of(history: History) -> Figures:
         connections=len(history.connections),
         pushes=sum(len(connection.frames) for connection in history.connections),
         longest_without_send=max((after - before for before, after in pairwise(times)), default=0.0),
-        longest_to_push=_longest_to_push(history, acknowledged_at),
+        longest_to_push=max((push.at - push.acknowledged for push in timed_pushes(history)), default=0.0),
     )
 
 
-def _longest_to_push(history: History, acknowledged_at: dict[str, float]) -> float:
-    longest = 0.0
-    for connection in history.connections:
-        for frame in connection.frames:
-            since = acknowledged_at.get(frame.message_id)
-            if frame.code == 2001 and since is not None and since > connection.frames[0].at:
-                longest = max(longest, frame.at - since)
-    return longest
+def timed_pushes(history: History) -> list[TimedPush]:
+    """All pushes whose delay can be told."""
+    acknowledged_at = _acknowledged_at(history)
+    return [
+        TimedPush(since, frame.at)
+        for connection in history.connections
+        for frame in connection.frames
+        if frame.code == 2001
+        and (since := acknowledged_at.get(frame.message_id)) is not None
+        and since > connection.frames[0].at
+    ]
+
+
+def _acknowledged_at(history: History) -> dict[str, float]:
+    times: dict[str, float] = {}
+    for send in history.sends:
+        for attempt in send.attempts:
+            if attempt.message_id is not None and attempt.ended is not None:
+                times.setdefault(attempt.message_id, attempt.ended)
+    return times

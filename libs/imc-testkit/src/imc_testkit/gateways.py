@@ -13,20 +13,20 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from imc_testkit.clients import Clients, Draft
-from imc_testkit.deployment import Deployment
 from imc_testkit.history import Answer, Attempt, Connection, Frame, History, digest
 
 _PUSHES, _ACKNOWLEDGED, _REFUSED, _CONNECTED, _GAP = (2001, 2002), 2003, 4001, 2000, 4002
 _CONNECT_SECONDS = 8.0
+_SEND_SECONDS = 5.0
 _RETRY_SECONDS = 0.2
 
 
 class RecordedGateway:
-    """Runs in `run`; what the others do to it happens at its newest connection."""
+    """Runs in `run`; what else is done to it happens at its newest connection. ``nodes`` are URLs."""
 
     def __init__(
         self,
-        deployment: Deployment,
+        nodes: Sequence[str],
         history: History,
         clients: Clients,
         app_id: str,
@@ -42,7 +42,7 @@ class RecordedGateway:
         """Where it stands; it resumes from here."""
         self.connection: Connection | None = None
         """The newest connection that got its 2000, or None while there is none."""
-        self._deployment = deployment
+        self._nodes = nodes
         self._history = history
         self._clients = clients
         self._random = Random(f"{history.seed}/{app_id}/{gateway_id}")  # noqa: S311 - to be repeated
@@ -65,17 +65,23 @@ class RecordedGateway:
         self._reads.set()
 
     async def send(self, drafts: Sequence[Draft]) -> None:
-        """Send messages in one frame. Only those that bear an id of their own are ever answered."""
+        """Send messages in one frame; nothing while it is away or stalls.
+
+        Only those that bear an id of their own are ever answered.
+        """
         websocket = self._websocket
-        if websocket is None:
+        if websocket is None or not self._reads.is_set():
             return
         attempts = [self._clients.attempt(draft, "frame") for draft in drafts]
         for draft, attempt in zip(drafts, attempts, strict=True):
             if draft.send.client_message_id is not None:
                 self._unanswered[draft.send.client_message_id] = attempt
         bodies = [draft.body for draft in drafts]
-        with contextlib.suppress(ConnectionClosed):
-            await websocket.send(json.dumps(bodies[0] if len(bodies) == 1 else bodies))
+        with contextlib.suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(_SEND_SECONDS):
+                await websocket.send(json.dumps(bodies[0] if len(bodies) == 1 else bodies))
+                return
+        websocket.transport.abort()  # a part of the frame may be on its way
 
     async def run(self) -> None:
         """Be connected, whatever happens, until cancelled."""
@@ -100,9 +106,8 @@ class RecordedGateway:
                 await asyncio.sleep(_RETRY_SECONDS * (0.5 + self._random.random()))
 
     def _address(self) -> str:
-        nodes = self._deployment.push_nodes
         query = f"?{urlencode({'cursor': self.cursor})}" if self.cursor else ""
-        url = nodes[self.node % len(nodes)].url.replace("http://", "ws://")
+        url = self._nodes[self.node % len(self._nodes)].replace("http://", "ws://")
         return f"{url}/chat/message/broadcast/{self.app_id}/{self.gateway_id}{query}"
 
     async def _read(self, connection: Connection, websocket: ClientConnection) -> None:
@@ -136,5 +141,6 @@ class RecordedGateway:
         attempt.ended = now
         if "messageId" in data:
             attempt.answer, attempt.message_id = Answer.ACKNOWLEDGED, data["messageId"]
+            self._history.acknowledgements += 1
         elif "unknown" not in message:
             attempt.answer = Answer.REFUSED

@@ -136,9 +136,13 @@ class History:
 
     seed: int
     sends: list[Send] = field(default_factory=list[Send])
+    acknowledgements: int = 0
+    """How many attempts were acknowledged so far."""
     recalls: list[Recall] = field(default_factory=list[Recall])
     seen: list[Seen] = field(default_factory=list[Seen])
     connections: list[Connection] = field(default_factory=list[Connection])
+    database_away: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    """When it was: a recall that is acknowledged meanwhile shows in queries only later."""
     notes: list[str] = field(default_factory=list[str])
     """What was done to the processes, and when, for people."""
 

@@ -4,22 +4,23 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from random import Random
 from typing import Any
 
 import httpx
+from imc_contracts.cursor import UNBORN
 
 from imc_testkit.checker import Report, check
 from imc_testkit.clients import REPLY_SECONDS, Clients, Draft
 from imc_testkit.deployment import Deployment
 from imc_testkit.gateways import RecordedGateway
-from imc_testkit.history import Answer, Attempt, History, Row
+from imc_testkit.history import Attempt, History, Row
 from imc_testkit.settling import Stores
 from imc_testkit.waiting import wait_until
 
 SENDERS_AN_APP = 3
-PAUSE_SECONDS = 0.03
+PAUSE_SECONDS = 0.05
 """Between two requests of a sender, on average."""
 
 UNREST_SECONDS = 0.3
@@ -46,31 +47,45 @@ class Load:
         self.rows: list[Row] = []
         """The table as it was in the end."""
         self._random = Random(seed)  # noqa: S311 - to be repeated, not secret
+        self._nodes = [process.url for process in deployment.push_nodes]
         run = secrets.token_hex(4)
         self.app_ids = [f"app{number}-{run}" for number in range(apps)]
         self.gateways = [
-            RecordedGateway(deployment, self.history, self.clients, app_id, f"g{number}", number)
+            RecordedGateway(self._nodes, self.history, self.clients, app_id, f"g{number}", number)
             for app_id in self.app_ids
             for number in range(gateways)
         ]
-        self._deployment = deployment
         self._tasks: dict[str, list[asyncio.Task[None]]] = {"gateways": [], "senders": [], "recalls": []}
         self._repeat: list[Draft] = []
         self._is_over = False
 
     @property
     def acknowledged(self) -> int:
-        """How many sends were acknowledged so far."""
-        return sum(send.answer is Answer.ACKNOWLEDGED for send in self.history.sends)
+        """How many sends were acknowledged so far, repeated ones included."""
+        return self.history.acknowledgements
 
     async def more(self, count: int, timeout: float = 30.0) -> None:
         """Wait until ``count`` more sends are acknowledged than now."""
         goal = self.acknowledged + count
-        await wait_until(lambda: self.acknowledged >= goal, timeout, 0.02, what=f"{count} more sends")
+
+        def is_reached() -> bool:
+            for task in self._tasks["senders"]:
+                if task.done():
+                    task.result()
+            return self.acknowledged >= goal
+
+        await wait_until(is_reached, timeout, 0.02, what=f"{count} more sends")
 
     def note(self, text: str) -> None:
         """Write into the history what is done to the installation."""
         self.history.notes.append(f"{time.monotonic():.3f} {text}")
+
+    @contextlib.contextmanager
+    def database_away(self) -> Generator[None]:
+        """Note for how long the database is out of reach."""
+        began = time.monotonic()
+        yield
+        self.history.database_away.append((began, time.monotonic()))
 
     async def connect(self) -> None:
         """Connect the gateways, and wait until each is there."""
@@ -81,9 +96,10 @@ class Load:
     def begin(self, *, unrest: bool = True) -> None:
         """Let senders send, and gateways come and go."""
         self._is_over = False
-        for app_id in self.app_ids:
+        for at, app_id in enumerate(self.app_ids):
             for number in range(SENDERS_AN_APP):
-                self._start("senders", self._keep_sending(app_id, Random(f"{self.history.seed}/{number}")))  # noqa: S311
+                random = Random(f"{self.history.seed}/{at}/{number}")  # noqa: S311
+                self._start("senders", self._keep_sending(app_id, random))
         if unrest:
             self._start("senders", self._keep_unrest())
 
@@ -192,13 +208,15 @@ class Load:
         for app_id in self.app_ids:
             first = next(
                 (
-                    connection.frames[0].cursor
+                    frame.cursor
                     for connection in self.history.connections
-                    if connection.app_id == app_id and connection.frames
+                    for frame in connection.frames
+                    # One of before the log's birth names no log: it can't tell one from the next.
+                    if connection.app_id == app_id and not frame.cursor.startswith(f"{UNBORN}.")
                 ),
                 None,
             )
-            late = RecordedGateway(self._deployment, self.history, self.clients, app_id, "late", cursor=first)
+            late = RecordedGateway(self._nodes, self.history, self.clients, app_id, "late", cursor=first)
             self.gateways.append(late)
             self._start("gateways", late.run())
         await self._gateways_caught_up(timeout)

@@ -34,6 +34,8 @@ class TcpProxy:
     def cut(self) -> None:
         """Reset all connections, on both sides. New ones are taken."""
         for writer in self._writers:
+            if writer.transport.is_closing():
+                continue
             # Without lingering the kernel says RST instead of FIN: what is under way is lost.
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             writer.transport.abort()

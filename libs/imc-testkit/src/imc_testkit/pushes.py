@@ -119,7 +119,7 @@ def _missing(chain: _Chain, events: dict[Event, EntryId], history: History) -> I
     if chain.is_caught_up:
         # Also by the clock: ids that were given out twice would hide a loss from the rule of places.
         for send in history.sends:
-            if send.app_id != chain.app_id or send.attempts[0].began < chain.began:
+            if send.app_id != chain.app_id or not send.attempts or send.attempts[0].began < chain.began:
                 continue
             for attempt in send.attempts:
                 event = (MESSAGE, attempt.message_id or "")

@@ -60,34 +60,45 @@ def _checks_no_tail() -> None:
 
 def _counts_entries() -> None:
     """Makes dense entry ids by a counter of its own: a stale log goes on to give out those that it lost."""
-    _patch_append_script(_XADD, _XADD.replace("'*'", "'1-' .. (tonumber(known[3]) or 0) + appended + 1"))
+    _patch_append_script((_XADD, _XADD.replace("'*'", "'1-' .. (tonumber(known[3]) or 0) + appended + 1")))
 
 
 def _trims_by_length() -> None:
     """Bounds the log by its length, whatever the database still lacks."""
-    _patch_append_script(_XADD, _XADD.replace("log, '*'", "log, 'MAXLEN', '=', 20, '*'"))
+    _patch_append_script((_XADD, _XADD.replace("log, '*'", "log, 'MAXLEN', '=', 20, '*'")))
 
 
 def _publishes_apart() -> None:
-    """Publishes outside of the script: first, under the ids that the entries will probably get."""
-    _patch_append_script("redis.call('PUBLISH', ARGV[1], table.concat(published, '\\n'))", "")
+    """Publishes outside of the script: before it, under ids that the script is told to use then."""
+    _patch_append_script(
+        (_XADD, _XADD.replace("'*'", "ARGV[1] .. '-' .. appended")),
+        ("redis.call('PUBLISH', ARGV[1], table.concat(published, '\\n'))", ""),
+    )
+    milliseconds: dict[str, int] = {}
 
-    def make(original: Any) -> Any:
+    def make_run(original: Any) -> Any:
         async def run(self: Any, app_id: str, writes: Any) -> Any:
             redis = self._script.registered_client
             lineage, last = await redis.hmget(names.log_state(app_id), ["lineage", "last"])
+            seconds, micros = await redis.time()
+            milliseconds[app_id] = now = seconds * 1000 + micros // 1000
             if lineage:
-                seconds, micros = await redis.time()
-                lines = [lineage + b" " + last]
-                for seq, write in enumerate(writes):
-                    entry = f"{seconds * 1000 + micros // 1000}-{seq}".encode()
-                    lines.append(b" ".join((entry, write.event.kind.value, write.event.body)))
-                await redis.publish(names.live(app_id), b"\n".join(lines))
+                milliseconds[app_id] = now = max(now, int(last.split(b"-")[0]) + 1)
+                events = [(write.event.kind.value, write.event.body) for write in writes]
+                lines = [b"%d-%d %b %b" % (now, at, kind, body) for at, (kind, body) in enumerate(events)]
+                await redis.publish(names.live(app_id), b"\n".join((lineage + b" " + last, *lines)))
             return await original(self, app_id, writes)
 
         return run
 
-    replace("imc_command_api.log.script:AppendScript.run", make)
+    def make_arguments(original: Any) -> Any:
+        def arguments(self: Any, app_id: str, writes: Any, keys: Any) -> Any:
+            return [milliseconds[app_id], *original(self, app_id, writes, keys)[1:]]
+
+        return arguments
+
+    replace("imc_command_api.log.script:AppendScript.run", make_run)
+    replace("imc_command_api.log.script:AppendScript._arguments", make_arguments)
 
 
 def _restores_status() -> None:
@@ -115,13 +126,15 @@ def _loses_a_publish() -> None:
     replace("imc_command_api.log.script:AppendScript._arguments", make)
 
 
-def _patch_append_script(old: str, new: str) -> None:
+def _patch_append_script(*changes: tuple[str, str]) -> None:
     def make(original: Any) -> Any:
         def script_in(redis: Any, package: str, name: str) -> Any:
             if name != "append.lua":
                 return original(redis, package, name)
             text = files(package).joinpath(name).read_text()
-            return redis.register_script(with_text(text, old, new))
+            for old, new in changes:
+                text = with_text(text, old, new)
+            return redis.register_script(text)
 
         return script_in
 

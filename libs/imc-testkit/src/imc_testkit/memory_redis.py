@@ -1,0 +1,216 @@
+"""A Redis in memory: as much of one as the logs of apps need.
+
+For tests that go through thousands of turns of events; one contract suite holds for it and the real one.
+Faults are brought about by its attributes. Nothing expires here.
+"""
+
+import asyncio
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from imc_contracts import names
+from imc_contracts.cursor import ORIGIN, EntryId
+from redis.exceptions import ConnectionError as Unreachable
+
+Work = Callable[[], Any]
+Fields = dict[bytes, bytes]
+
+
+class _Commands:
+    """What the keys hold, and redis-py's methods on them. Each is one step, as within the real one."""
+
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        self._clock_ms = clock_ms
+        self.strings: dict[str, bytes] = {}
+        self.hashes: defaultdict[str, Fields] = defaultdict(dict)
+        self.streams: defaultdict[str, list[tuple[EntryId, Fields]]] = defaultdict(list)
+        self.last_ids: dict[str, EntryId] = {}
+        """Of each stream the newest id it gave, also when it holds nothing any more."""
+        self.sets: defaultdict[str, dict[bytes, float]] = defaultdict(dict)
+        self.on_publish: Callable[[str, bytes], None] = lambda _channel, _payload: None
+        """Called with each message, in order."""
+
+    def time(self) -> tuple[int, int]:
+        now = self._clock_ms()
+        return now // 1000, now % 1000 * 1000
+
+    def publish(self, channel: str, payload: bytes | str) -> None:
+        self.on_publish(channel, _bytes(payload))
+
+    def hmget(self, key: str, fields: Sequence[str]) -> list[bytes | None]:
+        return [self.hashes[key].get(field.encode()) for field in fields]
+
+    def xadd(self, key: str, fields: Fields) -> EntryId:
+        at = max(EntryId(self._clock_ms(), 0), self.last_ids.get(key, ORIGIN).following)
+        self.streams[key].append((at, fields))
+        self.last_ids[key] = at
+        return at
+
+    def xrange(
+        self, key: str, min: str | bytes = "-", max: str | bytes = "+", count: int | None = None
+    ) -> list[tuple[bytes, Fields]]:
+        lowest = ORIGIN if min == "-" else EntryId.parse(min)
+        highest = None if max == "+" else EntryId.parse(max)
+        found = [
+            (str(at).encode(), dict(fields))
+            for at, fields in self.streams[key]
+            if lowest <= at and (highest is None or at <= highest)
+        ]
+        return found[:count]
+
+    def zadd(self, key: str, members: dict[Any, float], gt: bool = False) -> None:
+        scores = self.sets[key]
+        for member, score in members.items():
+            name = _bytes(member)
+            scores[name] = max(score, scores.get(name, score)) if gt else score
+
+    def zincrby(self, key: str, amount: float, member: str) -> float:
+        scores = self.sets[key]
+        scores[member.encode()] = scores.get(member.encode(), 0) + amount
+        return scores[member.encode()]
+
+    def zscore(self, key: str, member: str) -> float | None:
+        return self.sets[key].get(member.encode())
+
+    def zmscore(self, key: str, members: Sequence[str]) -> list[float | None]:
+        return [self.zscore(key, member) for member in members]
+
+    def zrangebyscore(self, key: str, min: float, max: float) -> list[bytes]:
+        found = [(score, member) for member, score in self.sets[key].items() if min <= score <= max]
+        return [member for _, member in sorted(found)]
+
+    def zremrangebyscore(self, key: str, min: float | str, max: float | str) -> None:
+        for member in self.zrangebyscore(key, float(min), float(max)):
+            del self.sets[key][member]
+
+
+class Keys(_Commands):
+    """All that is held, whoever its clients are."""
+
+    def trim(self, app_id: str, keep: int) -> list[EntryId]:
+        """Forget all but the newest ``keep`` entries of a log; the places of the others."""
+        entries = self.streams[names.log(app_id)]
+        cut = max(0, len(entries) - keep)
+        gone, entries[:cut] = [at for at, _ in entries[:cut]], []
+        return gone
+
+    def snapshot(self) -> Any:
+        """All that is held now, as a replica may keep it."""
+        return copy.deepcopy(self._held)
+
+    def restore(self, snapshot: Any) -> None:
+        """Hold what was held then: a replica that was late has taken over."""
+        for now, then in zip(self._held, copy.deepcopy(snapshot), strict=True):
+            now.clear()
+            now.update(then)
+
+    def empty(self) -> None:
+        """Forget everything."""
+        for held in self._held:
+            held.clear()
+
+    @property
+    def _held(self) -> tuple[dict[str, Any], ...]:
+        return self.strings, self.hashes, self.streams, self.last_ids, self.sets
+
+    def append(self, keys: Sequence[str], args: Sequence[Any]) -> bytes | list[bytes | int]:
+        """What ``append.lua`` does."""
+        channel, lineage, most, *_ = (str(arg) for arg in args[:5])
+        state = self.hashes[keys[1]]
+        known = state.get(b"lineage")
+        writes = [args[at : at + 7] for at in range(5, len(args), 7)]
+        appended = int(state.get(b"appended", 0))
+        if appended - int(state.get(b"projected", 0)) + len(writes) > int(most):
+            return b"full"
+        word = known or lineage.encode()
+        lines = [b"%b %b" % (word, state.get(b"last", b"0-0"))]
+        results = [self._append_one(keys, write, lines) for write in writes]
+        if len(lines) > 1:
+            first, last = (lines[at].partition(b" ")[0] for at in (1, -1))
+            state |= {b"lineage": word, b"last": last, b"appended": b"%d" % (appended + len(lines) - 1)}
+            state.setdefault(b"born", first)
+            self.publish(channel, b"\n".join(lines))
+        return [word, 0 if known else 1, *results]
+
+    def _append_one(self, keys: Sequence[str], write: Sequence[Any], lines: list[bytes]) -> bytes:
+        kind, body, id_, recent_place, sent_place, receipt, mark = write
+        recent, member_id = self.hashes[keys[int(recent_place) - 1]], b"%d" % id_
+        sent = keys[int(sent_place) - 1] if sent_place else ""
+        retires = kind in (b"r", b"d")
+        if sent in self.strings:
+            return b"=" + self.strings[sent]
+        if retires and recent.get(member_id, b"").startswith(b"x"):
+            return b"x"
+        entry = str(self.xadd(keys[0], {b"k": kind, b"v": body})).encode()
+        lines.append(b"%b %b %b" % (entry, kind, body))
+        if sent:
+            self.strings[sent] = b"%b %b" % (receipt.encode(), entry)
+        recent[member_id] = b"x" + entry if retires else entry
+        if mark:
+            score, member = mark.split(b" ", 1)
+            self.zadd(keys[2], {member: float(score)})
+        return entry
+
+
+class MemoryRedis:
+    """A client of one; to be cast to redis-py's. Each round trip takes ``latency`` seconds each way."""
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+        self.latency = 0.0
+        self.is_reachable = True
+
+    def __getattr__(self, command: str) -> Callable[..., Any]:
+        work = getattr(self.keys, command)
+        return lambda *args, **options: self.call(partial(work, *args, **options))
+
+    def register_script(self, script: str) -> Callable[..., Any]:
+        """The append script, whatever the text: logs know no other."""
+
+        async def run(keys: Sequence[str], args: Sequence[Any]) -> Any:
+            return await self.call(lambda: self.keys.append(keys, args))
+
+        return run
+
+    def pipeline(self, transaction: bool = True) -> "_Pipeline":
+        """Commands that go together."""
+        return _Pipeline(self)
+
+    async def call(self, work: Work) -> Any:
+        """One round trip: what fails on the way back was done all the same."""
+        await self._travel()
+        result = work()
+        await self._travel()
+        return result
+
+    async def _travel(self) -> None:
+        await asyncio.sleep(self.latency)
+        if not self.is_reachable:
+            raise Unreachable("out of reach")
+
+
+class _Pipeline:
+    def __init__(self, redis: MemoryRedis) -> None:
+        self._redis = redis
+        self._commands: list[Work] = []
+
+    async def __aenter__(self) -> "_Pipeline":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._commands.clear()
+
+    def __getattr__(self, command: str) -> Callable[..., None]:
+        call = getattr(self._redis.keys, command)
+        return lambda *args, **options: self._commands.append(partial(call, *args, **options))
+
+    async def execute(self) -> list[Any]:
+        commands, self._commands = self._commands, []
+        return await self._redis.call(lambda: [command() for command in commands])
+
+
+def _bytes(value: bytes | str) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()

@@ -1,0 +1,92 @@
+"""A WebSocket in memory, whose peer may stop reading."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from imc_contracts.codes import CloseCode
+
+Frame = dict[str, Any]
+
+
+class MemorySocket:
+    """What a push-node writes to; ``on_frame`` gets each frame as it is written, as parsed JSON."""
+
+    def __init__(self, on_frame: Callable[[Frame], None]) -> None:
+        self._on_frame = on_frame
+        self._listener: Any = None
+        self._buffer_bytes = 0
+        self._waiting = 0
+        self._is_read = True
+        self.is_full = False
+        self.has_ended = False
+        self.taken = 0
+        self.close_code: CloseCode | None = None
+
+    def listen(self, listener: Any, buffer_bytes: int) -> None:
+        """Tell ``listener`` what happens; full when more than ``buffer_bytes`` wait for the peer."""
+        self._listener = listener
+        self._buffer_bytes = buffer_bytes
+
+    def write(self, frames: bytes) -> None:
+        """Write encoded frames."""
+        if self.has_ended:
+            return
+        for text in _texts(frames):
+            self._on_frame(json.loads(text))
+        self._waiting += len(frames)
+        if self._is_read:
+            self._take()
+        elif self._waiting > self._buffer_bytes and not self.is_full:
+            self.is_full = True
+            if self._listener is not None:
+                self._listener.on_full()
+
+    def close(self, code: CloseCode, reason: str = "") -> None:
+        """Close by the node."""
+        self._end(code)
+
+    def pause_reading(self) -> None:
+        """Nothing is read here."""
+
+    def resume_reading(self) -> None:
+        """Nothing is read here."""
+
+    def stall(self) -> None:
+        """The peer stops reading."""
+        self._is_read = False
+
+    def drain(self) -> None:
+        """The peer reads all that waits, and goes on reading."""
+        self._is_read = True
+        self._take()
+
+    def hang_up(self) -> None:
+        """The peer is gone."""
+        self._end(None)
+
+    def _take(self) -> None:
+        self.taken, self._waiting = self.taken + self._waiting, 0
+        if self.is_full:
+            self.is_full = False
+            if not self.has_ended:
+                self._listener.on_room()
+
+    def _end(self, code: CloseCode | None) -> None:
+        if not self.has_ended:
+            self.has_ended, self.close_code = True, code
+            if self._listener is not None:
+                self._listener.on_end(code)
+
+
+def _texts(frames: bytes) -> Iterator[bytes]:
+    """The payloads of WebSocket text frames (RFC 6455, section 5.2), unmasked as a server's are."""
+    at = 0
+    while at < len(frames):
+        assert frames[at] == 0x81, "not one whole text frame"
+        size, at = frames[at + 1], at + 2
+        if size > 125:
+            width = 2 if size == 126 else 8
+            size, at = int.from_bytes(frames[at : at + width], "big"), at + width
+        yield frames[at : at + size]
+        at += size

@@ -1,0 +1,252 @@
+"""A push-node over a Redis in memory, and the faults that must not stay unnoticed in it."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+import structlog
+from imc_contracts.cursor import Cursor
+from imc_contracts.events import LiveBatch, read_live_batch, read_message
+from imc_push_node.catch_up import CatchUp
+from imc_push_node.connection import Connections
+from imc_push_node.drain import Drain
+from imc_push_node.feed import Feed
+from imc_push_node.gateway import Gateway
+from imc_push_node.hub import App, Hub
+from imc_push_node.log_reader import LogReader, Stretch
+from imc_push_node.metrics import NodeMetrics
+from imc_push_node.recall_marks import RecallMarks
+from imc_push_node.registration import Registration
+from imc_push_node.subscriber import ChannelListener
+from imc_push_node.watch import Watch
+from imc_testkit.memory_redis import Keys, MemoryRedis
+from imc_testkit.memory_socket import MemorySocket
+from imc_testkit.push_model import NEVER, Moment
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+PAGE = 3
+BUFFER_BYTES = 600
+STALL_SECONDS = 20.0
+
+
+class Wire:
+    """The Pub/Sub connection of a node: everything takes ``lag`` seconds on it, and some things are lost."""
+
+    def __init__(self) -> None:
+        self.lag = 0.0
+        self.to_lose = 0
+        """How many batches are lost next."""
+        self.on_heard: Callable[[bytes], None]
+        self._listeners: dict[str, ChannelListener] = {}
+        self._under_way: deque[Callable[[], object]] = deque()
+        self._last_due = 0.0
+        self._newest: tuple[str, bytes] | None = None
+
+    def hold(self, channel: str, listener: ChannelListener) -> None:
+        self._listeners[channel] = listener
+        self._later(listener.on_subscribed)
+
+    def release(self, channel: str) -> None:
+        self._listeners.pop(channel, None)
+
+    async def heard_all(self) -> None:
+        heard = asyncio.get_running_loop().create_future()
+        self._later(lambda: heard.done() or heard.set_result(None))
+        await heard
+
+    def publish(self, channel: str, payload: bytes) -> None:
+        """Called within Redis, once for each message."""
+        if channel not in self._listeners:
+            return
+        if channel.endswith(":live"):
+            self._newest = channel, payload
+            if self.to_lose:
+                self.to_lose -= 1
+                return
+        self._later(lambda: self._hear(channel, payload))
+
+    def repeat(self) -> None:
+        """The newest batch comes once more, whether or not it was lost."""
+        if self._newest is not None:
+            channel, payload = self._newest
+            self._later(lambda: self._hear(channel, payload))
+
+    def _hear(self, channel: str, payload: bytes) -> None:
+        listener = self._listeners.get(channel)
+        if listener is not None:
+            if channel.endswith(":live"):
+                self.on_heard(payload)
+            listener.on_message(payload)
+
+    def _later(self, arrive: Callable[[], object]) -> None:
+        loop = asyncio.get_running_loop()
+        self._last_due = max(loop.time() + self.lag, self._last_due)
+        self._under_way.append(arrive)
+        loop.call_at(self._last_due, lambda: self._under_way.popleft()())
+
+
+class _SmallPages(LogReader):
+    async def after(self, app_id: str, start: Cursor, limit: int = PAGE) -> Stretch:
+        return await super().after(app_id, start, limit)
+
+
+class MemoryNode:
+    """A push-node of real parts, over a Redis in memory; ``now`` is the machine's clock."""
+
+    def __init__(self, keys: Keys, now: Callable[[], Moment]) -> None:
+        self.redis = MemoryRedis(keys)
+        self.wire = Wire()
+        self.wire.on_heard = self._note
+        self.was_hard_to_reach = False
+        self._loop = asyncio.get_running_loop()
+        self._now = now
+        self._heard: dict[str, Moment] = {}
+        redis, subscriber = cast(Redis, self.redis), cast(Any, self.wire)
+        metrics = NodeMetrics(CollectorRegistry())
+        reader = _SmallPages(redis, metrics.skipped)
+        self.hub = Hub(reader=reader, archive=None, subscriber=subscriber, metrics=metrics, linger_seconds=2)
+        registration = Registration(redis, self.hub)
+        watch = Watch(self.hub, reader, registration, subscriber, STALL_SECONDS)
+        nothing_is_sent = cast(Any, None)
+        drain = Drain(self.hub, nothing_is_sent, 0)
+        self._connections = Connections(self.hub, registration, nothing_is_sent, drain, metrics, BUFFER_BYTES)
+        self._tasks = [asyncio.create_task(part) for part in (registration.run(), watch.run())]
+
+    def connect(
+        self, socket: MemorySocket, app_id: str, gateway_id: str, cursor: Cursor | None, *, with_notices: bool
+    ) -> None:
+        """Begin to let a gateway in."""
+        path = {"appId": app_id, "gatewayId": gateway_id}
+        query = {"notices": "1"} if with_notices else {}
+        if cursor is not None:
+            query["cursor"] = str(cursor)
+        opening = self._connections.open(cast(Any, socket), path, query)
+        self._tasks.append(asyncio.create_task(opening))
+
+    def heard(self, message_id: str) -> Moment:
+        """When it last heard of a message as it was published."""
+        return self._heard.get(message_id, NEVER)
+
+    def knows(self, app_id: str, cursor: Cursor) -> bool:
+        """Whether all up to an entry is told here."""
+        app = self._app(app_id)
+        if app is None or not app.audience.has_begun:
+            return False
+        tip = app.audience.tip
+        return tip.lineage == cursor.lineage and tip.entry >= cursor.entry
+
+    def cut_off(self, seconds: float) -> None:
+        """Redis answers nothing for so long; what it publishes comes through."""
+        self.was_hard_to_reach = True
+        self.redis.is_reachable = False
+        self._loop.call_later(seconds, self.reconnect)
+
+    def reconnect(self) -> None:
+        """Redis answers again."""
+        self.redis.is_reachable = True
+
+    async def close(self) -> None:
+        """End all its parts; raises what they raised."""
+        self.hub.close()
+        for task in self._tasks:
+            if task.done():
+                task.result()
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _app(self, app_id: str) -> App | None:
+        return next((app for app in self.hub.apps if app.app_id == app_id), None)
+
+    def _note(self, payload: bytes) -> None:
+        for entry in read_live_batch(payload).entries:
+            if not entry.kind.is_notice:
+                self._heard[read_message(entry.body)["messageId"]] = self._now()
+
+
+@pytest.fixture
+def memory_node() -> type[MemoryNode]:
+    """Made within a running loop."""
+    return MemoryNode
+
+
+@pytest.fixture(autouse=True)
+def only_grave_logs() -> Generator[None]:
+    """State machines bring about faults by the thousand."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    yield
+    structlog.configure(**before)
+
+
+def no_hole_repair(patch: pytest.MonkeyPatch) -> None:
+    """A batch is told whether or not it follows."""
+    fits = Feed._fits
+
+    def fits_anyhow(feed: Feed, batch: LiveBatch) -> bool:
+        tip = feed._audience.tip
+        is_new = batch.lineage == tip.lineage and batch.prev > tip.entry
+        return fits(feed, replace(batch, prev=tip.entry) if is_new else batch)
+
+    patch.setattr(Feed, "_fits", fits_anyhow)
+
+
+def no_look_at_the_tail(patch: pytest.MonkeyPatch) -> None:
+    """Nobody asks whether the newest batch was lost."""
+    patch.setattr(Feed, "check", lambda *_: False)
+
+
+def no_masking(patch: pytest.MonkeyPatch) -> None:
+    """The log is replayed as it was written."""
+
+    async def mask(*_: Any) -> None:
+        """Leave the content where it is."""
+
+    patch.setattr(RecallMarks, "mask", mask)
+
+
+def position_off_by_one(patch: pytest.MonkeyPatch) -> None:
+    """A gateway is brought up from where it stood one entry ago."""
+    add = CatchUp.add
+
+    def add_before(catch_up: CatchUp, gateway: Gateway, position: Cursor) -> None:
+        add(catch_up, gateway, position._replace(entry=position.entry.preceding))
+
+    patch.setattr(CatchUp, "add", add_before)
+
+
+def no_retire_guard(patch: pytest.MonkeyPatch) -> None:
+    """The log takes a recall however often it comes."""
+    append = Keys._append_one
+
+    def append_anyhow(keys: Keys, names: Sequence[str], write: Sequence[Any], lines: list[bytes]) -> bytes:
+        keys.hashes[names[int(write[3]) - 1]].pop(b"%d" % write[2], None)
+        return append(keys, names, write, lines)
+
+    patch.setattr(Keys, "_append_one", append_anyhow)
+
+
+def older_connections_stay(patch: pytest.MonkeyPatch) -> None:
+    """A newer connection of a gateway replaces none."""
+    patch.setattr(App, "replace", lambda *_: None)
+
+
+FINDINGS = {
+    no_hole_repair: "does not follow",
+    no_look_at_the_tail: "told up to",
+    no_masking: "was recalled",
+    position_off_by_one: "does not follow|goes on from",
+    no_retire_guard: "recalled twice",
+    older_connections_stay: "two connections",
+}
+
+
+@pytest.fixture(params=FINDINGS, ids=lambda plant: plant.__name__)
+def planted_fault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A part of the node is broken; what is said when that is found."""
+    request.param(monkeypatch)
+    return FINDINGS[request.param]

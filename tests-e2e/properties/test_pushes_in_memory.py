@@ -1,0 +1,316 @@
+"""Everything that can happen to the pushes of an app, in any order, against a plain model.
+
+Two push-nodes of real parts follow one app's log in a Redis in memory, on a clock that costs no time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from imc_command_api.identity.snowflake import EPOCH_MS
+from imc_command_api.log.script import AppendScript, Limits
+from imc_command_api.log.writes import AlreadyRetired, Appended, Outcome, Recall, Repeated, Sending, Write
+from imc_contracts import events
+from imc_contracts.codes import CloseCode
+from imc_contracts.cursor import UNBORN, Cursor, EntryId
+from imc_contracts.events import RecallMark, read_message
+from imc_contracts.views import Message, recalled
+from imc_testkit.memory_redis import Keys, MemoryRedis
+from imc_testkit.memory_socket import MemorySocket
+from imc_testkit.push_model import Happened, Moment, Told
+from imc_testkit.virtual_time import VirtualTimeLoop
+
+APP = "app"
+BORN_MS = 1_800_000_000_000
+SETTLED_SECONDS = 8.0
+
+EXAMPLES = settings(
+    max_examples=150,
+    phases=[Phase.generate],
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+)
+"""The same examples in each run. To have a failing one made smaller, add `Phase.shrink`: it takes minutes."""
+
+SERVERS = 3
+"""So often at most does a Redis fail for good."""
+
+nodes = st.integers(0, 1)
+choices = st.integers(0, 99)
+"""Taken modulo what there is to choose from, counted from the newest."""
+
+
+class Link:
+    """One connection, as both ends see it."""
+
+    def __init__(self, gateway_id: str, node: Any, told: Told, now: Callable[[], Moment]) -> None:
+        self.gateway_id = gateway_id
+        self.node = node
+        self.told = told
+        self.socket = MemorySocket(lambda frame: told.take(frame, now()))
+
+
+@dataclass(frozen=True)
+class Replica:
+    """What a Redis that was late would have kept."""
+
+    keys: Any
+    happened: Happened
+    sent: list[tuple[Write, Cursor]]
+    recalled: set[int]
+
+
+class PushMachine(RuleBasedStateMachine):
+    """`settle` and `teardown` compare; the rules only bring things about."""
+
+    def __init__(self, node: Callable[..., Any]) -> None:
+        super().__init__()
+        self.loop = VirtualTimeLoop()
+        self.turn = 0
+        self.keys = Keys(lambda: BORN_MS + int(self.loop.time() * 1000))
+        self.keys.on_publish = self.publish
+        redis = cast(Any, MemoryRedis(self.keys))
+        self.script = AppendScript(redis, Limits(10_000, 60_000, 60_000))
+        self.happened = Happened()
+        self.sent: list[tuple[Write, Cursor]] = []
+        self.recalled: set[int] = set()
+        self.cursors: list[Cursor] = [Cursor(UNBORN, EntryId(BORN_MS, 0))]
+        self.links: list[Link] = []
+        self.servers = 1
+        self.interrupted: set[str] = set()
+        self.replica: Replica | None = None
+        self.nodes: list[Any] = []
+        self.run(self.start(node))
+
+    def run(self, work: Awaitable[Any]) -> Any:
+        return self.loop.run_until_complete(work)
+
+    async def start(self, node: Callable[..., Any]) -> None:
+        self.nodes = [node(self.keys, self.now), node(self.keys, self.now)]
+
+    def now(self) -> Moment:
+        self.turn += 1
+        return Moment(self.turn, self.loop.time())
+
+    def publish(self, channel: str, payload: bytes) -> None:
+        if channel.endswith(":live"):
+            self.happened.take(payload, self.now())
+        for node in self.nodes:
+            node.wire.publish(channel, payload)
+
+    def append(self, *writes: Write) -> list[Outcome]:
+        outcomes = self.run(self.script.run(APP, writes)).outcomes
+        self.cursors += [outcome.cursor for outcome in outcomes if isinstance(outcome, Appended)]
+        return outcomes
+
+    def open_links(self) -> list[Link]:
+        return [link for link in self.links if not link.socket.has_ended]
+
+    # What senders do.
+
+    @rule(count=st.integers(1, 5))
+    def send(self, count: int) -> None:
+        writes = [self.message() for _ in range(count)]
+        for write, outcome in zip(writes, self.append(*writes), strict=True):
+            assert isinstance(outcome, Appended)
+            self.sent.append((write, outcome.cursor))
+
+    @precondition(lambda self: self.sent)
+    @rule(at=choices)
+    def send_again(self, at: int) -> None:
+        write, cursor = chosen(self.sent, at)
+        assert self.append(write) == [Repeated(cast(Sending, write.sending), cursor)]
+
+    @precondition(lambda self: self.sent)
+    @rule(at=choices)
+    def recall(self, at: int) -> None:
+        sent, _ = chosen(self.sent, at)
+        shown = recalled(read_message(sent.event.body), BORN_MS, "cause")
+        mark = RecallMark(shown["messageId"], BORN_MS, "cause")
+        write = Write(events.message_recalled(shown), sent.id, recall=Recall(shown["createTime"], mark))
+        (outcome,) = self.append(write)
+        assert isinstance(outcome, AlreadyRetired if sent.id in self.recalled else Appended)
+        self.recalled.add(sent.id)
+
+    @rule()
+    def publish_notice(self) -> None:
+        id_ = self.new_id()
+        notice = {"appId": APP, "groupId": "g", "userId": "u", "title": None, "content": "notice"}
+        times = {"createTime": 1, "deleteTime": 0, "jumpUrl": None, "status": 1, "type": None}
+        event = events.notice_published(cast(Any, {"informationId": str(id_), **notice, **times}))
+        self.append(Write(event, id_))
+
+    # What gateways do.
+
+    @rule(node=nodes, gateway=st.sampled_from("abc"), with_notices=st.booleans(), at=st.none() | choices)
+    def connect(self, node: int, gateway: str, with_notices: bool, at: int | None) -> None:
+        offered = None if at is None else chosen(self.cursors, at)
+        place = self.nodes[node]
+        told = Told(
+            self.happened, offered, with_notices, self.now(), place.heard, lambda at: place.knows(APP, at)
+        )
+        link = Link(gateway, place, told, self.now)
+        self.links.append(link)
+
+        async def begin() -> None:
+            place.connect(link.socket, APP, gateway, offered, with_notices=with_notices)
+
+        self.run(begin())
+
+    @precondition(lambda self: self.open_links())
+    @rule(at=choices)
+    def fall_behind(self, at: int) -> None:
+        """A gateway stops reading, and more is sent than its buffer takes."""
+        chosen(self.open_links(), at).socket.stall()
+        for count in (3, 2):
+            self.send(count)
+            self.run(let_pass(0.01))
+
+    @precondition(lambda self: self.open_links())
+    @rule(at=choices, what=st.sampled_from(["stall", "drain", "hang_up"]))
+    def socket_event(self, at: int, what: str) -> None:
+        socket = chosen(self.open_links(), at).socket
+
+        async def happen() -> None:
+            getattr(socket, what)()
+
+        self.run(happen())
+
+    # What befalls the network, Redis and its log.
+
+    @rule(seconds=st.sampled_from([0.01, 0.3, 1.3, 6.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.run(let_pass(seconds))
+
+    @rule(node=nodes, count=st.integers(1, 2))
+    def lose_what_is_published_next(self, node: int, count: int) -> None:
+        self.nodes[node].wire.to_lose = count
+
+    @rule(node=nodes)
+    def repeat_a_batch(self, node: int) -> None:
+        async def repeat() -> None:
+            self.nodes[node].wire.repeat()
+
+        self.run(repeat())
+
+    @rule(
+        node=nodes, lag=st.sampled_from([0.0, 0.0, 0.05, 3.0]), latency=st.sampled_from([0.0, 0.0, 0.02, 0.2])
+    )
+    def network_slows(self, node: int, lag: float, latency: float) -> None:
+        place = self.nodes[node]
+        place.wire.lag, place.redis.latency = lag, latency
+        place.was_hard_to_reach |= lag > 1
+
+    @rule(node=nodes, seconds=st.sampled_from([0.2, 1.0, 7.0]))
+    def redis_is_out_of_reach(self, node: int, seconds: float) -> None:
+        self.nodes[node].cut_off(seconds)
+
+    @rule(keep=st.integers(0, 12))
+    def trim(self, keep: int) -> None:
+        gone = self.keys.trim(APP, keep)
+        lineage = self.happened.end.lineage if self.happened.end else UNBORN
+        self.happened.trim({Cursor(lineage, at) for at in gone})
+
+    @rule()
+    def a_replica_is_up_to_date(self) -> None:
+        self.replica = Replica(self.keys.snapshot(), self.happened.mark(), [*self.sent], {*self.recalled})
+
+    @precondition(lambda self: self.servers < SERVERS)
+    @rule(has_data=st.booleans())
+    def another_redis_takes_over(self, has_data: bool) -> None:
+        self.servers += 1
+        # Half a registration is lost: nobody can tell who is the newest, until the next connection.
+        self.interrupted |= {link.gateway_id for link in self.open_links() if link.told.position is None}
+        # Ids are made of the clock: what took longer than a millisecond gives none a second time.
+        self.run(let_pass(0.01))
+        replica = self.replica if has_data else None
+        if replica is None:
+            self.keys.empty()
+            self.happened.go_back(None)
+            self.sent, self.recalled = [], set()
+        else:
+            self.keys.restore(replica.keys)
+            self.happened.go_back(replica.happened)
+            self.sent, self.recalled = [*replica.sent], {*replica.recalled}
+
+    # What must hold.
+
+    @rule()
+    def settle(self) -> None:
+        for node in self.nodes:
+            node.redis.is_reachable, node.redis.latency = True, 0.0
+            node.wire.lag, node.wire.to_lose = 0.0, 0
+
+        async def drain() -> None:
+            for link in self.open_links():
+                link.socket.drain()
+
+        self.run(drain())
+        self.run(let_pass(SETTLED_SECONDS))
+        held = [link.gateway_id for link in self.open_links() if link.gateway_id not in self.interrupted]
+        assert len(set(held)) == len(held), "two connections of one gateway"
+        for link in self.open_links():
+            link.told.check_settled()
+
+    @invariant()
+    def nothing_false_is_told(self) -> None:
+        for link in self.links:
+            assert not link.told.faults, (link.gateway_id, link.told.faults)
+            if link.socket.close_code is CloseCode.TRY_AGAIN_LATER:
+                assert link.node.was_hard_to_reach, "turned away by a node that has its Redis"
+
+    def teardown(self) -> None:
+        try:
+            self.settle()
+            self.nothing_false_is_told()
+        finally:
+            for node in self.nodes:
+                self.run(node.close())
+            self.loop.close()
+
+    def message(self) -> Write:
+        id_, now = self.new_id(), BORN_MS + int(self.loop.time() * 1000)
+        parties = {"appId": APP, "groupId": "g", "userId": "u"}
+        state = {"recallTime": 0, "recallCause": None, "status": 1, "type": None}
+        body = {"messageId": str(id_), **parties, "content": f"text {id_}", "createTime": now, **state}
+        event = events.message_sent(cast(Message, body))
+        return Write(event, id_, Sending(f"own-{id_}", id_, now, "digest"))
+
+    def new_id(self) -> int:
+        self.turn += 1
+        return (BORN_MS + int(self.loop.time() * 1000) - EPOCH_MS << 22) + self.turn
+
+
+async def let_pass(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+def chosen(list_: list[Any], at: int) -> Any:
+    return list_[-1 - at % len(list_)]
+
+
+def test_pushes(memory_node: Any):
+    run(memory_node)
+
+
+def test_a_planted_fault_is_found(memory_node: Any, planted_fault: str):
+    with pytest.raises(AssertionError, match=planted_fault):
+        run(memory_node)
+
+
+def run(memory_node: Any) -> None:
+    machine: Any = lambda: PushMachine(memory_node)  # noqa: E731
+    run_state_machine_as_test(machine, settings=EXAMPLES)
