@@ -1,5 +1,5 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
-.PHONY: run test check soak fmt setup lock settings-table
+.PHONY: run test check faults soak fmt setup lock settings-table
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -13,7 +13,10 @@ run: setup            ## start everything in one process, on http://127.0.0.1:80
 	@IMC_PORT="$${IMC_PORT:-$${PORT:-8000}}" exec $(BIN)/imc-standalone
 
 test: check           ## everything that must pass, on a real MariaDB and Redis
-	$(BIN)/pytest
+	$(BIN)/pytest --ignore=tests-e2e/faults
+
+faults: setup         ## each fault in turn, on servers of its own: some four minutes
+	$(BIN)/pytest tests-e2e/faults
 
 check: setup          ## style and types
 	$(BIN)/ruff format --check .

@@ -47,13 +47,21 @@ class _TellingConnection:
     async def connect(self, *arguments: Any, **options: Any) -> None:
         connection = cast("AbstractConnection", self)
         reader = connection._reader  # pyright: ignore[reportPrivateUsage]
-        if reader is not None and reader.at_eof():
+        if reader is not None and (reader.at_eof() or reader.exception() is not None):
             # The pool would send a command to a server that is known to be gone.
-            await connection.disconnect()
+            await connection.disconnect(nowait=True)
         try:
             await super().connect(*arguments, **options)  # pyright: ignore
         except (ConnectionFailed, TimedOut, OSError) as error:
             raise NotConnected(str(error)) from error
+
+    async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
+        try:
+            await super().send_packed_command(*arguments, **options)  # pyright: ignore
+        except RuntimeError as error:
+            # How uvloop says that the peer has reset the connection: no error that anybody here expects.
+            await cast("AbstractConnection", self).disconnect(nowait=True)
+            raise ConnectionFailed("the connection was reset") from error
 
 
 def connect(url: str, *, max_connections: int = 64) -> Redis:
@@ -69,10 +77,7 @@ def connect(url: str, *, max_connections: int = 64) -> Redis:
         socket_timeout=REPLY_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
-    pool = redis.connection_pool
-    plain: type[AbstractConnection] = pool.connection_class
-    pool.connection_class = type(f"Telling{plain.__name__}", (_TellingConnection, plain), {})
-    return redis
+    return _telling(redis)
 
 
 def was_not_run(error: Exception) -> bool:
@@ -87,12 +92,20 @@ def was_not_run(error: Exception) -> bool:
 
 def connect_blocking(url: str) -> Redis:
     """A pool for commands that wait on the server: no deadline for a reply, callers set their own."""
-    return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
+    redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
         url,
         socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=None,
         retry=Retry(NoBackoff(), 0),
     )
+    return _telling(redis)
+
+
+def _telling(redis: Redis) -> Redis:
+    pool = redis.connection_pool
+    plain: type[AbstractConnection] = pool.connection_class
+    pool.connection_class = type(f"Telling{plain.__name__}", (_TellingConnection, plain), {})
+    return redis
 
 
 async def reachable(redis: Redis) -> str | None:

@@ -103,8 +103,10 @@ class Feed:
             self._must_read = False
             try:
                 await self._read_to_the_end()
-            except REDIS_FAULTS as error:
-                log.debug("the log can't be read", fault=type(error).__name__)
+            except Exception as fault:
+                if not isinstance(fault, REDIS_FAULTS):
+                    # Whatever it was, an app that is not followed any more would be silent for good.
+                    log.error("reading the log failed", exc_info=fault)
                 self._must_read = True
                 await asyncio.sleep(RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311
         # No await since the last look: a batch that comes from here on is taken by `on_published` itself.

@@ -48,6 +48,8 @@ class Watch:
                     await self._look_at_logs(some)
             except REDIS_FAULTS as error:
                 log.debug("the logs can't be looked at", fault=type(error).__name__)
+            except Exception as error:
+                log.error("a look at the logs failed", exc_info=error)
 
     async def _look_at_logs(self, apps: list[App]) -> None:
         # The tips before the question: an answer may be older than what is told while it is on its way.

@@ -70,6 +70,10 @@ class WorkerLease:
             except (RedisError, OSError) as error:
                 log.warning("lease not renewed", error=type(error).__name__)
                 pause = RETRY_SECONDS
+            except Exception as error:
+                # Without this task no id can be made any more.
+                log.error("lease not renewed", exc_info=error)
+                pause = RETRY_SECONDS
             await asyncio.sleep(pause if self._ids.is_leased else RETRY_SECONDS)
 
     async def ready(self) -> str | None:

@@ -70,4 +70,6 @@ class Upkeep:
                 await work()
             except (RedisError, OSError) as error:
                 log.warning("left for the next round", error=type(error).__name__)
+            except Exception as error:
+                log.error("left for the next round", exc_info=error)
             await asyncio.sleep(seconds)

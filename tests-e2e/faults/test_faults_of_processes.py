@@ -1,0 +1,130 @@
+"""Processes of ours die at any moment, and at the worst ones."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from imc_testkit.checker import Report
+from imc_testkit.deployment import Deployment, Start
+from imc_testkit.gateways import RecordedGateway
+from imc_testkit.load import Load
+from imc_testkit.settling import Stores
+from imc_testkit.variants.failpoints import failpoint
+from imc_testkit.waiting import wait_until
+
+Judge = Callable[..., Awaitable[Report]]
+Make = Callable[..., Any]
+
+HERD = 200
+
+
+@pytest.mark.parametrize("kind", ["command_apis", "projectors", "push_nodes"])
+async def test_processes_are_killed(load: Load, judge: Judge, installation: Deployment, kind: str) -> None:
+    for process in getattr(installation, kind):
+        await process.kill()
+        await load.more(40)
+        await process.start()
+        await process.ready()
+    await load.more(20)
+    report = await judge(load)
+    assert report.is_clean, report
+
+
+async def test_they_die_at_the_worst_moments(
+    small: Make, load_small: Make, judge: Judge, tmp_path: Path
+) -> None:
+    """Before and after the append, after reading, before COMMIT, before XACK, in the middle of a frame."""
+    marks: list[Path] = []
+
+    def dies(name: str, time: int) -> Start:
+        marks.append(tmp_path / name)
+        return Start(failpoint(marks[-1], time=time), name)
+
+    async with (
+        small(
+            command_apis=(dies("fails-before-append", 40), dies("fails-after-append", 40)),
+            projectors=(
+                dies("fails-after-reading", 5),
+                dies("fails-before-commit", 5),
+                dies("fails-before-acknowledging", 5),
+            ),
+            push_nodes=(dies("fails-mid-frame", 60), Start()),
+        ) as deployment,
+        load_small(deployment) as load,
+    ):
+        load.begin()
+        reviving = asyncio.create_task(revive(deployment))
+        try:
+            await wait_until(lambda: all(mark.exists() for mark in marks), 30)
+            await load.more(50)
+        finally:
+            reviving.cancel()
+        assert [process.exit_code for process in deployment.processes] == [None] * 7
+        report = await judge(load)
+        assert report.is_clean, report
+
+
+async def revive(deployment: Deployment) -> None:
+    """Start again what dies, as an orchestrator does."""
+    while True:
+        died = await wait_until(
+            lambda: [process for process in deployment.processes if process.exit_code is not None], 60
+        )
+        for process in died:
+            assert process.exit_code == -signal.SIGKILL, process.log
+            await process.start()
+
+
+async def test_a_rolling_restart(load: Load, judge: Judge, installation: Deployment) -> None:
+    """One process of each kind after the other; a soak restarts all of them."""
+    for processes in (
+        installation.command_apis,
+        installation.projectors,
+        installation.query_apis,
+        installation.push_nodes,
+    ):
+        began = time.monotonic()
+        assert await processes[0].terminate() == 0
+        print(f"{processes[0].script} ended in {time.monotonic() - began:.1f} s")  # noqa: T201
+        await load.more(10)
+        await processes[0].start()
+        await processes[0].ready()
+    report = await judge(load)
+    assert report.is_clean, report
+
+
+async def test_a_herd_of_gateways_comes_back_at_once(
+    load_with: Make, judge: Judge, own_stores: Stores, installation: Deployment
+) -> None:
+    """Redis is read for each app and node, not for each gateway."""
+    async with load_with(installation, apps=1, gateways=HERD) as load:
+        load.begin(unrest=False)
+        await load.more(60)
+        async with own_stores.redis() as redis:
+            before = await reads(redis)
+            herd: list[RecordedGateway] = list(load.gateways)
+            connections = [gateway.connection for gateway in herd]
+            for gateway in herd:
+                gateway.drop()
+            await wait_until(
+                lambda: all(
+                    gateway.connection is not None and gateway.connection is not old
+                    for gateway, old in zip(herd, connections, strict=True)
+                ),
+                timeout=20,
+            )
+            used = await reads(redis) - before
+        report = await judge(load)
+        print(f"{HERD} gateways came back with {used} reads of the log")  # noqa: T201
+        assert report.is_clean, report
+        assert used < HERD
+
+
+async def reads(redis: Any) -> int:
+    """How often a log was read so far, by other than the blocking reads of projectors."""
+    statistics = await redis.info("commandstats")
+    return statistics.get("cmdstat_xrange", {"calls": 0})["calls"]
