@@ -5,9 +5,8 @@ from collections.abc import AsyncGenerator
 from typing import TypedDict
 
 from fastapi import FastAPI
-from imc_service import health, replies
+from imc_service.application import equip
 from imc_service.health import Readiness
-from imc_service.metrics import HttpMetrics
 from prometheus_client import CollectorRegistry
 
 from imc_command_api import http
@@ -37,8 +36,4 @@ def create_app(settings: CommandApiSettings) -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
     )
-    replies.install(app)
-    app.include_router(http.routes())
-    app.include_router(health.routes(readiness, registry))
-    app.add_middleware(HttpMetrics, registry=registry)
-    return app
+    return equip(app, readiness, registry, http.routes())

@@ -7,9 +7,8 @@ import imc_command_api.http
 import imc_push_node.http
 import imc_query_api.http
 from fastapi import FastAPI
-from imc_service import health, replies
+from imc_service.application import equip
 from imc_service.health import Readiness
-from imc_service.metrics import HttpMetrics
 from prometheus_client import CollectorRegistry
 
 from imc_standalone.bootstrap import State, open_standalone
@@ -35,9 +34,9 @@ def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
     )
-    replies.install(app)
-    for part in (imc_command_api.http, imc_query_api.http, imc_push_node.http):
-        app.include_router(part.routes())
-    app.include_router(health.routes(readiness, registry))
-    app.add_middleware(HttpMetrics, registry=registry)
-    return app
+    return equip(
+        app,
+        readiness,
+        registry,
+        *(part.routes() for part in (imc_command_api.http, imc_query_api.http, imc_push_node.http)),
+    )

@@ -1,0 +1,17 @@
+"""What the ASGI applications of all services have in common."""
+
+from fastapi import APIRouter, FastAPI
+from prometheus_client import CollectorRegistry
+
+from imc_service import health, replies
+from imc_service.health import Readiness
+from imc_service.metrics import HttpMetrics
+
+
+def equip(app: FastAPI, readiness: Readiness, registry: CollectorRegistry, *routers: APIRouter) -> FastAPI:
+    """Give ``app`` its routes, those of operations, replies in the envelope, and metrics; returns it."""
+    replies.install(app)
+    for router in (*routers, health.routes(readiness, registry)):
+        app.include_router(router)
+    app.add_middleware(HttpMetrics, registry=registry)
+    return app
