@@ -67,10 +67,11 @@ class LogWriter:
         Large lists go in several batches, so that one part can be refused after another was taken. A
         refusal after a lost connection does not say whether the event was appended.
         """
-        parts = [self._enqueue(app_id, part) for part in _split(writes)]
-        results = await asyncio.gather(*parts, return_exceptions=True)
+        parts = _split(writes)
+        waiting = [self._enqueue(app_id, part) for part in parts]
+        results = await asyncio.gather(*waiting, return_exceptions=True)
         answers: list[Outcome | Refused] = []
-        for part, result in zip(_split(writes), results, strict=True):
+        for part, result in zip(parts, results, strict=True):
             if isinstance(result, Refused):
                 answers += [result] * len(part)
             elif isinstance(result, BaseException):
