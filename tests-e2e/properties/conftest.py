@@ -17,7 +17,8 @@ from imc_push_node.drain import Drain
 from imc_push_node.feed import Feed
 from imc_push_node.gateway import Gateway
 from imc_push_node.hub import App, Hub
-from imc_push_node.log_reader import LogReader, Stretch
+from imc_push_node.log_reader import LogReader
+from imc_push_node.log_state import Stretch
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.recall_marks import RecallMarks
 from imc_push_node.registration import Registration

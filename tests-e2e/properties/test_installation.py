@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from imc_contracts import names
 from imc_contracts.cursor import Cursor, EntryId
+from imc_push_node.log_reader import LogReader
 from imc_testkit.deployment import Deployment
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.push_model import NEVER, Happened, Moment, Told
 from imc_testkit.waiting import wait_until
+from prometheus_client import CollectorRegistry, Counter
 from redis.asyncio import Redis
 
 EXAMPLES = settings(
@@ -75,7 +77,9 @@ class Installation(RuleBasedStateMachine):
         self.recalled_at: dict[str, Moment] = {}
         self.notices: list[Reply] = []
         self.cursors: list[str] = []
-        self.happened = Happened()
+        reader = LogReader(self.redis, Counter("skipped", "Skipped.", registry=CollectorRegistry()))
+        unborn = self.run(reader.state(self.app_id)).lineage
+        self.happened = Happened(lambda: unborn)
         self.links: list[Link] = []
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:

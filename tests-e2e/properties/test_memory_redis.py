@@ -98,11 +98,14 @@ def log(request: pytest.FixtureRequest) -> Log:
 
 async def test_a_log_is_unborn_until_its_first_entry(log: Log):
     before = await log.reader.state(log.app_id)
-    assert (before.lineage, before.last, before.point.lineage) == (UNBORN, ORIGIN, UNBORN)
+    assert (before.lineage, before.last) == (before.unborn, ORIGIN)
+    assert before.point.is_unborn
+    assert (await log.reader.state(log.app_id)).lineage == before.lineage
     first, second = await log.add(log.message(), log.message())
     assert first.entry < second.entry
     after = await log.reader.state(log.app_id)
     assert (after.lineage, after.born, after.last) == (first.lineage, first.entry, second.entry)
+    assert (after.unborn, after.point.is_unborn) == (before.unborn, False)
     assert before.now_ms <= first.entry.ms <= after.now_ms
 
 

@@ -41,7 +41,7 @@ def test_known_texts() -> None:
     assert str(entry) == "1789000000123-7"
     assert entry.column == "1a088b5a27b000000007"
     assert str(Cursor("k3v", entry)) == "k3v.1789000000123-7"
-    assert str(Cursor(UNBORN, ORIGIN)) == "0.0-0"
+    assert str(Cursor(UNBORN, ORIGIN)) == "u.0-0"
     assert EntryId(0, 1) > ORIGIN
 
 

@@ -141,7 +141,7 @@ async def test_recalled_content_is_not_shown_when_a_hole_is_mended(node: Any, ap
         assert [frame["data"]["content"] for frame in gateway.frames[1:]] == ["", ""]
 
 
-@pytest.mark.parametrize("offered", ["other.1-1", "line.1-1", "line.9999999999999-0", "0.9999999999999-0"])
+@pytest.mark.parametrize("offered", ["other.1-1", "line.1-1", "line.9999999999999-0", "u.9999999999999-0"])
 async def test_a_point_that_is_unknown_is_a_gap(node: Any, app_log: Any, offered: str) -> None:
     (last,) = await app_log.send()
     async with connect(node.url, app_log.app_id, "one", cursor=offered) as gateway:
@@ -176,11 +176,18 @@ async def test_the_newest_point_is_none_even_if_all_was_trimmed(node: Any, app_l
         assert connected["recovered"]
 
 
+async def greeting(node: Any, app_log: Any) -> str:
+    """The cursor that a gateway gets which comes without one."""
+    async with connect(node.url, app_log.app_id, "early") as gateway:
+        (connected,) = await gateway.wait_for_code(2000)
+        return connected["cursor"]
+
+
 class TestBeforeTheFirstEntry:
     async def test_all_that_was_written_since_follows(self, node: Any, app_log: Any) -> None:
         async with connect(node.url, app_log.app_id, "one") as gateway:
             (connected,) = await gateway.wait_for_code(2000)
-            assert connected["cursor"].startswith("0.")
+            assert connected["cursor"].startswith("u")
             cursor = connected["cursor"]
         await app_log.send(PAGE + 10)
         async with connect(node.url, app_log.app_id, "one", cursor=cursor) as gateway:
@@ -204,18 +211,31 @@ class TestBeforeTheFirstEntry:
             assert gateway.with_code(4002) == []
 
     async def test_it_is_recovered_while_there_is_still_nothing(self, node: Any, app_log: Any) -> None:
-        async with connect(node.url, app_log.app_id, "one", cursor="0.5-0") as gateway:
+        cursor = await greeting(node, app_log)
+        async with connect(node.url, app_log.app_id, "one", cursor=cursor) as gateway:
             (connected,) = await gateway.wait_for_code(2000)
-            assert (connected["cursor"], connected["recovered"]) == ("0.5-0", True)
+            assert (connected["cursor"], connected["recovered"]) == (cursor, True)
 
     async def test_a_log_without_its_first_entry_is_a_gap(self, node: Any, app_log: Any) -> None:
+        cursor = await greeting(node, app_log)
         cursors = await app_log.send(3)
         await app_log.redis.xtrim(names.log(app_log.app_id), minid=str(cursors[1].entry), approximate=False)
-        async with connect(node.url, app_log.app_id, "one", cursor="0.5-0") as gateway:
+        async with connect(node.url, app_log.app_id, "one", cursor=cursor) as gateway:
             await gateway.wait_for_code(4002)
 
+    async def test_a_log_that_was_born_and_lost_since_is_a_gap(self, node: Any, app_log: Any) -> None:
+        cursor = await greeting(node, app_log)
+        await app_log.send(2)
+        await app_log.end()
+        await app_log.send()
+        async with connect(node.url, app_log.app_id, "one", cursor=cursor) as gateway:
+            (gap,) = await gateway.wait_for_code(4002)
+            assert gap["data"]["from"] == cursor
+            assert not gateway.frames[0]["recovered"]
+
     async def test_a_log_that_is_older_than_the_point_is_a_gap(self, node: Any, app_log: Any) -> None:
+        cursor = Cursor.parse(await greeting(node, app_log))
         (born,) = await app_log.send()
-        later = Cursor("0", EntryId(born.entry.ms + 1, 0))
+        later = Cursor(cursor.lineage, EntryId(born.entry.ms + 1, 0))
         async with connect(node.url, app_log.app_id, "one", cursor=str(later)) as gateway:
             await gateway.wait_for_code(4002)

@@ -2,7 +2,7 @@
 
 import pytest
 from imc_contracts.cursor import Cursor, EntryId
-from imc_push_node.log_reader import LogState, Stretch
+from imc_push_node.log_state import LogState, Stretch
 
 
 def stretch(*places: int) -> Stretch:

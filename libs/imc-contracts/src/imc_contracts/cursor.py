@@ -9,8 +9,8 @@ _CURSOR = re.compile(r"([a-z0-9]{1,32})\.([0-9]{1,13}-[0-9]{1,10})", re.ASCII)
 
 _LAST_SEQ = 9_999_999_999
 
-UNBORN = "0"
-"""The lineage of a log that holds nothing yet: it gets its own with its first entry."""
+UNBORN = "u"
+"""How the lineage of a log that holds nothing yet begins; with its first entry it gets one in hexadecimal."""
 
 
 class EntryId(NamedTuple):
@@ -64,6 +64,11 @@ class Cursor(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.lineage}.{self.entry}"
+
+    @property
+    def is_unborn(self) -> bool:
+        """Whether it was taken before the log held anything: ``entry`` is a moment of the log's clock."""
+        return self.lineage.startswith(UNBORN)
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":

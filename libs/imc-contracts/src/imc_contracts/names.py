@@ -23,7 +23,8 @@ def log_state(app_id: str) -> str:
     """Hash beside the log.
 
     ``lineage``; ``born`` and ``last``, the first and the newest entry ever made; ``appended`` and
-    ``projected``, how many entries were made and how many of them the database has.
+    ``projected``, how many entries were made and how many of them the database has; ``unborn``, the lineage
+    of cursors taken before the first entry.
     """
     return f"imc:{{{app_id}}}:log-state"
 

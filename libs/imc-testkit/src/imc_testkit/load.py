@@ -9,7 +9,6 @@ from random import Random
 from typing import Any
 
 import httpx
-from imc_contracts.cursor import UNBORN
 
 from imc_testkit.checker import Report, check
 from imc_testkit.clients import REPLY_SECONDS, Clients, Draft
@@ -58,6 +57,7 @@ class Load:
         self._tasks: dict[str, list[asyncio.Task[None]]] = {"gateways": [], "senders": [], "recalls": []}
         self._repeat: list[Draft] = []
         self._is_over = False
+        self._replays_since = 0.0
 
     @property
     def acknowledged(self) -> int:
@@ -203,6 +203,10 @@ class Load:
                 what=f"the gateways of {app_id} at {end}",
             )
 
+    def replay_from_here(self) -> None:
+        """An older log has taken over: what it lacks, it can't show to one that was away all the time."""
+        self._replays_since = time.monotonic()
+
     async def _replay(self, timeout: float) -> None:
         """One more gateway an app that resumes from the first cursor there was: it must see all, masked."""
         for app_id in self.app_ids:
@@ -211,8 +215,7 @@ class Load:
                     frame.cursor
                     for connection in self.history.connections
                     for frame in connection.frames
-                    # One of before the log's birth names no log: it can't tell one from the next.
-                    if connection.app_id == app_id and not frame.cursor.startswith(f"{UNBORN}.")
+                    if connection.app_id == app_id and frame.at > self._replays_since
                 ),
                 None,
             )

@@ -43,6 +43,9 @@ class _Commands:
     def hmget(self, key: str, fields: Sequence[str]) -> list[bytes | None]:
         return [self.hashes[key].get(field.encode()) for field in fields]
 
+    def hsetnx(self, key: str, field: str, value: str) -> None:
+        self.hashes[key].setdefault(field.encode(), value.encode())
+
     def xadd(self, key: str, fields: Fields) -> EntryId:
         at = max(EntryId(self._clock_ms(), 0), self.last_ids.get(key, ORIGIN).following)
         self.streams[key].append((at, fields))
@@ -118,10 +121,10 @@ class Keys(_Commands):
 
     def append(self, keys: Sequence[str], args: Sequence[Any]) -> bytes | list[bytes | int]:
         """What ``append.lua`` does."""
-        channel, lineage, most, *_ = (str(arg) for arg in args[:5])
+        channel, lineage, most, *_ = (str(arg) for arg in args[:6])
         state = self.hashes[keys[1]]
         known = state.get(b"lineage")
-        writes = [args[at : at + 7] for at in range(5, len(args), 7)]
+        writes = [args[at : at + 7] for at in range(6, len(args), 7)]
         appended = int(state.get(b"appended", 0))
         if appended - int(state.get(b"projected", 0)) + len(writes) > int(most):
             return b"full"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imc_contracts.cursor import ORIGIN, UNBORN, Cursor
+from imc_contracts.cursor import ORIGIN, Cursor
 from imc_contracts.events import EventKind, read_live_batch, read_message
 
 CONNECTED, MESSAGE, RECALLED, REFUSED, GAP = 2000, 2001, 2002, 4000, 4002
@@ -31,6 +31,8 @@ NEVER = Moment(-1, float("-inf"))
 class Happened:
     """All that one app's log ever held, over all its lineages."""
 
+    unborn: Callable[[], str]
+    """The lineage of points of before the birth of the log that there is now; "" if there was none yet."""
     before: dict[Cursor, Cursor] = field(default_factory=dict[Cursor, Cursor])
     """Of each entry the one before it; before the first of a lineage lies `ORIGIN`."""
     notices: set[Cursor] = field(default_factory=set[Cursor])
@@ -85,16 +87,15 @@ class Happened:
     def reaches(self, start: Cursor, end: Cursor | None, *, with_notices: bool) -> bool:
         """Whether nothing that a gateway should be told lies between the two points."""
         if end is None:
-            return start.lineage == UNBORN
+            return start.lineage == self.unborn()
         while end != start and end in self.notices and not with_notices:
             end = self.before[end]
-        # A point of before the birth says nothing of a log that was born and lost since.
-        return end == start or (start.lineage == UNBORN and end.entry == ORIGIN)
+        return end == start or (start.lineage == self.unborn() and end.entry == ORIGIN)
 
     def knows_what_follows(self, point: Cursor) -> bool:
         """Whether the log can tell: then no gap may be announced there."""
-        if point.lineage == UNBORN:
-            return not self.forgotten
+        if point.is_unborn:
+            return point.lineage == self.unborn() and not self.forgotten
         is_of_this_log = self.end is not None and point.lineage == self.end.lineage
         return is_of_this_log and point in self.before and point not in self.forgotten
 
@@ -155,7 +156,7 @@ class Told:
         else:
             here = self.position or start
             # Moments of an unborn log are all one point.
-            is_here = here.lineage == start.lineage == UNBORN
+            is_here = start.is_unborn and here.lineage == start.lineage
             is_here |= self.happened.reaches(here, start, with_notices=self.with_notices)
             self._expect(is_here, f"a gap from {start} on, where {self.position} was the last told")
         self._expect(not self.happened.knows_what_follows(start), f"a needless gap after {start}")

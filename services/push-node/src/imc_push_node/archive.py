@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from imc_contracts.cursor import Cursor, EntryId
 
-from imc_push_node.log_reader import Remainder
+from imc_push_node.log_state import Remainder
 from imc_push_node.pages import FramedEntries
 from imc_push_node.query_api import Changes, NotAnswered, QueryApiClient
 from imc_push_node.recall_marks import RecallMarks

@@ -10,14 +10,15 @@ import random
 from collections.abc import Callable
 
 from imc_contracts.codes import CloseCode
-from imc_contracts.cursor import ORIGIN, UNBORN, Cursor, EntryId
+from imc_contracts.cursor import ORIGIN, Cursor, EntryId
 from imc_service.logs import logger
 
 from imc_push_node import frames
 from imc_push_node.audience import Audience
 from imc_push_node.feed import Feed
 from imc_push_node.gateway import Gateway
-from imc_push_node.log_reader import REDIS_FAULTS, LogReader, Stretch
+from imc_push_node.log_reader import REDIS_FAULTS, LogReader
+from imc_push_node.log_state import Stretch
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.pages import FramedEntries
 
@@ -112,8 +113,8 @@ class CatchUp:
     async def _serve(self, ready: list[Gateway]) -> None:
         """Read one page of the log, and give each of ``ready`` its part of it."""
         tip_before = self._audience.tip
-        lineages = (tip_before.lineage, UNBORN)
-        places = [gateway.position for gateway in ready if gateway.position.lineage in lineages]
+        positions = [gateway.position for gateway in ready]
+        places = [each for each in positions if each.is_unborn or each.lineage == tip_before.lineage]
         start = min(places, key=_place, default=tip_before)
         stretch = await self._reader.after(self._app_id, start)
         self._audience.flush()
@@ -130,7 +131,7 @@ class CatchUp:
     def _is_feed_behind(self, stretch: Stretch, tip_before: Cursor, ready: list[Gateway]) -> bool:
         """Whether the log shows what the feed has not noticed yet: then the feed comes first."""
         state, tip = stretch.state, self._audience.tip
-        if state.lineage == tip.lineage == UNBORN:
+        if state.stays_unborn_since(tip):
             return False
         if state.lineage != tip.lineage or state.last < tip_before.entry:
             return True
@@ -190,7 +191,7 @@ class _Page:
 
     def covers(self, point: Cursor) -> bool:
         """Whether this page decides what becomes of a gateway at ``point``."""
-        if point.lineage not in (self.stretch.state.lineage, UNBORN):
+        if not self.stretch.state.names(point):
             return True
         return self.stretch.is_last or _place(point) < self.end.entry
 
@@ -200,4 +201,4 @@ class _Page:
 
 
 def _place(point: Cursor) -> EntryId:
-    return ORIGIN if point.lineage == UNBORN else point.entry
+    return ORIGIN if point.is_unborn else point.entry

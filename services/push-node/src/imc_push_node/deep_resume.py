@@ -15,14 +15,15 @@ import asyncio
 import random
 
 from imc_contracts.codes import CloseCode
-from imc_contracts.cursor import UNBORN, Cursor
+from imc_contracts.cursor import Cursor
 from imc_service.logs import logger
 
 from imc_push_node import frames
 from imc_push_node.archive import Archive, ArchivePage
 from imc_push_node.catch_up import CatchUp
 from imc_push_node.gateway import Gateway
-from imc_push_node.log_reader import REDIS_FAULTS, LogReader, Remainder
+from imc_push_node.log_reader import REDIS_FAULTS, LogReader
+from imc_push_node.log_state import Remainder
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.query_api import NotAnswered
 
@@ -128,7 +129,7 @@ class DeepResume:
         state = remainder.state
         for gateway in list(self._resuming):
             point = gateway.position
-            if point.lineage == UNBORN and point.entry <= state.born:
+            if state.is_born_after(point):
                 point = gateway.position = Cursor(state.lineage, point.entry)
             if point.lineage == state.lineage and point.entry >= remainder.first:
                 # Where the log still remembers, yet does not know the point: a lost server took it along.

@@ -8,12 +8,13 @@ missed, the log itself is read: it is the truth, and Pub/Sub no more than its qu
 import asyncio
 import random
 
-from imc_contracts.cursor import ORIGIN, UNBORN, Cursor
+from imc_contracts.cursor import Cursor
 from imc_contracts.events import LiveBatch, MalformedEvent, read_live_batch
 from imc_service.logs import logger
 
 from imc_push_node.audience import Audience
-from imc_push_node.log_reader import REDIS_FAULTS, LogReader, LogState, Stretch
+from imc_push_node.log_reader import REDIS_FAULTS, LogReader
+from imc_push_node.log_state import LogState, Stretch
 from imc_push_node.metrics import NodeMetrics
 
 log = logger("feed")
@@ -74,7 +75,7 @@ class Feed:
 
         Whether it is behind: what it lacks was published, and is on its way here or lost; see `expect`.
         """
-        if self._reading is not None or state.lineage == tip_before.lineage == UNBORN:
+        if self._reading is not None or state.stays_unborn_since(tip_before):
             return False
         if state.lineage != tip_before.lineage or state.last < tip_before.entry:
             self.resync()  # another log than the one we followed, or one that has lost what we told
@@ -92,8 +93,8 @@ class Feed:
         if not batch.entries:
             return True
         tip, newest = self._audience.tip, batch.entries[-1].id
-        follows = batch.lineage == tip.lineage and batch.prev == tip.entry
-        if follows or (tip.lineage == UNBORN and batch.prev == ORIGIN):
+        # The first batch of all says nothing of a log that was born and lost before it: the log itself does.
+        if batch.lineage == tip.lineage and batch.prev == tip.entry:
             self._audience.tell(batch.lineage, batch.entries, Cursor(batch.lineage, newest))
             return True
         return batch.lineage == tip.lineage and newest <= tip.entry

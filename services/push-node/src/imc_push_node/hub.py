@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from imc_contracts import names
 from imc_contracts.codes import CloseCode
-from imc_contracts.cursor import UNBORN, Cursor
+from imc_contracts.cursor import Cursor
 
 from imc_push_node import frames
 from imc_push_node.archive import Archive
@@ -44,7 +44,9 @@ class App:
         """Let a gateway in, at the point it offers or at the tip. Needs a settled feed; never waits."""
         self.audience.flush()
         tip = self.audience.tip
-        is_there = offered is not None and (offered == tip or offered.lineage == tip.lineage == UNBORN)
+        is_there = offered is not None and (
+            offered == tip or (tip.is_unborn and offered.lineage == tip.lineage)
+        )
         if offered is None or is_there:
             gateway.socket.write(frames.connected(offered or tip, recovered=is_there))
             gateway.release(Hold.GREETING)

@@ -140,11 +140,27 @@ class Registration:
             fences: list[float | None] = await pipeline.execute()
         for app, fence in zip(apps, fences, strict=True):
             newest = int(fence or 0)
+            if newest < app.fence:
+                # Redis was emptied, or one that knew less has taken over, perhaps in the midst of somebody's
+                # registration. The next looks, close ones again, find what the other nodes have said.
+                await self._say_again(app)
+                app.fence_before = app.fence = 0
+                continue
             # A number is given out before it is written beside its gatewayId: what is not there yet at this
             # look is there at the next.
             if newest > app.fence_before:
                 await self._close_replaced(app, list(app.newest.values()))
             app.fence_before, app.fence = app.fence, newest
+
+    async def _say_again(self, app: App) -> None:
+        numbers = {gateway_id: gateway.number for gateway_id, gateway in app.newest.items()}
+        if not numbers:
+            return
+        fence, key = names.gateway_fence(app.app_id), names.gateways(app.app_id)
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.zadd(fence, {_FENCE: max(numbers.values())}, gt=True)  # pyright: ignore[reportUnknownMemberType]
+            pipeline.zadd(key, cast("dict[Any, float]", numbers), gt=True)  # pyright: ignore[reportUnknownMemberType]
+            await pipeline.execute()
 
     async def _close_replaced(self, app: App, gateways: list[Gateway]) -> None:
         if not gateways:

@@ -7,8 +7,9 @@
 -- KEYS  1 log, 2 log state, 3 recalled; then, as events point at them: the hashes of recent entries and the
 --       strings of sends that bore a clientMessageId
 -- ARGV  1 channel, 2 lineage to take if the log has none, 3 most entries that may wait for the database,
---       4 ms to keep a recent hash, 5 ms to remember a clientMessageId, then 7 for each event:
---       kind, body, id, number of its recent key, number of its sent key or 0, receipt, mark ("score member" or "")
+--       4 ms to keep a recent hash, 5 ms to remember a clientMessageId, 6 the projectors' group, then 7 for
+--       each event: kind, body, id, number of its recent key, number of its sent key or 0, receipt, mark
+--       ("score member" or "")
 -- Result: "full" if too many entries wait, else a list: lineage, 1 if it was taken now, then for each event
 --       its entry id, or "=" and the receipt of the send that it repeats, or "x" if its id is retired already
 
@@ -17,7 +18,7 @@ local known = redis.call('HMGET', state, 'lineage', 'last', 'appended', 'project
 local lineage, last = known[1] or ARGV[2], known[2] or '0-0'
 local waiting = (tonumber(known[3]) or 0) - (tonumber(known[4]) or 0)
 
-local FIRST, FIELDS = 6, 7
+local FIRST, FIELDS = 7, 7
 local count = (#ARGV - FIRST + 1) / FIELDS
 if waiting + count > tonumber(ARGV[3]) then
   return 'full'
@@ -65,6 +66,11 @@ for at = FIRST, #ARGV, FIELDS do
 end
 
 if appended > 0 then
+  if not known[2] then
+    -- With the log, not when a projector meets it: out of memory, Redis would refuse that, and the backlog of
+    -- a new app could never be worked off. It fails where the group is there already.
+    redis.pcall('XGROUP', 'CREATE', log, ARGV[6], '0')
+  end
   for key, pairs_of_key in pairs(recent) do
     redis.call('HSET', key, unpack(pairs_of_key))
     redis.call('PEXPIRE', key, ARGV[4])

@@ -79,6 +79,7 @@ class AppendScript:
             limits.backlog,
             limits.keep_recent_ms,
             limits.keep_sent_ms,
+            names.PROJECTOR_GROUP,
         ]
         for write in writes:
             sending, recall = write.sending, write.recall

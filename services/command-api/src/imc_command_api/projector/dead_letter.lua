@@ -24,5 +24,8 @@ if found then
   redis.call('XADD', KEYS[2], '*', unpack(letter))
 end
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
-redis.call('HINCRBY', KEYS[3], 'projected', 1)
+-- As in acknowledge.lua: one made by hand was never counted as appended.
+local counts = redis.call('HMGET', KEYS[3], 'appended', 'projected')
+local projected = (tonumber(counts[2]) or 0) + 1
+redis.call('HSET', KEYS[3], 'projected', math.min(projected, tonumber(counts[1]) or 0))
 return 1
