@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
-Row = tuple[Any, ...]
+from imc_service._mysql_rows import Row, fetch_rows
+
 Values = Sequence[Any]
 
 
@@ -38,9 +39,8 @@ class MysqlSession:
         self._connection = connection
 
     async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
-        async with self._connection.cursor() as cursor:
-            await cursor.execute(_with_percent(sql), values)
-            return cast("list[Row]", list(await cursor.fetchall()))
+        connection = self._connection
+        return await fetch_rows(connection, _with_percent(sql) % tuple(map(connection.escape, values)))
 
     async def execute(self, sql: str, values: Values = ()) -> int:
         async with self._connection.cursor() as cursor:

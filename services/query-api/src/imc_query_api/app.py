@@ -36,4 +36,5 @@ def create_app(settings: QueryApiSettings) -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
     )
+    http.add_hot_path(app)
     return equip(app, readiness, registry, http.routes())

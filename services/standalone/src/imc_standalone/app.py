@@ -34,6 +34,7 @@ def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
     )
+    imc_query_api.http.add_hot_path(app)
     return equip(
         app,
         readiness,

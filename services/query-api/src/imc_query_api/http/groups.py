@@ -6,13 +6,13 @@ from imc_contracts.views import Group
 from imc_service import replies
 
 from imc_query_api.http.parameters import GroupsOfUser, described, read
-from imc_query_api.http.query_route import ANY_QUERY, QueryRoute
+from imc_query_api.http.refusals import ANY_QUERY
 from imc_query_api.http.state import query_api
 
 
 def routes() -> APIRouter:
     """The calls about groups."""
-    router = APIRouter(prefix="/chat/group", tags=["groups"], responses=ANY_QUERY, route_class=QueryRoute)
+    router = APIRouter(prefix="/chat/group", tags=["groups"], responses=ANY_QUERY)
 
     @router.get(
         "/findGroupListByUserId",

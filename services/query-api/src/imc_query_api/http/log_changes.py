@@ -10,7 +10,6 @@ from imc_service import replies
 from pydantic import PlainValidator
 
 from imc_query_api.http.parameters import Parameters, read
-from imc_query_api.http.query_route import QueryRoute
 from imc_query_api.http.state import query_api
 
 _Place = Annotated[EntryId, PlainValidator(EntryId.parse)]
@@ -27,7 +26,7 @@ class Between(Parameters):
 
 def routes() -> APIRouter:
     """The call of `imc_contracts.log_changes`."""
-    router = APIRouter(include_in_schema=False, route_class=QueryRoute)
+    router = APIRouter(include_in_schema=False)
 
     @router.get(PATH)
     async def changes(request: Request) -> Response:

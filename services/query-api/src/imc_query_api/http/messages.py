@@ -6,7 +6,7 @@ from imc_contracts.views import Message, MessagePage
 from imc_service import replies
 
 from imc_query_api.http.parameters import BesideMessage, OfGroup, OfUser, OfUserInGroup, described, read
-from imc_query_api.http.query_route import ANY_QUERY, BESIDE_MESSAGE, QueryRoute
+from imc_query_api.http.refusals import ANY_QUERY, BESIDE_MESSAGE
 from imc_query_api.http.state import query_api
 
 _Page = Envelope[MessagePage]
@@ -15,7 +15,7 @@ _List = Envelope[list[Message]]
 
 def routes() -> APIRouter:
     """The calls about messages."""
-    router = APIRouter(prefix="/chat/message", tags=["messages"], responses=ANY_QUERY, route_class=QueryRoute)
+    router = APIRouter(prefix="/chat/message", tags=["messages"], responses=ANY_QUERY)
 
     @router.get("/findByGroupId", response_model=_Page, openapi_extra=described(OfGroup))
     async def find_by_group_id(request: Request) -> Response:

@@ -6,7 +6,7 @@ from imc_contracts.views import NoticePage
 from imc_service import replies
 
 from imc_query_api.http.parameters import OfGroup, OfUser, OfUserInGroup, described, read
-from imc_query_api.http.query_route import ANY_QUERY, QueryRoute
+from imc_query_api.http.refusals import ANY_QUERY
 from imc_query_api.http.state import query_api
 
 _Page = Envelope[NoticePage]
@@ -14,9 +14,7 @@ _Page = Envelope[NoticePage]
 
 def routes() -> APIRouter:
     """The calls about notices."""
-    router = APIRouter(
-        prefix="/notice/information", tags=["notices"], responses=ANY_QUERY, route_class=QueryRoute
-    )
+    router = APIRouter(prefix="/notice/information", tags=["notices"], responses=ANY_QUERY)
 
     @router.get("/findByGroupId", response_model=_Page, openapi_extra=described(OfGroup))
     async def find_notices_by_group_id(request: Request) -> Response:

@@ -27,4 +27,4 @@ class QueryApi:
 
 def query_api(request: Request) -> QueryApi:
     """What the lifespan of the application opened."""
-    return cast(QueryApi, request.state.query_api)
+    return cast(QueryApi, request.scope["state"]["query_api"])

@@ -1,0 +1,155 @@
+"""The reply of MySQL's text protocol to a SELECT, read in one pass. For `imc_service._sessions` alone.
+
+aiomysql awaits twice for each packet, one a row, and calls four functions for each value: of a page of 20
+messages that is three quarters of all work. Here whatever has come is taken at once, and a value is cut out
+and converted in one step.
+
+A reply is a run of packets: the number of columns, one packet a column, an end, one packet a row, an end.
+Each is 3 bytes of length and 1 of sequence, then that many bytes. A value is its length, then its bytes.
+"""
+
+import struct
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import pymysql.converters
+import pymysql.err
+from pymysql.constants import COMMAND, CR, FIELD_TYPE, SERVER_STATUS
+
+Row = tuple[Any, ...]
+Convert = Callable[[bytes], Any]
+
+_CHUNK = 1 << 18
+_OK, _NULL, _END, _ERROR = 0x00, 0xFB, 0xFE, 0xFF
+_LARGEST = 0xFFFFFF
+_LENGTH_BYTES = {0xFC: 2, 0xFD: 3, 0xFE: 8}
+_NAMES_OF_A_COLUMN = 6
+_BINARY = 63
+
+_INTEGERS = {FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.INT24, FIELD_TYPE.LONG, FIELD_TYPE.LONGLONG}
+_TEXTS = {
+    *(FIELD_TYPE.VARCHAR, FIELD_TYPE.VAR_STRING, FIELD_TYPE.STRING, FIELD_TYPE.ENUM, FIELD_TYPE.SET),
+    *(FIELD_TYPE.TINY_BLOB, FIELD_TYPE.MEDIUM_BLOB, FIELD_TYPE.LONG_BLOB, FIELD_TYPE.BLOB),
+}
+
+
+async def fetch_rows(connection: Any, sql: str) -> list[Row]:
+    """All rows of ``sql``, run on a connection of aiomysql.
+
+    The connection must be closed if this ends in anything but rows or a refusal of the statement: the rest of
+    the reply may still come. Raises what aiomysql would; a warning of the database goes to `warnings`.
+    """
+    result = await _run(connection, sql)
+    if result.warned:
+        for *_, message in (await _run(connection, "SHOW WARNINGS")).rows:
+            warnings.warn(message, pymysql.err.Warning, stacklevel=2)
+    return result.rows
+
+
+async def _run(connection: Any, sql: str) -> "ResultReader":
+    await connection._execute_command(COMMAND.COM_QUERY, sql)
+    read = connection._reader.read
+    result = ResultReader()
+    while not result.feed(received := await read(_CHUNK)):
+        if not received:
+            raise pymysql.err.OperationalError(CR.CR_SERVER_LOST, "the connection broke during the reply")
+    connection.server_status = result.server_status
+    return result
+
+
+class ResultReader:
+    """Takes in the reply to one statement; no I/O."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.warned = False
+        """Whether the statement made the database warn."""
+        self.server_status = 0
+        self._rest = b""
+        self._columns: list[bytes] = []
+        self._converters: tuple[Convert, ...] | None = None
+
+    def feed(self, received: bytes) -> bool:
+        """Take in more of the reply; true once that was all of it.
+
+        Raises `pymysql.err.Error`: the one that the database answers with, or that this is no such reply.
+        """
+        data = self._rest + received if self._rest else received
+        place, known = 0, len(data)
+        while (start := place + 4) < known:
+            size = data[place] | data[place + 1] << 8 | data[place + 2] << 16
+            end = start + size
+            if end > known:
+                break
+            first = data[start]
+            if first == _ERROR:
+                pymysql.err.raise_mysql_exception(data[start:end])
+            if size == _LARGEST:
+                raise pymysql.err.InternalError("a row of 16 MiB or more")
+            place = end
+            if first == _END and size < 9:
+                if self._converters is not None:
+                    self._end(data, start + 1)
+                    return True
+                self._converters = _converters_of(tuple(self._columns[1:]))
+            elif self._converters is not None:
+                self.rows.append(_row(data, start, self._converters))
+            elif first == _OK and not self._columns:
+                raise pymysql.err.InternalError("the statement gives no rows")
+            else:
+                self._columns.append(data[start:end])
+        self._rest = data[place:]
+        return False
+
+    def _end(self, data: bytes, at: int) -> None:
+        warned, self.server_status = struct.unpack_from("<HH", data, at)
+        self.warned = warned > 0
+        if self.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
+            raise pymysql.err.InternalError("the statement gives more than one result")
+
+
+def _row(data: bytes, at: int, converters: tuple[Convert, ...]) -> Row:
+    row: list[Any] = []
+    append = row.append
+    for convert in converters:
+        size = data[at]
+        at += 1
+        if size >= _NULL:
+            if size == _NULL:
+                append(None)
+                continue
+            size, at = _long_size(data, at)
+        end = at + size
+        append(convert(data[at:end]))
+        at = end
+    return tuple(row)
+
+
+def _long_size(data: bytes, at: int) -> tuple[int, int]:
+    """The length whose first byte, before ``at``, says how many bytes hold it; and where the value begins."""
+    end = at + _LENGTH_BYTES[data[at - 1]]
+    return int.from_bytes(data[at:end], "little"), end
+
+
+@lru_cache(maxsize=512)
+def _converters_of(columns: tuple[bytes, ...]) -> tuple[Convert, ...]:
+    """How to read the values of each column. A statement run again is described by the same bytes."""
+    return tuple(_converter(column) for column in columns)
+
+
+def _converter(column: bytes) -> Convert:
+    at = 0
+    for _ in range(_NAMES_OF_A_COLUMN):
+        size, at = column[at], at + 1
+        if size > _NULL:
+            size, at = _long_size(column, at)
+        at += size
+    charset, kind = struct.unpack_from("<xHxxxxB", column, at)
+    if kind in _INTEGERS:
+        return int
+    if kind in _TEXTS:
+        return bytes if charset == _BINARY else bytes.decode
+    convert = pymysql.converters.decoders.get(kind, str)
+    return lambda value: convert(value.decode())
