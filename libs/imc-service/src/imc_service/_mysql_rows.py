@@ -112,25 +112,24 @@ class ResultReader:
 
 def _row(data: bytes, at: int, converters: tuple[Convert, ...]) -> Row:
     row: list[Any] = []
-    append = row.append
     for convert in converters:
         size = data[at]
-        at += 1
-        if size >= _NULL:
-            if size == _NULL:
-                append(None)
-                continue
-            size, at = _long_size(data, at)
-        end = at + size
-        append(convert(data[at:end]))
-        at = end
+        start = at + 1
+        if size == _NULL:
+            row.append(None)
+            at = start
+            continue
+        if size > _NULL:
+            size, start = _long_size(data, at)
+        at = start + size
+        row.append(convert(data[start:at]))
     return tuple(row)
 
 
 def _long_size(data: bytes, at: int) -> tuple[int, int]:
-    """The length whose first byte, before ``at``, says how many bytes hold it; and where the value begins."""
-    end = at + _LENGTH_BYTES[data[at - 1]]
-    return int.from_bytes(data[at:end], "little"), end
+    """A length whose first byte, at ``at``, says how many bytes hold it; and where the value begins."""
+    end = at + 1 + _LENGTH_BYTES[data[at]]
+    return int.from_bytes(data[at + 1 : end], "little"), end
 
 
 @lru_cache(maxsize=512)
@@ -142,10 +141,8 @@ def _converters_of(columns: tuple[bytes, ...]) -> tuple[Convert, ...]:
 def _converter(column: bytes) -> Convert:
     at = 0
     for _ in range(_NAMES_OF_A_COLUMN):
-        size, at = column[at], at + 1
-        if size > _NULL:
-            size, at = _long_size(column, at)
-        at += size
+        size, start = (column[at], at + 1) if column[at] < _NULL else _long_size(column, at)
+        at = start + size
     charset, kind = struct.unpack_from("<xHxxxxB", column, at)
     if kind in _INTEGERS:
         return int

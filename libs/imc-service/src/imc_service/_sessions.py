@@ -40,7 +40,9 @@ class MysqlSession:
 
     async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
         connection = self._connection
-        return await fetch_rows(connection, _with_percent(sql) % tuple(map(connection.escape, values)))
+        return await fetch_rows(
+            connection, _with_percent(sql) % tuple(connection.escape(value) for value in values)
+        )
 
     async def execute(self, sql: str, values: Values = ()) -> int:
         async with self._connection.cursor() as cursor:
@@ -50,6 +52,16 @@ class MysqlSession:
         async with self._connection.cursor() as cursor:
             # aiomysql joins the rows into few statements if the text has "VALUES (", with the space.
             return cast(int, await cursor.executemany(_with_percent(sql), rows)) or 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether the next use finds the connection as a new one would be."""
+        connection = self._connection
+        if connection.closed or connection.get_transaction_status():
+            return False
+        reader = connection._reader
+        # MySQL 8 says that it closes a connection that was idle for too long before it does.
+        return not (reader.at_eof() or reader.eof_received or reader.exception())
 
     def abandon(self) -> None:
         # Closed rather than returned: the rest of an unread reply would answer the next statement.
@@ -76,6 +88,11 @@ class SqliteSession:
     async def execute_many(self, sql: str, rows: Sequence[Values]) -> int:
         async with self._connection.executemany(sql, rows) as cursor:
             return cast(int, cursor.rowcount)
+
+    @property
+    def usable(self) -> bool:
+        """Never: closing it undoes what was not committed."""
+        return False
 
     def abandon(self) -> None:
         """Nothing to do: the connection is closed after each use, which undoes what was not committed."""

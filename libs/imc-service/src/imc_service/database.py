@@ -13,13 +13,15 @@ import contextlib
 import sqlite3
 import warnings
 from collections.abc import AsyncGenerator, Generator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import databases
 import pymysql.err
 from databases.core import Connection
 
-from imc_service._sessions import MysqlSession, Row, Session, SqliteSession, Values
+from imc_service._mysql_rows import Row
+from imc_service._sessions import MysqlSession, Session, SqliteSession, Values
 
 __all__ = [
     "Database",
@@ -72,17 +74,17 @@ class Database:
         self._places = asyncio.Semaphore(size)
         self._size = size
         self._deadline = deadline
+        # Handing a connection back to the pools and taking it again costs as much as a short SELECT.
+        self._idle: list[Connection] = []
         self.is_sqlite = pool.url.dialect == "sqlite"
         """Whether the few statements in which dialects differ are SQLite's."""
 
-    @contextlib.asynccontextmanager
-    async def session(self) -> AsyncGenerator[Session]:
+    def session(self) -> AbstractAsyncContextManager[Session]:
         """A connection for statements that each stand alone.
 
         A failure of the database becomes one of the two above as the block is left, here as in `transaction`.
         """
-        async with self._use() as session:
-            yield session
+        return self._use()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Session]:
@@ -119,17 +121,15 @@ class Database:
         """
         for _ in range(self._size):
             await self._places.acquire()
+        while self._idle:
+            await self._idle.pop().__aexit__()
 
     @contextlib.asynccontextmanager
     async def _use(self) -> AsyncGenerator[MysqlSession | SqliteSession]:
         with _classified():
-            async with (
-                asyncio.timeout(self._deadline),
-                self._places,
-                self._connection() as connection,
-            ):
-                raw: Any = connection.raw_connection
-                session = SqliteSession(raw) if self.is_sqlite else MysqlSession(raw)
+            async with asyncio.timeout(self._deadline), self._places:
+                connection = await self._take()
+                session = self._session(connection)
                 try:
                     yield session
                 except _REFUSALS:
@@ -137,11 +137,29 @@ class Database:
                 except BaseException:
                     session.abandon()
                     raise
+                finally:
+                    await self._give_back(connection, session.usable)
 
-    def _connection(self) -> Connection:
+    async def _take(self) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if self._session(connection).usable:
+                return connection
+            await connection.__aexit__()
         # Not `Database.connection`, which keeps one for each task: nested uses would share it, and where a
         # deadline cut its return short, the task would never get another.
-        return Connection(self._pool, self._pool._backend)  # pyright: ignore[reportPrivateUsage]
+        connection = Connection(self._pool, self._pool._backend)  # pyright: ignore[reportPrivateUsage]
+        return await connection.__aenter__()
+
+    async def _give_back(self, connection: Connection, usable: bool) -> None:
+        if usable:
+            self._idle.append(connection)
+        else:
+            await connection.__aexit__()
+
+    def _session(self, connection: Connection) -> MysqlSession | SqliteSession:
+        raw: Any = connection.raw_connection
+        return SqliteSession(raw) if self.is_sqlite else MysqlSession(raw)
 
 
 @contextlib.contextmanager
