@@ -13,10 +13,10 @@ run: setup            ## start everything in one process, on http://127.0.0.1:80
 	@IMC_PORT="$${IMC_PORT:-$${PORT:-8000}}" exec $(BIN)/imc-standalone
 
 test: check           ## everything that must pass, on a real MariaDB and Redis
-	$(BIN)/pytest --ignore=tests-e2e/faults
+	$(BIN)/pytest
 
-faults: setup         ## each fault in turn, on servers of its own: some four minutes
-	$(BIN)/pytest tests-e2e/faults
+faults: setup         ## each fault in turn, and those that come again and again at length: some ten minutes
+	LONG=1 $(BIN)/pytest -s tests-e2e/faults
 
 check: setup          ## style and types
 	$(BIN)/ruff format --check .

@@ -75,12 +75,18 @@ async def lone_redis() -> AsyncGenerator[PrivateRedis]:
 @pytest.fixture
 def small(lone_redis: PrivateRedis, own_database_url: str) -> Callable[..., Any]:
     """Makes an installation of one process a kind, unless it is told otherwise; without a query-api."""
+    return partial(_small, lone_redis.url, own_database_url)
 
-    def small(**starts: Any) -> AbstractAsyncContextManager[Deployment]:
-        kinds: dict[str, Any] = dict.fromkeys(("command_apis", "projectors", "push_nodes"), (Start(),))
-        return separate(lone_redis.url, own_database_url, QUICK, **{**kinds, "query_apis": (), **starts})
 
-    return small
+@pytest.fixture
+def small_on() -> Callable[..., Any]:
+    """The same on any Redis and database."""
+    return _small
+
+
+def _small(redis_url: str, database_url: str, **starts: Any) -> AbstractAsyncContextManager[Deployment]:
+    kinds: dict[str, Any] = dict.fromkeys(("command_apis", "projectors", "push_nodes"), (Start(),))
+    return separate(redis_url, database_url, QUICK, **{**kinds, "query_apis": (), **starts})
 
 
 @pytest.fixture
@@ -93,6 +99,12 @@ def load_with(own_stores: Stores) -> LoadOn:
 def load_small(lone_redis: PrivateRedis, own_database_url: str) -> LoadOn:
     """A load on a small installation, with a seed of its own."""
     return partial(_load, Stores(lone_redis.url, own_database_url))
+
+
+@pytest.fixture
+def load_between() -> LoadOn:
+    """A load whose stores are given too, before its installation."""
+    return _load
 
 
 def _load(

@@ -1,6 +1,7 @@
 """Processes of ours die at any moment, and at the worst ones."""
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -19,7 +20,7 @@ from imc_testkit.waiting import wait_until
 Judge = Callable[..., Awaitable[Report]]
 Make = Callable[..., Any]
 
-HERD = 200
+HERD = 1000 if os.environ.get("LONG") else 200
 
 
 @pytest.mark.parametrize("kind", ["command_apis", "projectors", "push_nodes"])

@@ -1,7 +1,7 @@
 from imc_testkit.checker import Report
 from imc_testkit.figures import figures_of
 from imc_testkit.history import Answer, Attempt, Connection, Frame, History, Recall, Send
-from imc_testkit.mishaps import Episode
+from imc_testkit.mishaps.episodes import Episode
 from imc_testkit.soak import Outcome, table
 
 

@@ -46,6 +46,16 @@ async def answers(url: str) -> bool:
 
 
 @contextlib.asynccontextmanager
+async def locked_rows(url: str, table: str) -> AsyncGenerator[None]:
+    """Hold all rows of ``table`` in a transaction that changes nothing: whoever writes to one waits."""
+    async with connect(url) as connection, connection.cursor() as cursor:
+        await cursor.execute("START TRANSACTION")
+        await cursor.execute(f"SELECT * FROM {table} FOR UPDATE")  # noqa: S608 - a name of our own
+        yield
+        await cursor.execute("ROLLBACK")
+
+
+@contextlib.asynccontextmanager
 async def new_database(server_url: str) -> AsyncGenerator[str]:
     """The URL of a new, empty database, dropped at the end.
 

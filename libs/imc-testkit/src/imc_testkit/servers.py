@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -30,9 +30,9 @@ GRANT ALL PRIVILEGES ON *.* TO 'imc'@'127.0.0.1' WITH GRANT OPTION;
 class _Server:
     """What the two servers share: a child process, one port and one data folder over all starts."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self.port = free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix="imc-test-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="imc-test-", dir=folder))
         self._child: Child | None = None
 
     @property
@@ -81,11 +81,12 @@ class _Server:
 class PrivateRedis(_Server):
     """A Redis that writes each second what it acknowledged to disk (`appendfsync everysec`).
 
-    ``options`` are further arguments of its command line, such as ``("--maxmemory", "8mb")``.
+    ``options`` are further arguments of its command line, such as ``("--maxmemory", "8mb")``. Its data lie
+    within ``folder``, if one is given.
     """
 
-    def __init__(self, *options: str) -> None:
-        super().__init__()
+    def __init__(self, *options: str, folder: Path | None = None) -> None:
+        super().__init__(folder)
         self._options = options
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
@@ -110,6 +111,18 @@ class PrivateRedis(_Server):
         await self.stop()
         await self.start()
 
+    @contextlib.contextmanager
+    def kept_data(self) -> Generator[Path]:
+        """A copy of what is on its disk now, to be `put_back`. Its writers should pause meanwhile."""
+        with tempfile.TemporaryDirectory(prefix="imc-kept-") as kept:
+            shutil.copytree(self._folder, kept, dirs_exist_ok=True)
+            yield Path(kept)
+
+    def put_back(self, kept: Path) -> None:
+        """Put `kept_data` in the place of what is on its disk; it must have ended."""
+        shutil.rmtree(self._folder)
+        shutil.copytree(kept, self._folder)
+
     async def _answers(self) -> bool:
         assert self.process.exit_code is None, "it ended at once"
         with contextlib.suppress(RedisError, OSError):
@@ -122,11 +135,11 @@ class PrivateMariadb(_Server):
     """A MariaDB whose account ``imc`` may do everything.
 
     Its default character set is latin1, as it comes: tables have to ask for what they need.
-    ``options`` are further arguments of its command line.
+    ``options`` are further arguments of its command line. Its data lie within ``folder``, if one is given.
     """
 
-    def __init__(self, *options: str) -> None:
-        super().__init__()
+    def __init__(self, *options: str, folder: Path | None = None) -> None:
+        super().__init__(folder)
         self._options = options
         self.url = f"mysql://imc:imc@127.0.0.1:{self.port}/mysql"
 
@@ -180,9 +193,9 @@ class PrivateMariadb(_Server):
 
 
 @contextlib.asynccontextmanager
-async def private_redis(*options: str) -> AsyncGenerator[PrivateRedis]:
+async def private_redis(*options: str, folder: Path | None = None) -> AsyncGenerator[PrivateRedis]:
     """A Redis of the test's own, started; raises `NotInstalled` if there is none."""
-    server = PrivateRedis(*options)
+    server = PrivateRedis(*options, folder=folder)
     try:
         await server.start()
         yield server
@@ -191,9 +204,9 @@ async def private_redis(*options: str) -> AsyncGenerator[PrivateRedis]:
 
 
 @contextlib.asynccontextmanager
-async def private_mariadb(*options: str) -> AsyncGenerator[PrivateMariadb]:
+async def private_mariadb(*options: str, folder: Path | None = None) -> AsyncGenerator[PrivateMariadb]:
     """A MariaDB of the test's own, started; raises `NotInstalled` if there is none."""
-    server = PrivateMariadb(*options)
+    server = PrivateMariadb(*options, folder=folder)
     try:
         await server.start()
         yield server

@@ -1,5 +1,6 @@
 """The end of a run: everything has arrived where it belongs, and what the checker reads is collected."""
 
+import contextlib
 import json
 from collections.abc import Collection, Sequence
 from typing import Any, cast
@@ -22,7 +23,7 @@ class Stores:
 
     def __init__(self, redis_url: str, database_url: str) -> None:
         self._redis_url = redis_url
-        self._database_url = database_url
+        self.database_url = database_url
 
     async def projected(self, app_ids: Collection[str], timeout: float) -> None:
         """Wait until the database has all that was ever appended to these apps' logs."""
@@ -46,6 +47,16 @@ class Stores:
             except AssertionError as error:
                 raise AssertionError(f"{error}; appended and projected: {waiting}") from None
 
+    async def stored(self, message_ids: Collection[str], timeout: float) -> None:
+        """Wait until the database has these messages."""
+        ids = ", ".join(str(int(message_id)) for message_id in message_ids)
+        count = f"SELECT COUNT(*) FROM imc_chat_message WHERE message_id IN ({ids})"  # noqa: S608 - numbers
+
+        async def are_stored() -> bool:
+            return (await databases.run(self.database_url, count))[0][0] == len(message_ids)
+
+        await wait_until(are_stored, timeout, 0.05, what="messages to be stored")
+
     async def end_of_log(self, app_id: str) -> str:
         """The cursor of the newest entry; empty while there is none."""
         async with self.redis() as redis:
@@ -55,14 +66,14 @@ class Stores:
     async def rows(self, app_ids: Collection[str]) -> list[Row]:
         """All messages of these apps in the database."""
         apps = ", ".join(f"'{app_id}'" for app_id in app_ids)
-        found = await databases.run(self._database_url, _ROWS.format(apps))
+        found = await databases.run(self.database_url, _ROWS.format(apps))
         return [
             Row(str(message_id), app_id, digest(content), status, log_id, last_log_id)
             for message_id, app_id, content, status, log_id, last_log_id in found
         ]
 
     async def dead_letters(self, app_ids: Collection[str]) -> set[str]:
-        """The ids of the messages whose events were put aside."""
+        """The ids of the messages whose events were put aside; what was made by hand is none."""
         found: set[str] = set()
         async with self.redis() as redis:
             for app_id in app_ids:
@@ -70,12 +81,14 @@ class Stores:
                     "Sequence[tuple[bytes, dict[bytes, bytes]]]",
                     await redis.xrange(names.dead_letters(app_id)),  # pyright: ignore[reportUnknownMemberType]
                 )
-                found |= {json.loads(fields[b"v"])["messageId"] for _, fields in letters if b"v" in fields}
+                for _, fields in letters:
+                    with contextlib.suppress(ValueError, KeyError):
+                        found.add(json.loads(fields[b"v"])["messageId"])
         return found
 
     async def execute(self, statement: str) -> None:
         """Run a statement on the database."""
-        await databases.run(self._database_url, statement)
+        await databases.run(self.database_url, statement)
 
     def redis(self) -> Redis:
         """A client, to be entered."""

@@ -19,7 +19,8 @@ from pathlib import Path
 from imc_testkit.checker import Report
 from imc_testkit.figures import Figures, figures_of, timed_pushes
 from imc_testkit.history import History
-from imc_testkit.mishaps import MISHAPS, Episode, site, suffer
+from imc_testkit.mishaps.episodes import MISHAPS, Episode, suffer
+from imc_testkit.mishaps.site import site
 
 SETTLE_SECONDS = 120.0
 
