@@ -4,12 +4,13 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from statistics import median, quantiles
 from typing import Any
 
 import pytest
 from imc_testkit.checker import Report
 from imc_testkit.deployment import Deployment
-from imc_testkit.figures import figures_of
+from imc_testkit.figures import figures_of, timed_pushes
 from imc_testkit.history import Answer
 from imc_testkit.load import Load
 from imc_testkit.servers import PrivateMariadb, PrivateRedis
@@ -23,6 +24,7 @@ IS_LONG = bool(os.environ.get("LONG"))
 KILLS = 20 if IS_LONG else 2
 MESSAGES = 100_000 if IS_LONG else 6_000
 BATCH = 100
+ROUNDS, PUSHES = 7, 150
 
 
 @pytest.mark.timeout(600)
@@ -110,3 +112,30 @@ async def until_sends_and_pushes_flow(load: Load) -> list[str]:
 
 async def accepted(load: Load, app_id: str) -> str | None:
     return (await load.clients.send(load.clients.draft(app_id, with_id=False))).message_id
+
+
+@pytest.mark.skipif(not IS_LONG, reason="it measures, and takes a minute for it")
+async def test_a_stalled_gateway_leaves_the_others_as_fast(
+    small: Make, load_small: Make, judge: Judge
+) -> None:
+    """Prints the ratio of the delays of pushes, in turns with the gateway reading and not."""
+    delays: dict[bool, list[float]] = {False: [], True: []}
+    async with small() as deployment, load_small(deployment, apps=1, gateways=10) as load:
+        load.begin(unrest=False)
+        stalled = load.gateways[0]
+        for _ in range(ROUNDS):
+            for stalls in delays:
+                if stalls:
+                    stalled.stall()
+                since = time.monotonic()
+                await load.more(PUSHES)
+                pushes = [push for push in timed_pushes(load.history) if push.acknowledged > since]
+                delays[stalls].append(quantiles([push.at - push.acknowledged for push in pushes], n=100)[98])
+                stalled.go_on()
+        report = await judge(load, replay=False)
+        calm, stalling = median(delays[False]), median(delays[True])
+        print(  # noqa: T201
+            f"p99 from acknowledgement to push, medians of {ROUNDS}: {calm * 1000:.1f} ms, "
+            f"beside a stalled gateway {stalling * 1000:.1f} ms: {stalling / calm:.2f} times"
+        )
+        assert report.is_clean, report
