@@ -48,7 +48,7 @@ def test_two_apps_never_share_a_key(a: str, b: str, x: str, y: str, m: int, n: i
 def test_the_keys_of_an_app_differ_from_one_another_and_from_the_global_ones(
     app_id: str, client_message_id: str, minute: int
 ) -> None:
-    keys = [*all_of(app_id, client_message_id, minute), names.APPS, names.WORKERS]
+    keys = [*all_of(app_id, client_message_id, minute), names.APPS, names.WORKERS, names.PUSH_NODES]
     assert len(set(keys)) == len(keys)
 
 

@@ -10,6 +10,9 @@ APPS = "imc:apps"
 WORKERS = "imc:workers"
 """Hash of the leased worker numbers of the id generators."""
 
+PUSH_NODES = "imc:push-nodes"
+"""Sorted set by the end of their leases: the addresses of the push-nodes that gateways are pinned to."""
+
 PROJECTOR_GROUP = "projector"
 """The consumer group that copies the log into the database."""
 

@@ -78,6 +78,13 @@ class NoticeReceipt(TypedDict):
     cursor: str
 
 
+class Node(TypedDict):
+    """The push-node that a gateway belongs to: ``url`` is its address, ``connectUrl`` where to connect there."""
+
+    url: str
+    connectUrl: str
+
+
 def recalled(message: Message, recall_time: int, recall_cause: str | None) -> Message:
     """Show ``message`` as recalled: its content is gone wherever it is shown again."""
     return {

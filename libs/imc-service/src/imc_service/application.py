@@ -9,7 +9,11 @@ from imc_service.metrics import HttpMetrics
 
 
 def equip(app: FastAPI, readiness: Readiness, registry: CollectorRegistry, *routers: APIRouter) -> FastAPI:
-    """Give ``app`` its routes, those of operations, replies in the envelope, and metrics; returns it."""
+    """Give ``app`` its routes, those of operations, replies in the envelope, and metrics; returns it.
+
+    Its ``state.readiness`` is for `server.serve`, which takes it out of service at the end.
+    """
+    app.state.readiness = readiness
     replies.install(app)
     for router in (*routers, health.routes(readiness, registry)):
         app.include_router(router)

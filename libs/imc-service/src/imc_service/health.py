@@ -21,6 +21,15 @@ class Readiness:
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
+        self._retired: str | None = None
+        self.on_retire: list[Callable[[], None]] = []
+        """What to call at the moment of `retire`."""
+
+    def retire(self, reason: str) -> None:
+        """Let the process be not ready for good, while it goes on with its work: it ends soon."""
+        self._retired = reason
+        for tell in self.on_retire:
+            tell()
 
     def add(self, name: str, check: Check) -> None:
         """Let ``check`` speak for the part called ``name``."""
@@ -28,6 +37,8 @@ class Readiness:
 
     async def reasons(self) -> list[str]:
         """Why the process is not ready; empty when it is."""
+        if self._retired is not None:
+            return [self._retired]
         answers = await asyncio.gather(*(_ask(name, check) for name, check in self._checks.items()))
         return [answer for answer in answers if answer]
 

@@ -12,6 +12,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from imc_service.health import Readiness
 from imc_service.logs import logger
 
 log = logger("server")
@@ -44,19 +45,32 @@ class _Server(uvicorn.Server):
         if self.started and self._on_started is not None:
             self._on_started()
 
+    def let_clients_go(self) -> None:
+        """Make each reply from here on the last of its connection.
+
+        A connection that stays until the end may be closed just when its client writes the next request: that
+        client can't know whether it was carried out.
+        """
+        close = (b"connection", b"close")
+        self.config.encoded_headers.append(close)
+        self.server_state.default_headers = [*self.server_state.default_headers, close]
+
 
 async def serve(
     app: FastAPI,
     host: str,
     port: int,
     *,
+    delay_seconds: float = 0.0,
     drain: Drain | None = None,
     on_started: Callable[[], None] | None = None,
     **options: Any,
 ) -> None:
-    """Serve ``app`` until SIGTERM or SIGINT, then drain, then end. A second signal ends it at once.
+    """Serve ``app`` until SIGTERM or SIGINT, then end in order. A second signal ends it at once.
 
-    ``on_started`` is called once requests are answered; ``options`` go to `uvicorn.Config`. Raises
+    In order is: not ready from the signal on, if ``app.state.readiness`` is there; ``delay_seconds`` in which
+    all goes on, for whoever routes to the process; ``drain``; no new connections, the requests under way; the
+    end of the lifespan. ``on_started`` is called once requests are answered; ``options`` go to `uvicorn.Config`. Raises
     `SystemExit` with a message if the port can't be had.
     """
     server = _Server(
@@ -86,16 +100,31 @@ async def serve(
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if drain is not None and not serving.done():
-            log.info("draining")
-            draining = asyncio.create_task(drain())
-            await asyncio.wait({serving, draining}, return_when=asyncio.FIRST_COMPLETED)
-            draining.cancel()
+        if not serving.done():
+            readiness: Readiness | None = getattr(app.state, "readiness", None)
+            leaving = asyncio.create_task(_leave(server, readiness, delay_seconds, drain))
+            await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            leaving.cancel()
         server.should_exit = True
         stopping.cancel()
         await serving
     if not server.started:
         sys.exit("the process could not start; the log above says why")
+
+
+async def _leave(
+    server: _Server, readiness: Readiness | None, delay_seconds: float, drain: Drain | None
+) -> None:
+    """What comes between the signal to stop and the closing of sockets."""
+    if readiness is not None:
+        readiness.retire("the process ends")
+    if not server.started:
+        return
+    server.let_clients_go()
+    await asyncio.sleep(delay_seconds)
+    if drain is not None:
+        log.info("draining")
+        await drain()
 
 
 def _listen(host: str, port: int) -> socket.socket:

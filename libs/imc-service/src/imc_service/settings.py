@@ -44,6 +44,12 @@ class ServerSettings(Settings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug, info, warning or error"
     )
+    drain_delay_seconds: float = Field(
+        0,
+        ge=0,
+        description="how long the process goes on as before, but not ready, when it is told to stop: as long as "
+        "whoever routes to it takes to notice",
+    )
 
 
 def port(default: int) -> Any:

@@ -31,6 +31,13 @@ def _http(url: str) -> str:
     return url.rstrip("/")
 
 
+def _web_socket(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be ws://HOST or wss://HOST, with a path if need be, without a query")
+    return url.rstrip("/")
+
+
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis)]
 """redis://, rediss:// (TLS) or unix://. Secret, since it may hold a password."""
 
@@ -39,3 +46,6 @@ DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
 
 HttpUrl = Annotated[str, AfterValidator(_http)]
 """http:// or https://, without a slash at the end."""
+
+WebSocketUrl = Annotated[str, AfterValidator(_web_socket)]
+"""ws:// or wss://, without a slash at the end."""

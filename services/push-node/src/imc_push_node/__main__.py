@@ -26,7 +26,14 @@ async def _serve(settings: PushNodeSettings) -> None:
         if push_node is not None:  # else the signal came before the node was open
             await push_node.drain.run()
 
-    await server.serve(app, settings.host, settings.port, drain=drain, **server_options(settings))
+    await server.serve(
+        app,
+        settings.host,
+        settings.port,
+        delay_seconds=settings.drain_delay_seconds,
+        drain=drain,
+        **server_options(settings),
+    )
 
 
 if __name__ == "__main__":

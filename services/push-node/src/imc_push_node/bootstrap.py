@@ -18,6 +18,7 @@ from imc_push_node.drain import Drain
 from imc_push_node.forwarder import Forwarder, Limits
 from imc_push_node.hub import Hub
 from imc_push_node.log_reader import LogReader
+from imc_push_node.membership import Membership
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.query_api import QueryApiClient
 from imc_push_node.recall_marks import RecallMarks
@@ -37,6 +38,7 @@ class PushNode:
 
     connections: Connections
     drain: Drain
+    membership: Membership
 
 
 @contextlib.asynccontextmanager
@@ -66,20 +68,21 @@ async def open_push_node(
         registration = Registration(redis, hub)
         watch = Watch(hub, reader, registration, subscriber, settings.stall_seconds)
         forwarder = Forwarder(CommandApiClient(command_api), metrics, limits)
+        membership = Membership(redis, readiness, settings.advertise_url)
         drain = Drain(hub, forwarder, settings.drain_seconds)
         readiness.add("log", lambda: redis_client.reachable(redis))
         readiness.add("pushes", subscriber.alive)
         readiness.add("drain", drain.ready)
         parts = [
             await stack.enter_async_context(_running(part))
-            for part in (subscriber.run(), registration.run(), watch.run())
+            for part in (subscriber.run(), registration.run(), watch.run(), membership.run())
         ]
         readiness.add("parts", lambda: _all_run(parts))
         stack.callback(hub.close)
         stack.callback(forwarder.close)
-        yield PushNode(
-            Connections(hub, registration, forwarder, drain, metrics, settings.gateway_buffer_bytes), drain
-        )
+        buffer_bytes = settings.gateway_buffer_bytes
+        connections = Connections(hub, registration, forwarder, drain, metrics, buffer_bytes)
+        yield PushNode(connections, drain, membership)
 
 
 def _client(url: str) -> httpx.AsyncClient:

@@ -40,7 +40,9 @@ class NotConnected(Exception):
         self.reason = reason
 
 
-class _Path(BaseModel):
+class GatewayIds(BaseModel):
+    """The two ids in the path of a gateway."""
+
     model_config = ConfigDict(alias_generator=to_camel)
 
     app_id: AppId
@@ -139,11 +141,16 @@ class _SocketEvents:
         self._hub.leave(self._app, self._gateway)
 
 
+def read_ids(path: Mapping[str, str]) -> GatewayIds:
+    """The ids in the path of a gateway; raises `Refused` (`INVALID_FIELD`)."""
+    return parse_fields(GatewayIds, dict(path))
+
+
 def _read_request(
     socket: GatewayProtocol, path: Mapping[str, str], query: Mapping[str, str]
 ) -> tuple[Gateway, Cursor | None]:
     try:
-        ids = parse_fields(_Path, dict(path))
+        ids = read_ids(path)
         cursor = query.get("cursor")
         offered = Cursor.parse(cursor) if cursor else None
     except Refused as refused:

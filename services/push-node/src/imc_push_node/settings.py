@@ -1,7 +1,7 @@
 """The settings of push-node."""
 
 from imc_service.settings import ServerSettings, port
-from imc_service.urls import HttpUrl, RedisUrl
+from imc_service.urls import HttpUrl, RedisUrl, WebSocketUrl
 from pydantic import Field
 
 
@@ -15,6 +15,11 @@ class PushNodeSettings(ServerSettings):
         None,
         description="where to ask for what the log has forgotten; without it a gateway whose cursor is that "
         "old is told of a gap",
+    )
+    advertise_url: WebSocketUrl | None = Field(
+        None,
+        description="where gateways reach this node and no other, such as ws://push-node-0.push-node:8003 or "
+        "wss://HOST/push/0; without it no gateway is pinned to it",
     )
     max_frame_bytes: int = Field(41_943_040, ge=1024, description="largest frame a gateway may send")
     gateway_buffer_bytes: int = Field(

@@ -13,7 +13,14 @@ def main() -> None:
     """Project until SIGTERM."""
     settings = load_or_exit(ProjectorSettings, os.environ)
     logs.configure("projector", settings.log_level)
-    server.run(lambda: server.serve(create_app(settings), settings.host, settings.port))
+    server.run(
+        lambda: server.serve(
+            create_app(settings),
+            settings.host,
+            settings.port,
+            delay_seconds=settings.drain_delay_seconds,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,38 @@
+"""Which node a gateway belongs to."""
+
+from fastapi import APIRouter, Request, Response
+from imc_contracts.envelope import Envelope
+from imc_contracts.fields import RULES
+from imc_contracts.views import Node
+from imc_service import replies
+from imc_service.openapi import REFUSALS
+
+from imc_push_node.bootstrap import PushNode
+from imc_push_node.connection import read_ids
+
+# As in the path that gateways connect to: what is no id is answered as that.
+PATH = "/chat/message/broadcast/{appId}/{gatewayId:path}/node"
+
+_PARAMETERS = [
+    {"name": name, "in": "path", "required": True, "description": RULES[name], "schema": {"type": "string"}}
+    for name in ("appId", "gatewayId")
+]
+
+
+def routes() -> APIRouter:
+    """``…/node``."""
+    router = APIRouter(tags=["gateways"])
+
+    @router.get(
+        PATH,
+        response_model=Envelope[Node],
+        responses={status: REFUSALS[status] for status in (400, 500, 503)},
+        openapi_extra={"parameters": _PARAMETERS},
+    )
+    async def node(request: Request) -> Response:
+        """The push-node that this gateway belongs to, among those that are ready now."""
+        push_node: PushNode = request.state.push_node
+        ids = read_ids(request.path_params)
+        return replies.success(push_node.membership.home_of(ids.app_id, ids.gateway_id))
+
+    return router
