@@ -28,6 +28,7 @@ from imc_push_node.app import create_app
 from imc_push_node.bootstrap import PushNode
 from imc_push_node.gateway import Gateway
 from imc_push_node.hub import App
+from imc_push_node.keepalive import Keepalive
 from imc_push_node.protocol import server_options
 from imc_push_node.settings import PushNodeSettings
 from redis.asyncio import Redis
@@ -184,9 +185,8 @@ async def running_node(
         {"redis_url": redis_url, "command_api_url": "http://127.0.0.1:9", **settings}
     )
     app = create_app(all_settings)
-    options = server_options(all_settings)
-    if ping_seconds is not None:
-        options |= {"ws_ping_interval": ping_seconds, "ws_ping_timeout": ping_seconds}
+    keepalive = None if ping_seconds is None else Keepalive(ping_seconds, ping_seconds)
+    options = server_options(all_settings, keepalive)
     async with serving(app, **options) as url:
         yield Node(url, app.state.push_node)
 

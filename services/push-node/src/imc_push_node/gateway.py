@@ -151,10 +151,7 @@ class Gateway:
         self.answered(0)
 
     def is_stuck(self, now: float, patience: float) -> bool:
-        """Whether a full buffer has not moved for ``patience`` seconds. To be asked about once a second."""
-        if not self.socket.is_full:
-            self.stuck_at = -1
-            return False
+        """Whether its full buffer has not moved for ``patience`` seconds. To be asked about once a second."""
         taken = self.socket.taken
         if taken != self.stuck_at:
             self.stuck_at, self.stuck_since = taken, now

@@ -1,13 +1,14 @@
 """The WebSocket of a gateway, between uvicorn and the node.
 
-uvicorn does the handshake, pings, and the parsing of frames. Pushes and what gateways write do not pass its
-queue and ``send()``: the node writes encoded frames to the transport itself, for many gateways in one step,
-and gets the texts of a wake-up as one list. So a gateway costs no task while it is idle, and no await a push.
+uvicorn does the handshake and the parsing of frames. Pushes and what gateways write do not pass its queue and
+``send()``: the node writes encoded frames to the transport itself, for many gateways in one step, and gets the
+texts of a wake-up as one list. So a gateway costs no task and no timer while it is idle, and no await a push.
 
 Serve with `server_options`, or the sockets do not have what the node needs.
 """
 
 import fcntl
+import functools
 import struct
 import termios
 from typing import Any, cast
@@ -18,55 +19,53 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 
 from imc_push_node.gateway import SocketListener
+from imc_push_node.keepalive import Keepalive, Pulse
 from imc_push_node.settings import PushNodeSettings
 
 EXTENSION = "imc.gateway_socket"
 """The key of ``scope["extensions"]`` under which the application finds the `GatewayProtocol`."""
 
-PING_SECONDS = 15.0
-"""Between pings, and again until a ping is answered: a half-open gateway is gone within 35 seconds."""
-
 CLOSE_SECONDS = 5.0
 """How long a peer may take to answer a close frame, or to take the rest of what was written to it."""
 
 
-def server_options(settings: PushNodeSettings) -> dict[str, Any]:
+def server_options(settings: PushNodeSettings, keepalive: Keepalive | None = None) -> dict[str, Any]:
     """Options for `uvicorn.Config`."""
     return {
-        "ws": GatewayProtocol,
+        "ws": functools.partial(GatewayProtocol, keepalive=keepalive or Keepalive()),
         "ws_max_size": settings.max_frame_bytes,
         # Compressing costs a gateway's CPU and memory each, where the log's entries are small and go to all.
         "ws_per_message_deflate": False,
-        "ws_ping_interval": PING_SECONDS,
-        "ws_ping_timeout": PING_SECONDS,
+        "ws_ping_interval": None,  # see `Keepalive`
     }
 
 
 class GatewayProtocol(WebSocketsSansIOProtocol):
     """uvicorn's protocol, with a way past its queues."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, keepalive: Keepalive, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._keepalive = keepalive
+        self._pulse = Pulse(self)
         self.is_full = False
         self.has_ended = False
         self._listener: SocketListener | None = None
         self._texts: list[bytes] = []
         self._fragments = bytearray()
-        self._written = 0
-        self._ping_ends_at = 0
-        self._taken_before = 0
+        self.written = 0
 
     # What the node calls.
 
     def listen(self, listener: SocketListener, buffer_bytes: int) -> None:
         """Tell ``listener`` what happens from here on; the socket then outlives the ASGI call."""
         self._listener = listener
+        self._keepalive.join(self._pulse)
         self.transport.set_write_buffer_limits(high=buffer_bytes, low=buffer_bytes // 4)
 
     def write(self, frames: bytes) -> None:
         """Write encoded frames; never waits. Dropped once the socket has ended."""
         if not self.has_ended:
-            self._written += len(frames)
+            self.written += len(frames)
             self.transport.write(frames)
 
     def close(self, code: CloseCode, reason: str = "") -> None:
@@ -85,7 +84,7 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
         descriptor = self.transport.get_extra_info("socket").fileno()
         unacknowledged = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0")
         in_kernel: int = struct.unpack("i", unacknowledged)[0]
-        return self._written - self.transport.get_write_buffer_size() - in_kernel
+        return self.written - self.transport.get_write_buffer_size() - in_kernel
 
     def pause_reading(self) -> None:
         """Take nothing more from the peer, its pongs and its close frame included."""
@@ -122,6 +121,9 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
         """Parse what came; the texts in it are handed on together."""
         if self.conn.parser_exc is not None:
             return  # the peer broke the protocol: the rest is read only so that it can take our close frame
+        # What came before is the request, which uvicorn hands over by itself.
+        if self.handshake_initiated and self._pulse.hear(data):
+            return
         self.conn.receive_data(data)
         # Before the fault, if there is one: what was well-formed ahead of it was sent in good faith.
         self.handle_events()
@@ -201,29 +203,11 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
         self.close(CloseCode.NODE_RESTARTS)
         self.transport.close()
 
-    def send_keepalive_ping(self) -> None:
-        """Ping, and note where in the stream the ping is."""
-        self._taken_before = self.taken
-        super().send_keepalive_ping()
-        self._ping_ends_at = self._written
-
-    def keepalive_timeout(self) -> None:
-        """No pong in time: the peer is gone, unless it could not have answered yet."""
-        taken = self.taken
-        is_behind_pushes = self._taken_before < self._ping_ends_at and taken > self._taken_before
-        if self.read_paused or is_behind_pushes:
-            # We do not read its pong, or it still takes what was written ahead of the ping.
-            self._taken_before = taken
-            self.pong_timer = self.loop.call_later(self.ping_timeout or 0, self.keepalive_timeout)
-            return
-        self.pong_timer = None
-        self.close(CloseCode.NO_PROGRESS, "no answer to a ping")
-
     def _end(self, code: CloseCode | None) -> None:
         if self.has_ended:
             return
         self.has_ended = True
-        self.stop_keepalive()
+        self._pulse.end()
         # For uvicorn, in case the application still waits for something within the handshake.
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code or CloseCode.GOING_AWAY})
         if self._listener is not None:

@@ -70,6 +70,6 @@ class Watch:
         now = asyncio.get_running_loop().time()
         for app in self._hub.apps:
             app.audience.tail.forget(now - TAIL_SECONDS)
-            for gateway in list(app.members):
+            for gateway in list(app.full):
                 if gateway.is_stuck(now, self._stall_seconds):
                     gateway.socket.close(CloseCode.NO_PROGRESS, "too slow for too long")
