@@ -7,11 +7,9 @@ notices it.
 """
 
 import asyncio
-import math
+import contextlib
 import random
-from collections import deque
-from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from imc_service import background
 from imc_service.logs import logger
@@ -19,6 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from imc_push_node.metrics import NodeMetrics
+from imc_push_node.redis_link import RedisLink, connected
 
 log = logger("subscriber")
 
@@ -42,22 +41,6 @@ class ChannelListener(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Link:
-    """One connection, from its making to its end."""
-
-    connection: Any
-    heard_at: float
-    pings: deque[list[asyncio.Future[None]]] = field(default_factory=deque[list[asyncio.Future[None]]])
-    """The pings that have no answer yet, each with those that wait for it."""
-
-    def answer(self) -> None:
-        """The oldest ping is answered."""
-        for waiting in self.pings.popleft():
-            if not waiting.done():
-                waiting.set_result(None)
-
-
 class Subscriber:
     """Listens to the channels that are held. `run` must be running."""
 
@@ -67,7 +50,7 @@ class Subscriber:
         self._listeners: dict[bytes, ChannelListener] = {}
         self._changed = asyncio.Event()
         self._asking: list[asyncio.Future[None]] = []
-        self._link: _Link | None = None
+        self._link: RedisLink | None = None
 
     def hold(self, channel: str, listener: ChannelListener) -> None:
         """Listen to ``channel``. Channels that are held in one step are subscribed to in that order."""
@@ -112,29 +95,19 @@ class Subscriber:
             pause = min(pause * 2, LAST_RETRY_SECONDS)
 
     async def _connect_and_listen(self) -> None:
-        # A bare connection: redis-py's own Pub/Sub reconnects without a word, and a gap would look like none.
-        connection: Any = self._redis.connection_pool.make_connection()
-        try:
-            await connection.connect()
+        # A connection of our own: redis-py's Pub/Sub reconnects without a word, and a gap would look like none.
+        async with connected(self._redis, self._hear) as link:
             self._metrics.subscriptions.inc()
-            self._link = link = _Link(connection, _now())
-            tasks = [
-                asyncio.create_task(self._write(link)),
-                asyncio.create_task(self._read(link)),
-                asyncio.create_task(_watch(link)),
-            ]
+            self._link = link
+            tasks = [asyncio.create_task(work) for work in (self._write(link), link.ended(), _watch(link))]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
             finally:
                 await background.end(tasks)
-                while link.pings:
-                    link.answer()
-        finally:
-            await connection.disconnect(nowait=True)
 
-    async def _write(self, link: _Link) -> None:
+    async def _write(self, link: RedisLink) -> None:
         """Keep the connection's channels as they are held, and ping."""
         subscribed: dict[bytes, ChannelListener] = {}
         while True:
@@ -144,40 +117,27 @@ class Subscriber:
             # A new listener of a channel that is subscribed already must hear of a subscription too.
             new = [channel for channel, listener in held.items() if subscribed.get(channel) is not listener]
             if gone:
-                await link.connection.send_command("UNSUBSCRIBE", *gone)
+                link.send("UNSUBSCRIBE", *gone)
             if new:
-                await link.connection.send_command("SUBSCRIBE", *new)
+                link.send("SUBSCRIBE", *new)
             subscribed = held
-            # A ping is answered in its turn: what was published before it is heard before its answer.
-            link.pings.append(self._asking)
-            self._asking = []
-            await link.connection.send_command("PING", check_health=False)
-            try:
+            asking, self._asking = self._asking, []
+            link.ping(asking)
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PING_SECONDS):
                     await self._changed.wait()
-            except TimeoutError:
-                continue
 
-    async def _read(self, link: _Link) -> None:
-        while True:
-            reply = await link.connection.read_response(
-                timeout=math.inf, disconnect_on_error=False, push_request=True
-            )
-            link.heard_at = _now()
-            if not isinstance(reply, list):
-                link.answer()
-                continue
-            kind, channel, payload = cast("list[Any]", reply)[:3]
-            listener = self._listeners.get(channel)
-            if listener is None:
-                continue
-            if kind == b"message":
-                listener.on_message(payload)
-            elif kind == b"subscribe":
-                listener.on_subscribed()
+    def _hear(self, kind: bytes, channel: bytes, payload: Any) -> None:
+        listener = self._listeners.get(channel)
+        if listener is None:
+            return
+        if kind == b"message":
+            listener.on_message(payload)
+        elif kind == b"subscribe":
+            listener.on_subscribed()
 
 
-async def _watch(link: _Link) -> None:
+async def _watch(link: RedisLink) -> None:
     while True:
         silence = _now() - link.heard_at
         if silence > DEADLINE_SECONDS:
