@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 # No more digits than `EntryId.column` has room for: 13 of milliseconds last until the year 2286.
-_ENTRY_ID = re.compile(r"([0-9]{1,13})-([0-9]{1,10})", re.ASCII)
+_MS_DIGITS, _SEQ_DIGITS = 13, 10
 _CURSOR = re.compile(r"([a-z0-9]{1,32})\.([0-9]{1,13}-[0-9]{1,10})", re.ASCII)
 
 _LAST_SEQ = 9_999_999_999
@@ -25,11 +25,12 @@ class EntryId(NamedTuple):
     @classmethod
     def parse(cls, text: str | bytes) -> "EntryId":
         """Read ``"ms-seq"``; raises `ValueError` for anything else."""
-        text = text.decode("ascii", "replace") if isinstance(text, bytes) else text
-        match = _ENTRY_ID.fullmatch(text)
-        if match is None:
+        # By hand: every push comes through here, and a regular expression takes three times as long.
+        ascii_ = text if isinstance(text, bytes) else text.encode("ascii", "replace")
+        ms, _, seq = ascii_.partition(b"-")
+        if not (ms.isdigit() and seq.isdigit() and len(ms) <= _MS_DIGITS and len(seq) <= _SEQ_DIGITS):
             raise ValueError("not an id of a log entry")
-        return cls(int(match[1]), int(match[2]))
+        return cls(int(ms), int(seq))
 
     @property
     def following(self) -> "EntryId":
