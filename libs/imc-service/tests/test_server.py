@@ -17,6 +17,9 @@ import asyncio, os
 from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from imc_service import logs, server
+from imc_service.application import equip
+from imc_service.health import Readiness
+from prometheus_client import CollectorRegistry
 
 HOW = os.environ["HOW"]
 
@@ -27,11 +30,7 @@ async def lifespan(app):
     yield
     print("lifespan ended", flush=True)
 
-app = FastAPI(lifespan=lifespan)
-
-@app.get("/readyz")
-async def ready():
-    return "yes"
+app = equip(FastAPI(lifespan=lifespan), Readiness(), CollectorRegistry())
 
 @app.get("/slow")
 async def slow():
@@ -46,7 +45,8 @@ async def drain():
 
 async def main():
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ["IMC_PORT"])
-    await server.serve(app, host, port, drain=None if HOW == "no drain" else drain)
+    delay = float(os.environ.get("DELAY", "0"))
+    await server.serve(app, host, port, delay_seconds=delay, drain=None if HOW == "no drain" else drain)
     print("served", flush=True)
 
 logs.configure("test", "info")
@@ -77,13 +77,35 @@ async def test_a_signal_drains_then_ends(program: Program, number: signal.Signal
         await wait_until(lambda: "slow begun" in process.log)
         process.send_signal(number)
         await wait_until(lambda: "drain begun" in process.log)
-        assert (await client.get("/readyz")).status_code == 200, "it serves while it drains"
+        assert (await client.get("/readyz")).status_code == 503
+        assert (await client.get("/livez")).status_code == 200, "it serves while it drains"
         assert (await slow).json() == "done", "what was under way is carried out"
         assert await process.wait() == 0
         steps = [
             process.log.index(step) for step in ("drain begun", "drain ended", "lifespan ended", "served")
         ]
         assert steps == sorted(steps)
+
+
+async def test_it_goes_on_unready_for_the_delay_and_lets_clients_go(program: Program) -> None:
+    async with (
+        program(DELAY="300") as process,
+        httpx.AsyncClient(base_url=process.url, trust_env=False) as client,
+    ):
+        await process.ready()
+        assert "connection" not in (await client.get("/livez")).headers
+        process.send_signal(signal.SIGTERM)
+
+        async def is_unready() -> bool:
+            return (await client.get("/readyz")).status_code == 503
+
+        await wait_until(is_unready)
+        for _ in range(3):
+            reply = await client.get("/livez")
+            assert (reply.status_code, reply.headers["connection"]) == (200, "close")
+        assert "drain begun" not in process.log
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
 
 
 async def test_without_a_drain_it_ends_when_its_requests_have(program: Program) -> None:

@@ -79,7 +79,7 @@ class NoticeReceipt(TypedDict):
 
 
 class Node(TypedDict):
-    """The push-node that a gateway belongs to: ``url`` is its address, ``connectUrl`` where to connect there."""
+    """The push-node that a gateway belongs to: its address, and where the gateway connects there."""
 
     url: str
     connectUrl: str

@@ -70,8 +70,8 @@ async def serve(
 
     In order is: not ready from the signal on, if ``app.state.readiness`` is there; ``delay_seconds`` in which
     all goes on, for whoever routes to the process; ``drain``; no new connections, the requests under way; the
-    end of the lifespan. ``on_started`` is called once requests are answered; ``options`` go to `uvicorn.Config`. Raises
-    `SystemExit` with a message if the port can't be had.
+    end of the lifespan. ``on_started`` is called once requests are answered; ``options`` go to
+    `uvicorn.Config`. Raises `SystemExit` with a message if the port can't be had.
     """
     server = _Server(
         uvicorn.Config(

@@ -47,8 +47,8 @@ class ServerSettings(Settings):
     drain_delay_seconds: float = Field(
         0,
         ge=0,
-        description="how long the process goes on as before, but not ready, when it is told to stop: as long as "
-        "whoever routes to it takes to notice",
+        description="how long the process goes on as before, though not ready, when it is told to stop: "
+        "until whoever routes to it has noticed",
     )
 
 

@@ -81,11 +81,11 @@ class Pulse:
         return False
 
     def ping(self) -> bool:
-        """Write `PING` and note where in the stream it is. False if an answer to the last is still awaited."""
+        """Write `PING`, noting where in the stream it is. False if an answer to the last is still awaited."""
         socket = self._socket
         if self.is_silent or socket.has_ended:
             return False
-        # To ask the kernel costs more than the ping; where nothing was written since the last, it is needless.
+        # To ask the kernel costs more than the ping, and is needless if nothing was written since the last.
         written = socket.written
         self._taken_before = written if written == self._ping_ends_at else socket.taken
         socket.write(PING)

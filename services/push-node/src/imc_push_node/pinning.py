@@ -1,6 +1,6 @@
 """To which of several nodes a gateway belongs: the same one whoever asks, while the nodes are the same.
 
-Rendezvous hashing (Thaler and Ravishankar, 1998): each pair of gateway and node has a weight, and the heaviest
+Rendezvous hashing (Thaler and Ravishankar, 1998): each pair of gateway and node has a weight, the heaviest
 wins. So a node that comes takes its share from all others alike, and one that goes leaves only its own.
 """
 

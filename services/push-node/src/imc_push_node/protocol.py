@@ -1,8 +1,9 @@
 """The WebSocket of a gateway, between uvicorn and the node.
 
-uvicorn does the handshake and the parsing of frames. Pushes and what gateways write do not pass its queue and
-``send()``: the node writes encoded frames to the transport itself, for many gateways in one step, and gets the
-texts of a wake-up as one list. So a gateway costs no task and no timer while it is idle, and no await a push.
+uvicorn does the handshake and the parsing of frames. Pushes and what gateways write do not pass its queue
+and ``send()``: the node writes encoded frames to the transport itself, for many gateways in one step, and
+gets the texts of a wake-up as one list. So a gateway costs no task and no timer while it is idle, and no
+await a push.
 
 Serve with `server_options`, or the sockets do not have what the node needs.
 """
@@ -45,6 +46,8 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, keepalive: Keepalive, **options: Any) -> None:
         super().__init__(*args, **options)
+        # A process that ends lets its HTTP clients go by a header that no upgrade can bear.
+        self.default_headers = [header for header in self.default_headers if header[0] != b"connection"]
         self._keepalive = keepalive
         self._pulse = Pulse(self)
         self.is_full = False

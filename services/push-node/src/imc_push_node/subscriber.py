@@ -95,7 +95,7 @@ class Subscriber:
             pause = min(pause * 2, LAST_RETRY_SECONDS)
 
     async def _connect_and_listen(self) -> None:
-        # A connection of our own: redis-py's Pub/Sub reconnects without a word, and a gap would look like none.
+        # Not redis-py's Pub/Sub: that one reconnects without a word, and a gap would look like none.
         async with connected(self._redis, self._hear) as link:
             self._metrics.subscriptions.inc()
             self._link = link

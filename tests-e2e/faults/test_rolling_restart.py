@@ -1,0 +1,37 @@
+"""A rolling update: every process is restarted, in the order of the documentation, while work goes on."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from imc_testkit.checker import Report
+from imc_testkit.deployment import Deployment, separate
+from imc_testkit.load import Load
+from imc_testkit.waiting import wait_until
+
+DELAY = {"IMC_DRAIN_DELAY_SECONDS": "0.5", "IMC_DRAIN_SECONDS": "0.5", "IMC_LINGER_SECONDS": "1"}
+
+
+@pytest.fixture
+async def pair(own_redis: Any, own_database_url: str) -> AsyncGenerator[Deployment]:
+    """Two processes of each kind, which go on for a while when they are told to stop."""
+    async with separate(own_redis.url, own_database_url, DELAY) as deployment:
+        yield deployment
+
+
+async def test_every_process_is_restarted_under_load(
+    pair: Deployment, load_with: Any, judge: Callable[..., Awaitable[Report]]
+) -> None:
+    load: Load
+    async with load_with(pair) as load:
+        load.begin()
+        await load.more(20)
+        for process in (*pair.command_apis, *pair.projectors, *pair.query_apis, *pair.push_nodes):
+            assert await process.terminate() == 0
+            await load.more(10)
+            await process.start()
+            await process.ready()
+        # All gateways have moved; none waits for a node that is gone.
+        await wait_until(lambda: all(gateway.connection for gateway in load.gateways))
+        report = await judge(load)
+        assert report.is_clean, report
