@@ -1,10 +1,10 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
-.PHONY: run test check faults soak fmt setup lock settings-table
+.PHONY: run test check faults soak bench bench-full fmt setup lock settings-table
 
 PYTHON ?= python3
 UV := .uv/bin/uv
 BIN := .venv/bin
-MEMBERS := $(wildcard libs/*) $(wildcard services/*)
+MEMBERS := bench $(wildcard libs/*) $(wildcard services/*)
 LOCKED := command-api query-api push-node standalone
 
 export UV_PYTHON_DOWNLOADS = never
@@ -25,6 +25,12 @@ check: setup          ## style and types
 
 soak: setup           ## random load and faults for MINUTES=10, with SEED=1, then the checker
 	MINUTES="$(or $(MINUTES),10)" SEED="$(or $(SEED),1)" $(BIN)/python -m imc_testkit.soak
+
+bench: setup          ## a short form of all measurements, and the table of goals: some five minutes
+	$(BIN)/python -m imc_bench short
+
+bench-full: setup     ## the long form, whose results are kept: some twenty-five minutes on a quiet machine
+	$(BIN)/python -m imc_bench full
 
 fmt: setup            ## put the code into its one form
 	$(BIN)/ruff format .

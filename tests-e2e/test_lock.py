@@ -17,8 +17,11 @@ LOCKS = ROOT / "requirements"
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("services/*/pyproject.toml"))
 MEMBERS = {
     project["name"]: project
-    for path in ROOT.glob("*/*/pyproject.toml")
-    if path.parts[-3] in ("libs", "services")
+    for path in (
+        *ROOT.glob("libs/*/pyproject.toml"),
+        *ROOT.glob("services/*/pyproject.toml"),
+        *ROOT.glob("bench/pyproject.toml"),
+    )
     for project in [tomllib.loads(path.read_text())["project"]]
 }
 

@@ -1,0 +1,60 @@
+"""``python -m imc_bench short|full [--rows 1,2,gateways]``: measure, tell, write JSON and pictures."""
+
+import argparse
+import datetime
+import os
+import sys
+from pathlib import Path
+
+from imc_bench import catalogue, cores, machine, plots, results, table
+from imc_bench.rows import FULL, SHORT, Faulty, Result, Scale
+
+FOLDER = Path("bench/results")
+
+
+def main() -> None:
+    """Measure the rows asked for; ends with status 1 if one of them lost something."""
+    parser = argparse.ArgumentParser(prog="python -m imc_bench", description=__doc__)
+    parser.add_argument("scale", choices=["short", "full"])
+    parser.add_argument("--rows", help="only these, separated by commas", default=",".join(catalogue.MODULES))
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where results go")
+    asked = parser.parse_args()
+    cores.pin(os.getpid(), cores.choose().load)
+    scale = FULL if asked.scale == "full" else SHORT
+    measured, faults = measure(asked.rows.split(","), scale)
+    write(measured, scale, asked.folder)
+    if faults:
+        sys.exit("\n".join(faults))
+
+
+def measure(rows: list[str], scale: Scale) -> tuple[list[Result], list[str]]:
+    """Measure one row after the other, telling each; and which of them were no result, and why."""
+    measured: list[Result] = []
+    faults: list[str] = []
+    for row in rows:
+        try:
+            found = catalogue.measure(row, scale)
+        except Faulty as fault:
+            faults.append(f"{row}: no result: {fault}")
+            continue
+        sys.stdout.write(table.text(found) + "\n")
+        sys.stdout.flush()
+        measured += found
+    return measured, faults
+
+
+def write(measured: list[Result], scale: Scale, folder: Path) -> None:
+    """Add what was measured to the results of this scale, and draw its curves."""
+    path = folder / f"{scale.name}.json"
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    command = "make bench-full" if scale is FULL else "make bench"
+    earlier = results.load(path).results if path.exists() else []
+    run = results.Run(today, machine.describe(), command, scale.name, earlier).with_results(measured)
+    results.save(run, path)
+    for result in measured:
+        if result.curve is not None:
+            plots.draw(result.curve, folder / f"{result.row}.png")
+
+
+if __name__ == "__main__":
+    main()

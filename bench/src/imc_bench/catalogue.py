@@ -1,0 +1,32 @@
+"""All rows and curves, each with the module that measures it."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from imc_bench.rows import Result, Scale
+
+MODULES = {
+    "1": "imc_bench.push.fan_out",
+    "2": "imc_bench.push.single",
+    "3": "imc_bench.http.sends",
+    "4": "imc_bench.http.batches",
+    "5": "imc_bench.store.projector",
+    "6": "imc_bench.store.history_depth",
+    "7": "imc_bench.http.reads",
+    "8": "imc_bench.push.latency",
+    "9": "imc_bench.push.idle",
+    "10": "imc_bench.push.neighbours",
+    "11": "imc_bench.push.resume",
+    "12": "imc_bench.http.starts",
+    "gateways": "imc_bench.push.curve_gateways",
+    "push-size": "imc_bench.push.curve_push_size",
+    "apps": "imc_bench.push.curve_apps",
+    "rows": "imc_bench.store.curve_rows",
+    "backlog": "imc_bench.store.curve_backlog",
+}
+"""Each module has ``measure(scale: Scale) -> list[Result]``."""
+
+
+def measure(row: str, scale: Scale) -> Sequence[Result]:
+    """Measure one row; raises `KeyError` if there is none of that name, `Faulty` if it lost something."""
+    return import_module(MODULES[row]).measure(scale)

@@ -1,0 +1,1 @@
+"""What IMC is measured against: each peer as a process of its own."""

@@ -1,0 +1,46 @@
+"""Contenders measured in turn, round after round, so that the noise of the machine falls on all alike."""
+
+import statistics
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from imc_bench.rows import Spread
+
+Measure = Callable[[], Awaitable[Mapping[str, float]]]
+"""Measures one contender once: figures by their names."""
+
+
+async def alternate(
+    contenders: Mapping[str, Measure], rounds: int, *, warm_up: bool = True
+) -> dict[str, dict[str, list[float]]]:
+    """Measure each contender ``rounds`` times; every figure of every contender, in the order of the rounds.
+
+    Each is measured once more at first, for nothing: caches fill, connections open.
+    """
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in contenders}
+    for turn in range(-1 if warm_up else 0, rounds):
+        for name, measure in contenders.items():
+            figures = await measure()
+            if turn < 0:
+                continue
+            for figure, value in figures.items():
+                found[name].setdefault(figure, []).append(value)
+    return found
+
+
+def spread(values: Iterable[float], unit: str) -> Spread:
+    """Median, least and most of ``values``; raises `ValueError` if there are none."""
+    values = sorted(values)
+    if not values:
+        raise ValueError("a figure needs at least one round")
+    return Spread(statistics.median(values), values[0], values[-1], unit)
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The least value that at least ``share`` (0 to 1) of ``values`` do not exceed.
+
+    Raises `ValueError` if there are none.
+    """
+    ordered = sorted(values)
+    if not ordered:
+        raise ValueError("no values")
+    return ordered[max(0, min(len(ordered) - 1, round(share * len(ordered) + 0.5) - 1))]

@@ -1,0 +1,1 @@
+"""Rows and curves of the database."""
