@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from imc_bench import catalogue, cores, machine, plots, results, table
+from imc_bench import catalogue, cores, cpu, machine, plots, results, table
 from imc_bench.rows import FULL, SHORT, Faulty, Result, Scale
 
 FOLDER = Path("bench/results")
@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument("--rows", help="only these, separated by commas", default=",".join(catalogue.MODULES))
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where results go")
     asked = parser.parse_args()
+    cpu.allow_connections()
     cores.pin(os.getpid(), cores.choose().load)
     scale = FULL if asked.scale == "full" else SHORT
     measured, faults = measure(asked.rows.split(","), scale)

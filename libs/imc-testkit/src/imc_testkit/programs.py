@@ -5,10 +5,10 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
-_PACKAGES = ("mariadb-server", "redis-server")
+SERVERS = ("mariadb-server", "redis-server")
 _NO_SERVICES = Path("/usr/sbin/policy-rc.d")
 
 
@@ -16,18 +16,18 @@ class NotInstalled(Exception):
     """A server program is missing and can't be installed here; the message says what to do."""
 
 
-def program(*names: str) -> str:
+def program(*names: str, packages: Sequence[str] = SERVERS) -> str:
     """The path of the first of ``names`` that is installed.
 
-    As root on Debian and its relatives the two servers are installed first. Raises `NotInstalled`.
+    As root on Debian and its relatives ``packages`` are installed first. Raises `NotInstalled`.
     """
     path = _find(names)
-    if path is None and _can_install():
-        _install()
+    if path is None and packages and _can_install():
+        _install(packages)
         path = _find(names)
     if path is None:
-        packages = " and ".join(_PACKAGES)
-        raise NotInstalled(f"{names[0]} is not on the PATH: install {packages} (no service needs to run)")
+        missing = " and ".join(packages or names[:1])
+        raise NotInstalled(f"{names[0]} is not on the PATH: install {missing} (no service needs to run)")
     return path
 
 
@@ -49,10 +49,10 @@ def _can_install() -> bool:
     return False
 
 
-def _install() -> None:
+def _install(packages: Sequence[str]) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with _no_services_started():
-        for arguments in (["update"], ["install", "-y", "--no-install-recommends", *_PACKAGES]):
+        for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
             done = subprocess.run(
                 ["apt-get", *arguments], env=environment, capture_output=True, text=True, check=False
             )

@@ -1,0 +1,31 @@
+// A server of Socket.IO with its Redis adapter. The same program publishes (ROLE=publisher), from another process, what
+// one connection to /publish/APP sends: the adapter takes it through Redis to the server that the listeners are at.
+"use strict";
+
+const { createServer } = require("http");
+const { createAdapter } = require("@socket.io/redis-adapter");
+const { createClient } = require("redis");
+const { Server } = require("socket.io");
+const { WebSocketServer } = require("ws");
+
+async function main() {
+  const publishing = createClient({ url: process.env.REDIS_URL });
+  const subscribing = publishing.duplicate();
+  await Promise.all([publishing.connect(), subscribing.connect()]);
+  const isPublisher = process.env.ROLE === "publisher";
+  const http = createServer();
+  const io = new Server({ adapter: createAdapter(publishing, subscribing), perMessageDeflate: false });
+  io.on("connection", (socket) => socket.join(socket.handshake.query.app));
+  if (isPublisher) {
+    const publishers = new WebSocketServer({ server: http, perMessageDeflate: false });
+    publishers.on("connection", (socket, request) => {
+      const app = request.url.split("/")[2];
+      socket.on("message", (data) => io.to(app).emit("push", data.toString()));
+    });
+  } else {
+    io.attach(http);
+  }
+  http.listen(Number(process.env.PORT));
+}
+
+main();

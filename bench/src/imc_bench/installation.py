@@ -1,0 +1,64 @@
+"""An installation of IMC to be measured: servers and processes of its own, each on its core."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from imc_testkit.deployment import Deployment, Start, separate
+from imc_testkit.processes import run_script
+from imc_testkit.servers import private_redis
+
+from imc_bench import cores
+
+PRODUCTION = {
+    "IMC_AUTH": "off",
+    "IMC_LOG_LEVEL": "warning",
+    # Nothing is projected while pushes alone are measured.
+    "IMC_BACKLOG_LIMIT": "1000000000",
+    "IMC_DATABASE_POOL": "4",
+}
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One command-api, as many push-nodes as asked for, and their Redis."""
+
+    redis_url: str
+    redis_pid: int
+    deployment: Deployment
+
+
+@contextlib.asynccontextmanager
+async def installation(
+    env: Mapping[str, str] | None = None, *, push_nodes: int = 1, all_on_server_core: bool = False
+) -> AsyncGenerator[Installation]:
+    """IMC without a projector: sends end in the log, pushes come from there.
+
+    Push-nodes have the core for servers; Redis and command-api too with ``all_on_server_core``, else they
+    share the load's.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="imc-bench-"))
+    try:
+        async with private_redis("--client-output-buffer-limit", "pubsub 256mb 64mb 60") as redis:
+            database_url = f"sqlite:///{folder / 'imc.db'}"
+            await run_script("imc-migrate", {"IMC_DATABASE_URL": database_url})
+            async with separate(
+                redis.url,
+                database_url,
+                {**PRODUCTION, **(env or {})},
+                command_apis=[Start()],
+                projectors=[],
+                query_apis=[],
+                push_nodes=[Start()] * push_nodes,
+            ) as deployment:
+                kept = [*deployment.push_nodes, *(deployment.command_apis if all_on_server_core else ())]
+                for process in kept:
+                    cores.pin(process.pid, cores.choose().server)
+                if all_on_server_core:
+                    cores.pin(redis.process.pid, cores.choose().server)
+                yield Installation(redis.url, redis.process.pid, deployment)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

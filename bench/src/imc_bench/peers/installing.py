@@ -1,0 +1,46 @@
+"""Getting hold of peers: into a folder of ours that git ignores, or from the system's packages."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from imc_testkit.programs import NotInstalled, program
+
+CACHE = Path(".bench").resolve()
+NODE_SOURCES = Path(__file__).parents[3] / "peers-node"
+NCHAN_MODULES = (
+    Path("/usr/lib/nginx/modules/ngx_nchan_module.so"),
+    Path("/usr/lib64/nginx/modules/ngx_nchan_module.so"),
+)
+
+
+def nginx_with_nchan() -> tuple[str, Path]:
+    """The paths of nginx and of its module nchan; raises `NotInstalled`."""
+    path = program("nginx", packages=("nginx", "libnginx-mod-nchan"))
+    for module in NCHAN_MODULES:
+        if module.exists():
+            return path, module
+    raise NotInstalled("nginx is here without nchan: install libnginx-mod-nchan")
+
+
+def node_peers() -> tuple[str, Path]:
+    """The path of node, and the folder of our servers for it with the packages they need.
+
+    Raises `NotInstalled`.
+    """
+    node, npm = program("node", packages=()), program("npm", packages=())
+    folder = CACHE / "node"
+    installed = folder / "package.json"
+    wanted = NODE_SOURCES / "package.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in NODE_SOURCES.glob("*.js"):
+        shutil.copy(source, folder)
+    if not installed.exists() or installed.read_bytes() != wanted.read_bytes():
+        staged = folder / "package.json"
+        shutil.copy(wanted, staged)
+        command = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            staged.unlink()
+            raise NotInstalled(f"npm install failed:\n{done.stderr}")
+    return node, folder

@@ -1,0 +1,49 @@
+"""IMC as a relay: a push-node, fed by its command-api."""
+
+import asyncio
+from urllib.parse import quote
+
+import orjson
+
+from imc_bench.installation import Installation
+from imc_bench.push.listener import Listener
+from imc_bench.push.load import room
+from imc_bench.push.outlets import HttpOutlet, ImcOutlet
+from imc_bench.push.relay import Outlet, Relay
+
+
+async def imc(installed: Installation, node: int = 0) -> Relay:
+    """A push-node of an installation, fed by its command-api."""
+    push_node, command_api = installed.deployment.push_nodes[node], installed.deployment.command_apis[0]
+
+    async def outlet(app_id: str) -> Outlet:
+        return ImcOutlet(await open_http(command_api.port), app_id)
+
+    def relay(overhead: int) -> Relay:
+        return Relay(
+            "IMC", (push_node.pid,), push_node.port, imc_path, outlet, lambda: imc_greeting, overhead
+        )
+
+    async with room(relay(0), 1, 100, senders=1) as probe:
+        await probe.senders[0].send(1)
+        await probe.audience.delivered(1)
+        return relay(len(probe.audience.stream.frames) - 100)
+
+
+def imc_path(app_id: str, number: int, cursor: str = "") -> str:
+    """Where a gateway connects."""
+    query = f"?cursor={quote(cursor)}" if cursor else ""
+    return f"/chat/message/broadcast/{app_id}/gateway-{number}{query}"
+
+
+def imc_greeting(listener: Listener, payload: bytes) -> bool:
+    """2000; raises `ConnectionError` for anything else."""
+    if orjson.loads(payload)["code"] != 2000:
+        raise ConnectionError(f"not connected: {payload!r}")
+    return True
+
+
+async def open_http(port: int) -> HttpOutlet:
+    """A kept connection to an HTTP server."""
+    _, http = await asyncio.get_running_loop().create_connection(HttpOutlet, "127.0.0.1", port)
+    return http

@@ -1,0 +1,157 @@
+"""The peers as relays, each in processes of its own on the core for servers."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any
+
+from imc_testkit.child import Child, free_port
+from imc_testkit.programs import NotInstalled, search_path
+from imc_testkit.waiting import wait_until
+from redis.asyncio import Redis
+
+from imc_bench import cores
+from imc_bench.peers import installing, nchan
+from imc_bench.push.listener import Listener
+from imc_bench.push.outlets import RawOutlet, RedisOutlet, WebSocketOutlet
+from imc_bench.push.relay import Outlet, Relay
+
+START_SECONDS = 20.0
+_PRODUCTION_NODE = {"NODE_ENV": "production"}
+
+
+async def installed(
+    stack: contextlib.AsyncExitStack, peers: Mapping[str, contextlib.AbstractAsyncContextManager[Relay]]
+) -> tuple[list[Relay], list[str]]:
+    """Start those of ``peers`` that can be had, until ``stack`` is closed; and the names of the others."""
+    relays: list[Relay] = []
+    missing: list[str] = []
+    for name, peer in peers.items():
+        try:
+            relays.append(await stack.enter_async_context(peer))
+        except NotInstalled:
+            missing.append(name)
+    return relays, missing
+
+
+@contextlib.asynccontextmanager
+async def nchan_relay() -> AsyncGenerator[Relay]:
+    """nginx with nchan, storing nothing; raises `NotInstalled`."""
+    nginx, module = installing.nginx_with_nchan()
+    port = free_port()
+    configuration = nchan.configure(installing.CACHE / "nchan", module, port)
+    async with _server([nginx, "-c", str(configuration)], {}, port) as child:
+        yield Relay("nchan", (child.pid,), port, _listen, _publisher(port))
+
+
+@contextlib.asynccontextmanager
+async def ws_relay() -> AsyncGenerator[Relay]:
+    """A relay on node's ws; raises `NotInstalled`."""
+    node, folder = installing.node_peers()
+    port = free_port()
+    async with _server([node, str(folder / "ws_relay.js")], _PRODUCTION_NODE, port) as child:
+        yield Relay("node ws", (child.pid,), port, _listen, _publisher(port))
+
+
+@contextlib.asynccontextmanager
+async def socketio_relay(redis_url: str) -> AsyncGenerator[Relay]:
+    """Socket.IO with its Redis adapter, published to from another process; raises `NotInstalled`."""
+    node, folder = installing.node_peers()
+    program, env = [node, str(folder / "socketio_relay.js")], {**_PRODUCTION_NODE, "REDIS_URL": redis_url}
+    port, publisher_port = free_port(), free_port()
+    publisher_env = {**env, "ROLE": "publisher"}
+
+    def path(app_id: str, number: int) -> str:
+        return f"/socket.io/?EIO=4&transport=websocket&app={app_id}"
+
+    async with (
+        _server(program, env, port) as child,
+        _server(program, publisher_env, publisher_port, cores.choose().load),
+    ):
+        publisher = _publisher(publisher_port)
+        yield Relay("Socket.IO", (child.pid,), port, path, publisher, lambda: _socketio_greeting, 15)
+
+
+@contextlib.asynccontextmanager
+async def plain_relay(redis_url: str) -> AsyncGenerator[Relay]:
+    """The plain way."""
+    port = free_port()
+    uvicorn = [_python_script("uvicorn"), "--factory", "imc_bench.peers.plain.relay:create_app"]
+    options = ["--port", str(port), "--loop", "uvloop", "--log-level", "warning"]
+    redis: Any = Redis.from_url(redis_url)  # pyright: ignore[reportUnknownMemberType]
+
+    async def outlet(app_id: str) -> Outlet:
+        return RedisOutlet(redis, f"plain:{app_id}:live")
+
+    async with redis, _server([*uvicorn, *options], {"REDIS_URL": redis_url}, port) as child:
+        yield Relay("plain", (child.pid,), port, _listen, outlet)
+
+
+@contextlib.asynccontextmanager
+async def bare_relay() -> AsyncGenerator[Relay]:
+    """The bare loop. One room at a time."""
+    port = free_port()
+    program = [_python_script("python"), "-m", "imc_bench.peers.bare_relay"]
+
+    async def outlet(app_id: str) -> Outlet:
+        _, raw = await asyncio.get_running_loop().create_connection(RawOutlet, "127.0.0.1", port)
+        return raw
+
+    async with _server(program, {}, port) as child:
+        yield Relay("bare loop", (child.pid,), port, _listen, outlet)
+
+
+def _python_script(name: str) -> str:
+    return os.path.join(os.path.dirname(sys.executable), name)
+
+
+def _listen(app_id: str, number: int) -> str:
+    return f"/listen/{app_id}"
+
+
+def _publisher(port: int) -> Callable[[str], Awaitable[Outlet]]:
+    async def outlet(app_id: str) -> Outlet:
+        loop = asyncio.get_running_loop()
+        path = f"/publish/{app_id}"
+        _, opened = await loop.create_connection(lambda: WebSocketOutlet(path), "127.0.0.1", port)
+        await opened.opened
+        return opened
+
+    return outlet
+
+
+def _socketio_greeting(listener: Listener, payload: bytes) -> bool:
+    """Engine.IO's opening, which is answered, then Socket.IO's."""
+    if payload.startswith(b"0"):
+        listener.write(b"40")
+    return payload.startswith(b"40")
+
+
+@contextlib.asynccontextmanager
+async def _server(
+    arguments: list[str], env: Mapping[str, str], port: int, core: int | None = None
+) -> AsyncGenerator[Child]:
+    """A program that listens on the port that PORT tells it, on the core for servers or another one."""
+    child = Child(arguments, {"PATH": search_path(), "PORT": str(port), **env})
+    try:
+        with cores.starting_on(cores.choose().server if core is None else core):
+            child.spawn()
+        try:
+            await wait_until(lambda: _listens(child, port), START_SECONDS, 0.02)
+        except AssertionError as error:
+            raise AssertionError(f"{arguments}: {error}\n{child.log}") from None
+        yield child
+    finally:
+        await child.close()
+
+
+async def _listens(child: Child, port: int) -> bool:
+    assert child.exit_code is None, f"it ended with {child.exit_code}"
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
