@@ -14,7 +14,9 @@ async function main() {
   await Promise.all([publishing.connect(), subscribing.connect()]);
   const isPublisher = process.env.ROLE === "publisher";
   const http = createServer();
-  const io = new Server({ adapter: createAdapter(publishing, subscribing), perMessageDeflate: false });
+  const adapter = createAdapter(publishing, subscribing);
+  // No pings while it is measured: they are frames like any other, at another place in each listener's stream.
+  const io = new Server({ adapter, perMessageDeflate: false, pingInterval: 3600_000 });
   io.on("connection", (socket) => socket.join(socket.handshake.query.app));
   if (isPublisher) {
     const publishers = new WebSocketServer({ server: http, perMessageDeflate: false });

@@ -4,6 +4,7 @@ import argparse
 import datetime
 import os
 import sys
+import traceback
 from pathlib import Path
 
 from imc_bench import catalogue, cores, cpu, machine, plots, results, table
@@ -37,6 +38,10 @@ def measure(rows: list[str], scale: Scale) -> tuple[list[Result], list[str]]:
             found = catalogue.measure(row, scale)
         except Faulty as fault:
             faults.append(f"{row}: no result: {fault}")
+            continue
+        except Exception:
+            # The other rows of a long run are results all the same.
+            faults.append(f"{row}: no result:\n{traceback.format_exc()}")
             continue
         sys.stdout.write(table.text(found) + "\n")
         sys.stdout.flush()

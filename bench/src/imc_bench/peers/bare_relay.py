@@ -23,14 +23,15 @@ def serve(port: int) -> None:
                 connection.sendall(_ACCEPTED)
                 listeners.append(connection)
             else:
-                relay(connection, listeners)
+                relay(head, connection, listeners)
 
 
-def relay(publisher: socket.socket, listeners: list[socket.socket]) -> None:
-    """Write on what comes until the publisher hangs up; then let all go."""
-    while chunk := publisher.recv(CHUNK_BYTES):
+def relay(chunk: bytes, publisher: socket.socket, listeners: list[socket.socket]) -> None:
+    """Write ``chunk``, and on what comes until the publisher hangs up; then let all go."""
+    while chunk:
         for listener in listeners:
             listener.sendall(chunk)
+        chunk = publisher.recv(CHUNK_BYTES)
     for listener in listeners:
         listener.close()
     listeners.clear()

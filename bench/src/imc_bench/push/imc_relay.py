@@ -1,6 +1,5 @@
 """IMC as a relay: a push-node, fed by its command-api."""
 
-import asyncio
 from urllib.parse import quote
 
 import orjson
@@ -8,7 +7,7 @@ import orjson
 from imc_bench.installation import Installation
 from imc_bench.push.listener import Listener
 from imc_bench.push.load import room
-from imc_bench.push.outlets import HttpOutlet, ImcOutlet
+from imc_bench.push.outlets import HttpSender, ImcOutlet
 from imc_bench.push.relay import Outlet, Relay
 
 
@@ -17,7 +16,7 @@ async def imc(installed: Installation, node: int = 0) -> Relay:
     push_node, command_api = installed.deployment.push_nodes[node], installed.deployment.command_apis[0]
 
     async def outlet(app_id: str) -> Outlet:
-        return ImcOutlet(await open_http(command_api.port), app_id)
+        return ImcOutlet(HttpSender(command_api.port), app_id)
 
     def relay(overhead: int) -> Relay:
         return Relay(
@@ -41,9 +40,3 @@ def imc_greeting(listener: Listener, payload: bytes) -> bool:
     if orjson.loads(payload)["code"] != 2000:
         raise ConnectionError(f"not connected: {payload!r}")
     return True
-
-
-async def open_http(port: int) -> HttpOutlet:
-    """A kept connection to an HTTP server."""
-    _, http = await asyncio.get_running_loop().create_connection(HttpOutlet, "127.0.0.1", port)
-    return http

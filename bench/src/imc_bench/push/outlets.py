@@ -11,10 +11,12 @@ from imc_bench.rows import Faulty
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 PATIENCE_SECONDS = 30.0
+KEPT_SECONDS = 2.0
+"""Servers close what is idle for longer; uvicorn waits 5 seconds, say."""
 
 
-class HttpOutlet(asyncio.Protocol):
-    """A kept connection; one request at a time."""
+class HttpConnection(asyncio.Protocol):
+    """One request at a time."""
 
     def __init__(self) -> None:
         self._received = b""
@@ -42,7 +44,7 @@ class HttpOutlet(asyncio.Protocol):
         if self._answered is not None and not self._answered.done():
             self._answered.set_exception(Faulty(f"the connection of a sender ended: {exc}"))
 
-    async def post(self, path: str, body: bytes, media_type: str = "application/json") -> bytes:
+    async def post(self, path: str, body: bytes, media_type: str) -> bytes:
         """The reply's body; raises `Faulty` for any but a success."""
         assert self._transport is not None
         self._answered = asyncio.get_running_loop().create_future()
@@ -58,10 +60,34 @@ class HttpOutlet(asyncio.Protocol):
             self._transport.close()
 
 
+class HttpSender:
+    """Posts to one server, over a connection that is replaced before the server finds it idle."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._connection: HttpConnection | None = None
+        self._used = 0.0
+
+    async def post(self, path: str, body: bytes, media_type: str = "application/json") -> bytes:
+        """The reply's body; raises `Faulty` for any but a success."""
+        loop = asyncio.get_running_loop()
+        if self._connection is None or loop.time() - self._used > KEPT_SECONDS:
+            self.close()
+            _, self._connection = await loop.create_connection(HttpConnection, "127.0.0.1", self._port)
+        answer = await self._connection.post(path, body, media_type)
+        self._used = loop.time()
+        return answer
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._connection is not None:
+            self._connection.close()
+
+
 class ImcOutlet:
     """IMC's calls ``create`` and ``createBatch``."""
 
-    def __init__(self, http: HttpOutlet, app_id: str) -> None:
+    def __init__(self, http: HttpSender, app_id: str) -> None:
         self._http = http
         self._fields = {"appId": app_id, "groupId": "group-1", "userId": "user-1"}
 
