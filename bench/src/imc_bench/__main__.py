@@ -4,6 +4,7 @@ import argparse
 import datetime
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def measure(rows: list[str], scale: Scale) -> tuple[list[Result], list[str]]:
     measured: list[Result] = []
     faults: list[str] = []
     for row in rows:
+        began = time.monotonic()
         try:
             found = catalogue.measure(row, scale)
         except Faulty as fault:
@@ -43,7 +45,7 @@ def measure(rows: list[str], scale: Scale) -> tuple[list[Result], list[str]]:
             # The other rows of a long run are results all the same.
             faults.append(f"{row}: no result:\n{traceback.format_exc()}")
             continue
-        sys.stdout.write(table.text(found) + "\n")
+        sys.stdout.write(f"{table.text(found)}\n{' ' * 11}took {time.monotonic() - began:.0f} s\n")
         sys.stdout.flush()
         measured += found
     return measured, faults

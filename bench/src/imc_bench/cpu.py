@@ -21,6 +21,12 @@ def resident_bytes(pid: int) -> int:
     return sum(_proportional_bytes(each) for each in tree(pid))
 
 
+def writes(pid: int) -> int:
+    """How many times a process alone has called ``write``, on sockets among others."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("syscw:"))
+
+
 def tree(pid: int) -> list[int]:
     """The process and its living descendants."""
     found = [pid]

@@ -1,14 +1,16 @@
-"""The least that a relay can do: what one connection sends is written to every other, as it is read.
+"""The least that a relay can do: each chunk that one connection sends is written to every other.
 
-No frames, no order of its own, no fault that it survives: blocking sockets, one write a listener. What
-connects with a GET that begins with ``/listen`` listens; what connects otherwise is read from.
+No frames, no order of its own, no fault that it survives: blocking sockets, one write a listener and chunk.
+What connects with a GET that begins with ``/listen`` listens; what connects otherwise is read from: chunks,
+each after its length in four bytes.
 """
 
 import os
 import socket
+from typing import BinaryIO, cast
 
-CHUNK_BYTES = 262_144
 _ACCEPTED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+_HEAD_BYTES = 65536
 
 
 def serve(port: int) -> None:
@@ -18,24 +20,24 @@ def serve(port: int) -> None:
         while True:
             connection, _ = server.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            head = connection.recv(CHUNK_BYTES)
-            if head.startswith(b"GET /listen"):
+            if connection.recv(4, socket.MSG_PEEK) == b"GET ":
+                connection.recv(_HEAD_BYTES)
                 connection.sendall(_ACCEPTED)
                 listeners.append(connection)
             else:
-                relay(head, connection, listeners)
+                with connection, connection.makefile("rb", _HEAD_BYTES) as publisher:
+                    relay(cast(BinaryIO, publisher), listeners)
 
 
-def relay(chunk: bytes, publisher: socket.socket, listeners: list[socket.socket]) -> None:
-    """Write ``chunk``, and on what comes until the publisher hangs up; then let all go."""
-    while chunk:
+def relay(publisher: BinaryIO, listeners: list[socket.socket]) -> None:
+    """Write on what comes until the publisher hangs up; then let all go."""
+    while length := publisher.read(4):
+        chunk = publisher.read(int.from_bytes(length))
         for listener in listeners:
             listener.sendall(chunk)
-        chunk = publisher.recv(CHUNK_BYTES)
     for listener in listeners:
         listener.close()
     listeners.clear()
-    publisher.close()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ events {{ worker_connections 16384; }}
 http {{
     access_log off;
     tcp_nodelay on;
+    keepalive_requests 1000000000;
     client_body_temp_path {folder};
     proxy_temp_path {folder};
     fastcgi_temp_path {folder};

@@ -60,6 +60,22 @@ class Audience:
             told = f"{self.stream.count} of {count} messages arrived"
             raise Faulty(f"{told}, at {at_end} of {len(self.listeners)} listeners all of them") from None
 
+    def last_arrivals(self) -> dict[tuple[int, int], float]:
+        """When each message of the stream, by sender and number, had reached the last of the listeners.
+
+        They must note their arrivals.
+        """
+        messages = order.places(self.stream)
+        last = [0.0] * len(messages)
+        for listener in self.listeners:
+            arrivals = iter(listener.arrivals or ())
+            at, position = 0.0, 0
+            for index, (_, end) in enumerate(messages):
+                while position < end:
+                    at, position = next(arrivals)
+                last[index] = max(last[index], at)
+        return {message: at for (message, _), at in zip(messages, last, strict=True)}
+
     def check(self, sent: dict[int, range]) -> int:
         """See that all was received as it was sent, and forget it; how many deliveries those were.
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 
-from imc_bench.cpu import cpu_seconds
+from imc_bench.cpu import cpu_seconds, writes
 from imc_bench.push.audience import Audience, audience
 from imc_bench.push.relay import Relay, Sender, open_sender
 from imc_bench.rows import Faulty
@@ -61,10 +61,12 @@ async def room(
 async def saturate(room: Room, seconds: float, batch: int = BATCH) -> Mapping[str, float]:
     """Send as much as is taken for ``seconds``, in batches; what was delivered a second, of CPU and of time.
 
+    "pushes a write" tells how many pushes the relay joined, of what joins any by ``write``.
+
     Raises `Faulty` if anything was lost, repeated or reordered.
     """
     heard, count = room.audience, 0
-    began, cpu = time.perf_counter(), _cpu(room.relay)
+    began, cpu, written = time.perf_counter(), _cpu(room.relay), writes(room.relay.pids[0])
 
     async def send(sender: Sender) -> None:
         nonlocal count
@@ -82,6 +84,9 @@ async def saturate(room: Room, seconds: float, batch: int = BATCH) -> Mapping[st
         "deliveries per CPU-second": deliveries / spent,
         "messages per second": count / took,
         "share of the core": spent / took,
+        "seconds of CPU": spent,
+        "seconds": took,
+        "pushes a write": deliveries / max(writes(room.relay.pids[0]) - written, 1),
     }
 
 

@@ -15,6 +15,14 @@ def mark(app_id: str, sender: int, number: int) -> str:
     return f"~{app_id}/{sender:03d}/{number:09d}~"
 
 
+def places(stream: Stream) -> list[tuple[tuple[int, int], int]]:
+    """Each message of a stream, by sender and number, and the place in the stream where its mark ends.
+
+    Whoever has received that much has, but for the last few bytes of a frame, received the message.
+    """
+    return [((int(match[2]), int(match[3])), match.end()) for match in _MARK.finditer(stream.frames)]
+
+
 def faults(stream: Stream, sent: dict[int, range]) -> list[str]:
     """What is wrong with the frames of a stream, if of each sender those numbers were sent.
 

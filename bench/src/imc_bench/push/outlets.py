@@ -34,6 +34,8 @@ class HttpConnection(asyncio.Protocol):
         length = _LENGTH.search(head)
         if end and length is not None and len(body) >= int(length[1]) and self._answered is not None:
             answered, self._answered, self._received = self._answered, None, b""
+            if answered.done():
+                return  # nobody waits for it any more
             if head[9:11] != b"20" or b'"success":false' in body:
                 answered.set_exception(Faulty(f"a send was answered {head[:60]!r} {body[:300]!r}"))
             else:
@@ -104,6 +106,23 @@ class ImcOutlet:
         self._http.close()
 
 
+class PostOutlet:
+    """A path that each message is posted to."""
+
+    def __init__(self, http: HttpSender, path: str) -> None:
+        self._http = http
+        self._path = path
+
+    async def put(self, contents: list[str]) -> None:
+        """Answered."""
+        for content in contents:
+            await self._http.post(self._path, content.encode(), "text/plain")
+
+    def close(self) -> None:
+        """Hang up."""
+        self._http.close()
+
+
 class WebSocketOutlet(asyncio.Protocol):
     """A WebSocket that each message is written to as a frame; what comes back is not looked at."""
 
@@ -152,7 +171,7 @@ class RedisOutlet:
 
 
 class RawOutlet(asyncio.Protocol):
-    """A connection that frames are written to as they go to listeners: nothing is left to do but write."""
+    """A connection for chunks of frames as they go to listeners: nothing is left to do but write them."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -165,8 +184,8 @@ class RawOutlet(asyncio.Protocol):
         """Written."""
         assert self._transport is not None
         payloads = [content.encode() for content in contents]
-        frames = [b"\x81\x7e" + len(payload).to_bytes(2) + payload for payload in payloads]
-        self._transport.write(b"".join(frames))
+        chunk = b"".join(b"\x81\x7e" + len(payload).to_bytes(2) + payload for payload in payloads)
+        self._transport.write(len(chunk).to_bytes(4) + chunk)
 
     def close(self) -> None:
         """Hang up."""

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from imc_bench import cores
 from imc_bench.peers import installing, nchan
 from imc_bench.push.listener import Listener
-from imc_bench.push.outlets import RawOutlet, RedisOutlet, WebSocketOutlet
+from imc_bench.push.outlets import HttpSender, PostOutlet, RawOutlet, RedisOutlet, WebSocketOutlet
 from imc_bench.push.relay import Outlet, Relay
 
 START_SECONDS = 20.0
@@ -37,13 +37,16 @@ async def installed(
 
 
 @contextlib.asynccontextmanager
-async def nchan_relay() -> AsyncGenerator[Relay]:
-    """nginx with nchan, storing nothing; raises `NotInstalled`."""
+async def nchan_relay(*, by_http: bool = False) -> AsyncGenerator[Relay]:
+    """nginx with nchan, storing nothing; raises `NotInstalled`.
+
+    It is published to over a WebSocket, which costs it least, or over HTTP.
+    """
     nginx, module = installing.nginx_with_nchan()
     port = free_port()
     configuration = nchan.configure(installing.CACHE / "nchan", module, port)
     async with _server([nginx, "-c", str(configuration)], {}, port) as child:
-        yield Relay("nchan", (child.pid,), port, _listen, _publisher(port))
+        yield Relay("nchan", (child.pid,), port, _listen, (_poster if by_http else _publisher)(port))
 
 
 @contextlib.asynccontextmanager
@@ -118,6 +121,13 @@ def _publisher(port: int) -> Callable[[str], Awaitable[Outlet]]:
         _, opened = await loop.create_connection(lambda: WebSocketOutlet(path), "127.0.0.1", port)
         await opened.opened
         return opened
+
+    return outlet
+
+
+def _poster(port: int) -> Callable[[str], Awaitable[Outlet]]:
+    async def outlet(app_id: str) -> Outlet:
+        return PostOutlet(HttpSender(port), f"/publish/{app_id}")
 
     return outlet
 

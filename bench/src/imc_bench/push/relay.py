@@ -48,6 +48,11 @@ class Sender:
         self._content_bytes = content_bytes
         self._first = self._next = 0
 
+    @property
+    def next_number(self) -> int:
+        """The number of the message that is sent next."""
+        return self._next
+
     async def send(self, count: int) -> None:
         """Send ``count`` messages at once."""
         contents = [
