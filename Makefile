@@ -1,5 +1,5 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
-.PHONY: run test check faults soak bench bench-full fmt setup lock settings-table
+.PHONY: run test check faults soak bench bench-full bench-table fmt setup lock settings-table
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -31,6 +31,9 @@ bench: setup          ## a short form of all measurements, and the table of goal
 
 bench-full: setup     ## the long form, whose results are kept: some twenty-five minutes on a quiet machine
 	$(BIN)/python -m imc_bench full
+
+bench-table: setup    ## the table and picture in both READMEs, from the results of the last full run
+	$(BIN)/python -m imc_bench.readme
 
 fmt: setup            ## put the code into its one form
 	$(BIN)/ruff format .

@@ -1,5 +1,6 @@
 """Contenders measured in turn, round after round, so that the noise of the machine falls on all alike."""
 
+import math
 import statistics
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
@@ -43,4 +44,4 @@ def percentile(values: Iterable[float], share: float) -> float:
     ordered = sorted(values)
     if not ordered:
         raise ValueError("no values")
-    return ordered[max(0, min(len(ordered) - 1, round(share * len(ordered) + 0.5) - 1))]
+    return ordered[max(0, math.ceil(share * len(ordered) - 1e-9) - 1)]

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from imc_bench.rows import Result, Spread
 
-HEADS = ("#", "what", "goal", "measured", "ratio", "")
+FIGURES = 4
+"""How many figures of a row the table of the README shows."""
 
 
 def verdict(result: Result) -> str:
@@ -15,9 +16,10 @@ def verdict(result: Result) -> str:
 
 
 def cells(result: Result) -> tuple[str, ...]:
-    """What stands in each column of its row."""
-    figures = ", ".join(f"{name} {number(figure)}" for name, figure in result.figures.items())
-    ratio = "" if result.ratio is None else f"{result.ratio:.2f}"
+    """What stands in each column of its row: of its figures the first few, which the goal is about."""
+    some = list(result.figures.items())[:FIGURES]
+    figures = "<br>".join(f"{name}: {number(figure)}" for name, figure in some)
+    ratio = "" if result.ratio is None else _digits(result.ratio)
     return (result.row, result.name, result.goal, figures, ratio, verdict(result))
 
 
@@ -27,16 +29,21 @@ def number(figure: Spread) -> str:
 
 
 def _digits(value: float) -> str:
-    if abs(value) >= 1000:
-        digits = len(str(int(abs(value))))
+    if abs(value) >= 999.5:
+        digits = len(str(round(abs(value))))
         return f"{round(value, 3 - digits):,.0f}"
     return f"{value:.3g}"
 
 
-def markdown(results: Iterable[Result]) -> str:
-    """The table as Markdown."""
-    lines = [HEADS, ("---",) * len(HEADS), *(cells(result) for result in results if result.goal)]
+def markdown(results: Iterable[Result], heads: Sequence[str]) -> str:
+    """The rows that have goals, as a table in Markdown."""
+    lines = [heads, ["---"] * len(heads), *(cells(result) for result in results if result.goal)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def titles(results: Iterable[Result]) -> str:
+    """What the curve over gateways shows, in words."""
+    return next((each.name for each in results if each.row == "gateways"), "")
 
 
 def text(results: Sequence[Result]) -> str:
@@ -48,7 +55,7 @@ def _lines(result: Result) -> str:
     head = f"{result.row:>9}  {result.name}"
     told = [f"{head}: {verdict(result)}" if verdict(result) else head]
     if result.goal:
-        ratio = "" if result.ratio is None else f" (ratio {result.ratio:.2f})"
+        ratio = "" if result.ratio is None else f" (ratio {_digits(result.ratio)})"
         told.append(f"goal: {result.goal}{ratio}")
     for name, figure in result.figures.items():
         told.append(f"{name}: {number(figure)} ({_digits(figure.low)} to {_digits(figure.high)})")
