@@ -14,9 +14,12 @@ import pytest
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = sorted(
-    path.parent for path in ROOT.glob("*/*/pyproject.toml") if path.parts[-3] in ("libs", "services")
-)
+FOLDERS = [
+    *sorted(
+        path.parent for path in ROOT.glob("*/*/pyproject.toml") if path.parts[-3] in ("libs", "services")
+    ),
+    ROOT / "bench",
+]
 
 LINES_OF_A_FILE = 240
 LINES_OF_A_FUNCTION = 48
@@ -28,6 +31,7 @@ MAY_IMPORT = {
     "imc_testkit": {"imc_contracts"},
     "imc_standalone": {"imc_contracts", "imc_service", *SERVICES},
     **{service: {"imc_contracts", "imc_service"} for service in SERVICES},
+    "imc_bench": {"imc_contracts", "imc_service", "imc_testkit", *SERVICES},
 }
 """Which of our packages each of them may import, besides itself."""
 

@@ -26,7 +26,6 @@ QUIET_SECONDS = 30.0
 """How often a quiet app gets a message."""
 
 SHARE_OF_ALONE = 0.9
-_FIGURE = "deliveries a second of a core"
 
 
 def measure(scale: Scale) -> list[Result]:
@@ -42,19 +41,25 @@ async def _measure(scale: Scale) -> Result:
             for node in range(2)
         ]
         await stack.enter_async_context(_quiet_apps(own))
-        idle = {"alone": await _idle(alone, scale), "beside quiet apps": await _idle(beside, scale)}
         contenders: dict[str, rounds.Measure] = {
-            "alone": partial(_capacity, alone, scale.seconds, idle["alone"]),
-            "beside quiet apps": partial(_capacity, beside, scale.seconds, idle["beside quiet apps"]),
+            "alone": partial(_busy_then_idle, alone, scale.seconds),
+            "beside quiet apps": partial(_busy_then_idle, beside, scale.seconds),
         }
         found = await rounds.alternate(contenders, scale.rounds)
-    figures = {name: rounds.spread(each[_FIGURE], "deliveries/s of a core") for name, each in found.items()}
-    ratio = figures["beside quiet apps"].median / figures["alone"].median
-    quiet = 100 * (idle["beside quiet apps"] - idle["alone"])
+    capacities = {name: _capacity(each) for name, each in found.items()}
+    ratio = capacities["beside quiet apps"] / capacities["alone"]
     return Result(
         row="10",
         name=f"a hot app beside {QUIET_APPS:,} quiet ones",
-        figures={**figures, "the quiet apps": Spread(quiet, quiet, quiet, "% of a core")},
+        figures={
+            **{name: Spread(each, each, each, "deliveries/s of a core") for name, each in capacities.items()},
+            **{
+                f"{name}, without traffic": rounds.spread(
+                    [100 * share for share in each["idle"]], "% of a core"
+                )
+                for name, each in found.items()
+            },
+        },
         goal=f"at least {SHARE_OF_ALONE:.0%} of alone",
         ratio=ratio,
         met=ratio >= SHARE_OF_ALONE,
@@ -62,19 +67,22 @@ async def _measure(scale: Scale) -> Result:
     )
 
 
-async def _idle(room: load.Room, scale: Scale) -> float:
-    """The share of a core that a push-node uses while its hot app has no traffic."""
+async def _busy_then_idle(room: load.Room, seconds: float) -> Mapping[str, float]:
+    """Saturate the hot app; then see what the push-node uses while that has no traffic."""
+    figures = await load.saturate(room, seconds)
     [pid] = room.relay.pids
     before, began = cpu_seconds(pid), time.perf_counter()
-    await asyncio.sleep(scale.of(3, 10))
-    return (cpu_seconds(pid) - before) / (time.perf_counter() - began)
+    await asyncio.sleep(seconds)
+    return {**figures, "idle": (cpu_seconds(pid) - before) / (time.perf_counter() - began)}
 
 
-async def _capacity(room: load.Room, seconds: float, idle: float) -> Mapping[str, float]:
-    figures = await load.saturate(room, seconds)
-    deliveries = figures["deliveries per CPU-second"] * figures["seconds of CPU"]
-    of_hot_app = figures["seconds of CPU"] - idle * figures["seconds"]
-    return {_FIGURE: (1 - idle) * deliveries / of_hot_app}
+def _capacity(found: Mapping[str, list[float]]) -> float:
+    """Deliveries a second of a whole core, over all rounds together: one alone has too few of them."""
+    idle = sum(found["idle"]) / len(found["idle"])
+    rounds_found = zip(found["deliveries per CPU-second"], found["seconds of CPU"], strict=True)
+    deliveries = sum(rate * spent for rate, spent in rounds_found)
+    of_hot_app = sum(found["seconds of CPU"]) - idle * sum(found["seconds"])
+    return (1 - idle) * deliveries / of_hot_app
 
 
 @contextlib.asynccontextmanager
