@@ -59,7 +59,7 @@ class Scale:
         return full if self.name == "full" else short
 
 
-SHORT = Scale("short", rounds=5, seconds=0.5)
+SHORT = Scale("short", rounds=5, seconds=0.4)
 FULL = Scale("full", rounds=7, seconds=2.0)
 
 

@@ -23,14 +23,18 @@ class Audience:
         self.listeners: list[Listener] = []
 
     async def connect(
-        self, port: int, paths: list[str], greeting: Callable[[], Greeting | None] = lambda: None
+        self,
+        port: int,
+        paths: list[str],
+        greeting: Callable[[], Greeting | None] = lambda: None,
+        at_once: int = CONNECTS_AT_ONCE,
     ) -> None:
-        """Open a connection to each of ``paths``; returns once all are greeted.
+        """Open a connection to each of ``paths``, ``at_once`` at a time; returns once all are greeted.
 
         Raises `ConnectionError` if one is refused, `TimeoutError` if one gets no answer.
         """
-        for first in range(0, len(paths), CONNECTS_AT_ONCE):
-            some = paths[first : first + CONNECTS_AT_ONCE]
+        for first in range(0, len(paths), at_once):
+            some = paths[first : first + at_once]
             async with asyncio.timeout(CONNECT_SECONDS):
                 await asyncio.gather(*(self._connect(port, path, greeting()) for path in some))
 

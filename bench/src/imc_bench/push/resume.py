@@ -18,9 +18,9 @@ from imc_bench.push.load import BATCH
 from imc_bench.push.relay import Relay, Sender, open_sender
 from imc_bench.rows import Faulty, Result, Scale
 
-GATEWAYS = 1_000
 MISSED = 1_000
 PUSH_BYTES = 350
+ROUNDS = 5
 LIVE_EVERY_SECONDS = 0.02
 GROWTH = 1.5
 """How many times the reads of four times the gateways may be those of one."""
@@ -45,22 +45,23 @@ def measure(scale: Scale) -> list[Result]:
 
 
 async def _measure(scale: Scale) -> Result:
-    cases = {"all": (GATEWAYS, 1), "a quarter": (GATEWAYS // 4, 1), "ten apps": (GATEWAYS, 10)}
+    gateways = scale.of(400, 1_000)
+    cases = {"all": (gateways, 1), "a quarter": (gateways // 4, 1), "ten apps": (gateways, 10)}
     found: dict[str, list[Resumed]] = {name: [] for name in cases}
     async with installation() as own:
         relay = await imc(own)
-        for _ in range(scale.of(5, 7)):
-            for name, (gateways, apps) in cases.items():
-                found[name].append(await _resume(own, relay, gateways, apps))
+        for _ in range(ROUNDS):
+            for name, (count, apps) in cases.items():
+                found[name].append(await _resume(own, relay, count, apps))
     reads = {name: rounds.spread([each.log_reads for each in some], "reads") for name, some in found.items()}
     growth = reads["all"].median / max(reads["a quarter"].median, 1)
     return Result(
         row="11",
-        name=f"{GATEWAYS:,} gateways resume with {MISSED:,} missed messages each",
+        name=f"{gateways:,} gateways resume with {MISSED:,} missed messages each",
         figures={
             "until the last has caught up": rounds.spread([each.seconds for each in found["all"]], "s"),
             "log reads": reads["all"],
-            "log reads, 250 gateways": reads["a quarter"],
+            f"log reads, {gateways // 4:,} gateways": reads["a quarter"],
             "log reads, 10 apps": reads["ten apps"],
         },
         goal=f"all caught up in order; four times the gateways cost at most {GROWTH} times the reads",
@@ -121,7 +122,7 @@ async def _miss(relay: Relay, gateways: int) -> _App:
 
 async def _come_back(relay: Relay, audience: Audience, app: _App) -> None:
     paths = [imc_path(app.app_id, number, app.cursor) for number in app.gateways]
-    await audience.connect(relay.port, paths, relay.greeting)
+    await audience.connect(relay.port, paths, relay.greeting, at_once=len(paths))
     greetings = [orjson.loads(listener.greeted) for listener in audience.listeners]
     if not all(greeting["recovered"] for greeting in greetings):
         raise Faulty(f"a gateway of {app.app_id} was not recovered")
