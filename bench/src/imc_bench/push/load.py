@@ -16,6 +16,9 @@ BATCH = 100
 WINDOW = 1000
 """Messages under way at most: enough that a relay never waits for the load."""
 
+DELIVERIES = 300_000
+"""The same in deliveries, which is less where a thousand listen: a slow relay would need seconds for them."""
+
 LAG_BYTES = 500_000
 """How far the slowest listener may be behind before no more is sent: less than what relays buffer for one."""
 
@@ -66,12 +69,13 @@ async def saturate(room: Room, seconds: float, batch: int = BATCH) -> Mapping[st
     Raises `Faulty` if anything was lost, repeated or reordered.
     """
     heard, count = room.audience, 0
+    window = min(WINDOW, DELIVERIES // len(heard.listeners))
     began, cpu, written = time.perf_counter(), _cpu(room.relay), writes(room.relay.pids[0])
 
     async def send(sender: Sender) -> None:
         nonlocal count
         while time.perf_counter() < began + seconds:
-            if count - heard.stream.count >= WINDOW or heard.lag_bytes > LAG_BYTES:
+            if count - heard.stream.count >= window or heard.lag_bytes > LAG_BYTES:
                 await asyncio.sleep(0.001)
                 continue
             count += batch
