@@ -1,0 +1,49 @@
+"""Messages to be sent, each unlike every other: made once, with places where their numbers are put in."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import orjson
+
+from imc_bench.http import callers
+
+CONTENT_CHARACTERS = 200
+"""With the rest of its fields such a message is pushed as some 350 bytes."""
+
+_NUMBER = b"########"
+GROUPS = 50
+USERS = 400
+
+
+def content_of(sender: int, number: int, place: int = 0) -> str:
+    """What the message at ``place`` of the request ``number`` of ``sender`` says."""
+    return f"{sender:04}-{place:03}-{number:08} ".ljust(CONTENT_CHARACTERS, "x")
+
+
+def message(app_id: str, sender: int, number: int, place: int = 0) -> dict[str, str]:
+    """The body of one send; groups and users change from place to place and sender to sender."""
+    spread = sender * 37 + place
+    return {
+        "appId": app_id,
+        "groupId": f"group-{spread % GROUPS}",
+        "userId": f"user-{spread % USERS}",
+        "content": content_of(sender, number, place),
+    }
+
+
+def singles(app_id: str, path: str, sender: int) -> Iterator[bytes]:
+    """POSTs of one message each."""
+    return _numbered(callers.post(path, orjson.dumps(message(app_id, sender, 0))))
+
+
+def batches(app_id: str, path: str, sender: int, size: int) -> Iterator[bytes]:
+    """POSTs of ``size`` messages each."""
+    messages = [message(app_id, sender, 0, place) for place in range(size)]
+    return _numbered(callers.post(path, orjson.dumps({"messages": messages})))
+
+
+def _numbered(request: bytes) -> Iterator[bytes]:
+    """The request again and again, with 0, 1, 2, … for the number in its contents."""
+    template = request.replace(b"-00000000 ", b"-" + _NUMBER + b" ")
+    for number in count():
+        yield template.replace(_NUMBER, b"%08d" % number)

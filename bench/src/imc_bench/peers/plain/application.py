@@ -1,0 +1,120 @@
+"""A message center the plain way: FastAPI, redis-py and databases, one call after the other.
+
+It sends into a stream and a channel, and reads the same table as IMC. It leaves out most of what IMC
+promises (idempotency, recalls, order of pushes, limits): that makes it faster, not slower.
+"""
+
+import contextlib
+import json
+import os
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import databases
+from fastapi import FastAPI
+from pydantic import BaseModel
+from redis.asyncio import Redis
+
+
+class NewMessage(BaseModel):
+    """What a client sends."""
+
+    appId: str  # noqa: N815
+    groupId: str  # noqa: N815
+    userId: str  # noqa: N815
+    content: str
+    type: int | None = None
+
+
+class Receipt(BaseModel):
+    """What it gets."""
+
+    messageId: str  # noqa: N815
+    createTime: int  # noqa: N815
+    entry: str
+
+
+class Message(BaseModel):
+    """A message in a page."""
+
+    messageId: str  # noqa: N815
+    appId: str  # noqa: N815
+    groupId: str  # noqa: N815
+    userId: str  # noqa: N815
+    content: str
+    createTime: int  # noqa: N815
+    recallTime: int  # noqa: N815
+    recallCause: str | None  # noqa: N815
+    status: int
+    type: int | None
+
+
+class Page(BaseModel):
+    """A page of a history."""
+
+    total: int
+    pageMessageList: list[Message]  # noqa: N815
+
+
+_COUNT = "SELECT COUNT(*) FROM imc_chat_message WHERE app_id = :app_id AND group_id = :group_id"
+_PAGE = """
+    SELECT message_id, app_id, group_id, user_id, content, create_time, recall_time, recall_cause, status, type
+    FROM imc_chat_message
+    WHERE app_id = :app_id AND group_id = :group_id
+    ORDER BY create_time, message_id
+    LIMIT :size OFFSET :offset
+"""
+
+
+def create_app() -> FastAPI:
+    """Build the application; it reads REDIS_URL and DATABASE_URL."""
+    redis: Any = Redis.from_url(os.environ["REDIS_URL"])  # pyright: ignore[reportUnknownMemberType]
+    database = databases.Database(os.environ["DATABASE_URL"], charset="utf8mb4")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        async with database:
+            yield
+        await redis.aclose()
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/readyz")
+    async def readyz() -> str:
+        return "ready"
+
+    @app.post("/chat/message/create")
+    async def create(message: NewMessage) -> Receipt:
+        message_id, create_time = uuid.uuid4().hex, int(time.time() * 1000)
+        body = json.dumps({"messageId": message_id, "createTime": create_time, **message.model_dump()})
+        entry = await redis.xadd(f"plain:{message.appId}", {"message": body})
+        await redis.publish(f"plain:{message.appId}:live", body)
+        return Receipt(messageId=message_id, createTime=create_time, entry=entry)
+
+    @app.get("/chat/message/findByGroupId")
+    async def find_by_group_id(appId: str, groupId: str, pageNum: int = 1, pageSize: int = 20) -> Page:  # noqa: N803
+        group = {"app_id": appId, "group_id": groupId}
+        total = await database.fetch_val(_COUNT, group)
+        rows = await database.fetch_all(
+            _PAGE, {**group, "size": pageSize, "offset": (pageNum - 1) * pageSize}
+        )
+        return Page(total=total, pageMessageList=[_message(row) for row in rows])
+
+    return app
+
+
+def _message(row: Any) -> Message:
+    return Message(
+        messageId=str(row["message_id"]),
+        appId=row["app_id"],
+        groupId=row["group_id"],
+        userId=row["user_id"],
+        content="" if row["status"] == 0 else row["content"],
+        createTime=row["create_time"],
+        recallTime=row["recall_time"],
+        recallCause=row["recall_cause"],
+        status=row["status"],
+        type=row["type"],
+    )

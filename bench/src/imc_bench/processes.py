@@ -1,0 +1,38 @@
+"""The processes under measurement: IMC's own and the peers', each kept to the core for servers."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
+
+from imc_testkit.processes import Process, free_port
+
+from imc_bench import cores
+
+
+@contextlib.asynccontextmanager
+async def measured(script: str, env: Mapping[str, str]) -> AsyncGenerator[Process]:
+    """A console script of IMC, ready, on the core for servers."""
+    async with _on_its_core(Process(script, env)) as process:
+        yield process
+
+
+@contextlib.asynccontextmanager
+async def peer(application: str, env: Mapping[str, str], *options: str) -> AsyncGenerator[Process]:
+    """An ASGI application on uvicorn as IMC has it (uvloop, httptools, no log of accesses), ready.
+
+    ``application`` is ``module:name``. It must answer ``/readyz``.
+    """
+    port = free_port()
+    arguments = (application, "--port", str(port), "--loop", "uvloop", "--http", "httptools")
+    quiet = ("--no-access-log", "--no-server-header", "--log-level", "warning")
+    process = Process("uvicorn", env, port, arguments=(*arguments, *quiet, *options))
+    async with _on_its_core(process) as ready:
+        yield ready
+
+
+@contextlib.asynccontextmanager
+async def _on_its_core(process: Process) -> AsyncGenerator[Process]:
+    async with process:
+        # At once, before it has threads: those it starts inherit the core.
+        cores.pin(process.pid, cores.choose().server)
+        await process.ready()
+        yield process
