@@ -28,11 +28,15 @@ GRANT ALL PRIVILEGES ON *.* TO 'imc'@'127.0.0.1' WITH GRANT OPTION;
 
 
 class _Server:
-    """What the two servers share: a child process, one port and one data folder over all starts."""
+    """What the two servers share: a child process, one port and one data folder over all starts.
 
-    def __init__(self, folder: Path | None) -> None:
+    A folder that is given is kept at the end, for another server on the same data.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
         self.port = free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix="imc-test-", dir=folder))
+        self._is_kept = folder is not None
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="imc-test-"))
         self._child: Child | None = None
 
     @property
@@ -60,10 +64,11 @@ class _Server:
         self.process.resume()
 
     async def close(self) -> None:
-        """End it, and throw its data away."""
+        """End it, and throw its data away unless they are kept."""
         if self._child is not None:
             await self._child.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._is_kept:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _run(self, arguments: list[str]) -> None:
         if self._child is None:
@@ -81,8 +86,8 @@ class _Server:
 class PrivateRedis(_Server):
     """A Redis that writes each second what it acknowledged to disk (`appendfsync everysec`).
 
-    ``options`` are further arguments of its command line, such as ``("--maxmemory", "8mb")``. Its data lie
-    within ``folder``, if one is given.
+    ``options`` are further arguments of its command line, such as ``("--maxmemory", "8mb")``; ``folder``
+    exists, and is kept at the end.
     """
 
     def __init__(self, *options: str, folder: Path | None = None) -> None:
@@ -120,8 +125,10 @@ class PrivateRedis(_Server):
 
     def put_back(self, kept: Path) -> None:
         """Put `kept_data` in the place of what is on its disk; it must have ended."""
-        shutil.rmtree(self._folder)
-        shutil.copytree(kept, self._folder)
+        # What is in it, not itself: a disk may be mounted there.
+        for place in self._folder.iterdir():
+            shutil.rmtree(place) if place.is_dir() else place.unlink()
+        shutil.copytree(kept, self._folder, dirs_exist_ok=True)
 
     async def _answers(self) -> bool:
         assert self.process.exit_code is None, "it ended at once"
@@ -135,7 +142,7 @@ class PrivateMariadb(_Server):
     """A MariaDB whose account ``imc`` may do everything.
 
     Its default character set is latin1, as it comes: tables have to ask for what they need.
-    ``options`` are further arguments of its command line. Its data lie within ``folder``, if one is given.
+    ``options`` are further arguments of its command line; ``folder`` exists, and is kept at the end.
     """
 
     def __init__(self, *options: str, folder: Path | None = None) -> None:
