@@ -1,0 +1,53 @@
+"""Row 6: reads of a history that grew, as fast as those of a short one."""
+
+import contextlib
+from collections.abc import Mapping
+
+import uvloop
+
+from imc_bench.processes import measured
+from imc_bench.rounds import alternate, spread
+from imc_bench.rows import Result, Scale, Spread
+from imc_bench.store.archive import archive
+from imc_bench.store.history import history, warm
+from imc_bench.store.latency import Readers
+from imc_bench.store.questions import AFTER, BEFORE, DEEP, FIRST
+
+SMALL = 100_000
+KINDS = [FIRST, DEEP, BEFORE, AFTER]
+MOST = 1.5
+
+
+def measure(scale: Scale) -> list[Result]:
+    """The p99 of each kind of question, on the small table and the large in turn."""
+    return uvloop.run(_measure(scale))
+
+
+async def _measure(scale: Scale) -> list[Result]:
+    large = scale.of(1_000_000, 10_000_000)
+    async with archive() as server, contextlib.AsyncExitStack() as stack:
+        readers: dict[int, Readers] = {}
+        for rows in (SMALL, large):
+            stored = await history(server.url, rows)
+            await warm(stored)
+            query_api = await stack.enter_async_context(
+                measured("imc-query-api", {"IMC_DATABASE_URL": stored.url})
+            )
+            readers[rows] = Readers(query_api, stored, KINDS, scale.seconds)
+        found = await alternate({f"{rows:,}": each.measure for rows, each in readers.items()}, scale.rounds)
+        plan = await readers[large].explain()
+    checks = [f"{sum(each.checked for each in readers.values()):,} answers were those that are right", plan]
+    return [_result(found, large, checks)]
+
+
+def _result(found: Mapping[str, Mapping[str, list[float]]], large: int, checks: list[str]) -> Result:
+    figures: dict[str, Spread] = {}
+    ratios: list[float] = []
+    for kind in KINDS:
+        of_kind = {
+            rows: spread(each[f"{kind.name}, p99"], "ms") for rows, each in found.items()
+        }
+        figures |= {f"{kind.name} of {rows}": figure for rows, figure in of_kind.items()}
+        ratios.append(of_kind[f"{large:,}"].median / of_kind[f"{SMALL:,}"].median)
+    name = f"p99 of reads of history, {large:,} rows beside {SMALL:,}"
+    return Result("6", name, figures, f"≤ {MOST:g} ×", max(ratios), max(ratios) <= MOST, checks)
