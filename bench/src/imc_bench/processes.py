@@ -9,9 +9,17 @@ from imc_bench import cores
 
 
 @contextlib.asynccontextmanager
-async def measured(script: str, env: Mapping[str, str]) -> AsyncGenerator[Process]:
-    """A console script of IMC, ready, on the core for servers."""
+async def started(script: str, env: Mapping[str, str]) -> AsyncGenerator[Process]:
+    """A console script of IMC on the core for servers, from its first moment on."""
     async with _on_its_core(Process(script, env)) as process:
+        yield process
+
+
+@contextlib.asynccontextmanager
+async def measured(script: str, env: Mapping[str, str]) -> AsyncGenerator[Process]:
+    """The same, ready."""
+    async with started(script, env) as process:
+        await process.ready()
         yield process
 
 
@@ -25,8 +33,9 @@ async def peer(application: str, env: Mapping[str, str], *options: str) -> Async
     arguments = (application, "--port", str(port), "--loop", "uvloop", "--http", "httptools")
     quiet = ("--no-access-log", "--no-server-header", "--log-level", "warning")
     process = Process("uvicorn", env, port, arguments=(*arguments, *quiet, *options))
-    async with _on_its_core(process) as ready:
-        yield ready
+    async with _on_its_core(process):
+        await process.ready()
+        yield process
 
 
 @contextlib.asynccontextmanager
@@ -34,5 +43,4 @@ async def _on_its_core(process: Process) -> AsyncGenerator[Process]:
     async with process:
         # At once, before it has threads: those it starts inherit the core.
         cores.pin(process.pid, cores.choose().server)
-        await process.ready()
         yield process

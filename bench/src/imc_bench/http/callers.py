@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 from imc_bench.rows import Faulty
 
 Requests = Callable[[int], Iterator[bytes]]
-"""Of the number of a caller the requests that it makes one after the other, without end."""
+"""Of the number of a caller the requests that it makes one after the other."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _END_OF_HEAD = b"\r\n\r\n"
 _STATUS = slice(9, 12)
-_PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
+"""How long after its time a load may take until all is answered."""
 
 
 @dataclass
@@ -60,10 +61,14 @@ class _Caller(asyncio.Protocol):
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def ask(self) -> None:
-        """Make the next request."""
+        """Make the next request, if there is one."""
         assert self._transport is not None
+        request = next(self._requests, None)
+        if request is None:
+            self._finish()
+            return
         self._asked = time.perf_counter()
-        self._transport.write(next(self._requests))
+        self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         """Part of a reply, or all of it."""
@@ -81,8 +86,8 @@ class _Caller(asyncio.Protocol):
             self._fail(f"a request was answered with {data[:300]!r}")
         elif now < self._ends:
             self.ask()
-        elif not self.done.done():
-            self.done.set_result(None)
+        else:
+            self._finish()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The server hung up."""
@@ -93,15 +98,19 @@ class _Caller(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def _finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
     def _fail(self, reason: str) -> None:
         if not self.done.done():
             self.done.set_exception(Faulty(reason))
 
 
 async def call(url: str, callers: int, seconds: float, requests: Requests) -> Calls:
-    """Keep ``callers`` connections busy for ``seconds``; every request that was begun is waited for.
+    """Keep ``callers`` connections busy for ``seconds``, or until each has made its requests.
 
-    Raises `Faulty` for any reply but 200, and for one that does not come.
+    Every request that was begun is waited for. Raises `Faulty` for any reply but 200, and for one that does not come.
     """
     place = urlsplit(url)
     loop = asyncio.get_running_loop()
@@ -116,7 +125,7 @@ async def call(url: str, callers: int, seconds: float, requests: Requests) -> Ca
         begun = time.perf_counter()
         for caller in connected:
             caller.ask()
-        async with asyncio.timeout(seconds + _PATIENCE_SECONDS):
+        async with asyncio.timeout(seconds + PATIENCE_SECONDS):
             await asyncio.gather(*(caller.done for caller in connected))
     except TimeoutError:
         raise Faulty("a request was not answered") from None

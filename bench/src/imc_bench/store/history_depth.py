@@ -44,9 +44,7 @@ def _result(found: Mapping[str, Mapping[str, list[float]]], large: int, checks: 
     figures: dict[str, Spread] = {}
     ratios: list[float] = []
     for kind in KINDS:
-        of_kind = {
-            rows: spread(each[f"{kind.name}, p99"], "ms") for rows, each in found.items()
-        }
+        of_kind = {rows: spread(each[f"{kind.name}, p99"], "ms") for rows, each in found.items()}
         figures |= {f"{kind.name} of {rows}": figure for rows, figure in of_kind.items()}
         ratios.append(of_kind[f"{large:,}"].median / of_kind[f"{SMALL:,}"].median)
     name = f"p99 of reads of history, {large:,} rows beside {SMALL:,}"

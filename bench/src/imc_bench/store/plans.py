@@ -44,7 +44,9 @@ async def statements_of(url: str, act: Callable[[], Awaitable[object]]) -> list[
         "SELECT CONVERT(argument USING utf8mb4) FROM mysql.general_log"
         " WHERE command_type IN ('Query', 'Execute') ORDER BY event_time",
     )
-    return [text for (text,) in sent if " FROM " in text.upper() and text.lstrip().upper().startswith("SELECT")]
+    return [
+        text for (text,) in sent if " FROM " in text.upper() and text.lstrip().upper().startswith("SELECT")
+    ]
 
 
 async def plan_of(url: str, statement: str) -> list[Step]:
@@ -52,7 +54,8 @@ async def plan_of(url: str, statement: str) -> list[Step]:
     found = await databases.run(url, f"EXPLAIN {statement}")
     lines = [dict(zip(_COLUMNS, line, strict=True)) for line in found]
     return [
-        Step(line["table"] or "", line["type"] or "", line["key"] or "", line["extra"] or "") for line in lines
+        Step(line["table"] or "", line["type"] or "", line["key"] or "", line["extra"] or "")
+        for line in lines
     ]
 
 

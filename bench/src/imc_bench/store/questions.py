@@ -57,7 +57,9 @@ def _after(stored: History, chance: Random) -> Asked:
 
 def _of_any_group(stored: History, chance: Random) -> Asked:
     group = f"group-{chance.randrange(stored.groups)}"
-    return Asked(callers.get(f"/chat/message/findByGroupId?appId={APP}&groupId={group}&pageSize={SIZE}"), None)
+    return Asked(
+        callers.get(f"/chat/message/findByGroupId?appId={APP}&groupId={group}&pageSize={SIZE}"), None
+    )
 
 
 def _of_user(stored: History, chance: Random) -> Asked:

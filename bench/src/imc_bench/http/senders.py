@@ -1,0 +1,77 @@
+"""What was sent and acknowledged, and whether the log holds it."""
+
+import math
+import secrets
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import orjson
+from imc_contracts import names
+from redis.asyncio import Redis
+
+from imc_bench.http import callers, drafts, log_check
+from imc_bench.http.callers import Calls
+from imc_bench.http.log_check import Acknowledged, Logged
+
+BATCH_PATH = "/chat/message/createBatch"
+_FILLERS = 4
+_FILL_BATCH = 500
+
+
+def new_app() -> str:
+    """An app that nothing else knows."""
+    return f"bench-{secrets.token_hex(4)}"
+
+
+def acknowledged_singles(calls: Calls) -> list[list[Acknowledged]]:
+    """What the answers to `drafts.singles` say, of each caller in order."""
+    return [
+        [
+            _acknowledged(orjson.loads(reply)["data"], sender, number, 0)
+            for number, reply in enumerate(replies)
+        ]
+        for sender, replies in enumerate(calls.replies)
+    ]
+
+
+def acknowledged_batches(calls: Calls) -> list[list[Acknowledged]]:
+    """What the answers to `drafts.batches` say, of each caller in order."""
+    return [
+        [
+            _acknowledged(receipt, sender, number, place)
+            for number, reply in enumerate(replies)
+            for place, receipt in enumerate(orjson.loads(reply)["data"])
+        ]
+        for sender, replies in enumerate(calls.replies)
+    ]
+
+
+async def logged(redis: Redis, app_id: str) -> list[Logged]:
+    """All messages in the log of an app."""
+    return [
+        Logged((view := orjson.loads(fields[b"v"]))["messageId"], entry, view["content"])
+        async for entry, fields in log_check.entries(redis, names.log(app_id))
+    ]
+
+
+async def fill(url: str, app_id: str, messages: int) -> list[list[Acknowledged]]:
+    """Send so many messages to command-api, in batches, as fast as it takes them; what was acknowledged."""
+    batches = messages // (_FILLERS * _FILL_BATCH)
+
+    def requests(sender: int) -> Iterator[bytes]:
+        return islice(drafts.batches(app_id, BATCH_PATH, sender, _FILL_BATCH), batches)
+
+    return acknowledged_batches(await callers.call(url, _FILLERS, math.inf, requests))
+
+
+async def forget(redis: Any, app_id: str) -> None:
+    """Remove all that Redis knows of an app."""
+    await redis.srem(names.APPS, app_id)
+    keys: Sequence[bytes] = [key async for key in redis.scan_iter(match=f"imc:{{{app_id}}}:*", count=1000)]
+    await redis.unlink(*keys)
+
+
+def _acknowledged(receipt: dict[str, Any], sender: int, number: int, place: int) -> Acknowledged:
+    entry = receipt["cursor"].partition(".")[2]
+    return Acknowledged(receipt["messageId"], entry, drafts.content_of(sender, number, place))

@@ -1,0 +1,52 @@
+"""Row 12: how long each process takes from its start until it is ready, the servers being up."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+
+import uvloop
+
+from imc_bench.cpu import cpu_seconds
+from imc_bench.http.stores import Stores, stores
+from imc_bench.processes import measured
+from imc_bench.rounds import alternate, spread
+from imc_bench.rows import Result, Scale
+
+MOST_SECONDS = 2.0
+_SCRIPTS = ("imc-command-api", "imc-projector", "imc-query-api", "imc-push-node", "imc-standalone")
+
+
+def measure(scale: Scale) -> list[Result]:
+    """Seconds to ready, each process in turn, on one core."""
+    return uvloop.run(_measure(scale))
+
+
+async def _measure(scale: Scale) -> list[Result]:
+    async with stores() as servers:
+        found = await alternate(
+            {script: lambda script=script: _start(script, servers) for script in _SCRIPTS}, scale.rounds
+        )
+    figures = {script: spread(each["seconds"], "s") for script, each in found.items()}
+    figures |= {f"{script}, CPU": spread(each["CPU"], "s") for script, each in found.items()}
+    slowest = max(figures[script].median for script in _SCRIPTS)
+    starts = sum(len(each["seconds"]) for each in found.values())
+    check = f"all {starts} starts ended in 200 on /readyz"
+    return [
+        Result(
+            "12",
+            "start to ready",
+            figures,
+            f"≤ {MOST_SECONDS:g} s",
+            slowest / MOST_SECONDS,
+            slowest <= MOST_SECONDS,
+            [check],
+        )
+    ]
+
+
+async def _start(script: str, servers: Stores) -> Mapping[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        own = {"IMC_COMMAND_API_URL": "http://127.0.0.1:1", "IMC_DATA_DIR": folder}
+        begun = time.perf_counter()
+        async with measured(script, {**servers.env, **own}) as process:
+            return {"seconds": time.perf_counter() - begun, "CPU": cpu_seconds(process.pid)}

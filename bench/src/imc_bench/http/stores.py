@@ -1,0 +1,44 @@
+"""The servers below the processes under measurement: a Redis and a migrated MariaDB of the row's own."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from imc_testkit.databases import new_database
+from imc_testkit.processes import run_script
+from imc_testkit.servers import private_mariadb, private_redis
+
+_MARIADB = ("--innodb-buffer-pool-size=2G", "--innodb-log-file-size=512M")
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where the two are, as URLs and as processes."""
+
+    redis_url: str
+    redis_pid: int
+    database_url: str
+    mariadb_pid: int
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What processes of IMC are told of them; no bound on the backlog, which some rows have no use for."""
+        return {
+            "IMC_AUTH": "off",
+            "IMC_LOG_LEVEL": "warning",
+            "IMC_REDIS_URL": self.redis_url,
+            "IMC_DATABASE_URL": self.database_url,
+            "IMC_BACKLOG_LIMIT": "1000000000",
+        }
+
+
+@contextlib.asynccontextmanager
+async def stores() -> AsyncGenerator[Stores]:
+    """Both servers, on the core for the load."""
+    async with (
+        private_redis() as redis,
+        private_mariadb(*_MARIADB) as mariadb,
+        new_database(mariadb.url) as database_url,
+    ):
+        await run_script("imc-migrate", {"IMC_DATABASE_URL": database_url})
+        yield Stores(redis.url, redis.process.pid, database_url, mariadb.process.pid)
