@@ -1,7 +1,7 @@
 """Messages to be sent, each unlike every other: made once, with places where their numbers are put in."""
 
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, islice
 
 import orjson
 
@@ -40,6 +40,11 @@ def batches(app_id: str, path: str, sender: int, size: int) -> Iterator[bytes]:
     """POSTs of ``size`` messages each."""
     messages = [message(app_id, sender, 0, place) for place in range(size)]
     return _numbered(callers.post(path, orjson.dumps({"messages": messages})))
+
+
+def first(count: int | None, requests: Iterator[bytes]) -> Iterator[bytes]:
+    """Only so many of them; all, if that is None."""
+    return requests if count is None else islice(requests, count)
 
 
 def _numbered(request: bytes) -> Iterator[bytes]:
