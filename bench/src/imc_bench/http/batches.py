@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import uvloop
-from redis.asyncio import Redis
-
 from imc_contracts import names
+from redis.asyncio import Redis
 
 from imc_bench import cores
 from imc_bench.cpu import cpu_seconds
@@ -69,7 +68,7 @@ class _Ways:
         """What was verified."""
         return [
             f"{self._sent['over HTTP']:,} messages over HTTP: acknowledged, in the log once, whole, in order",
-            f"{self._sent['by gateways']:,} messages by gateways: in the log, and pushed, once each, in order",
+            f"{self._sent['by gateways']:,} messages by gateways: in the log and pushed, once each, in order",
         ]
 
     async def http(self) -> Mapping[str, float]:
@@ -125,7 +124,7 @@ def _result(
     processes: Sequence[str],
     checks: list[str],
 ) -> Result:
-    """What limits is the busiest process: on a machine with few cores they would only take them from each other."""
+    """The busiest process is the limit: on a machine with few cores they take them from each other."""
     own, alone = found[way], found["Redis"]
     figures: dict[str, Spread] = {
         "a core for each process": spread(own["a core each"], "messages/s"),

@@ -1,9 +1,10 @@
-"""HTTP callers that cost less than what they call: prepared bytes over bare sockets, one request at a time each.
+"""HTTP callers that cost less than what they call: prepared bytes over bare sockets, one at a time each.
 
 Nothing is parsed while time is taken: bodies of replies are kept and read afterwards.
 """
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass
 class Calls:
-    """What came of a load. The replies and the seconds that each took are those of each caller, in its order."""
+    """What came of a load: of each caller its replies, in order, and the seconds that each took."""
 
     seconds: float
     replies: list[list[bytes]] = field(default_factory=list[list[bytes]])
@@ -46,9 +47,9 @@ class Calls:
 class _Caller(asyncio.Protocol):
     """One connection that is kept; asks again as soon as it is answered, until its time is over."""
 
-    def __init__(self, requests: Iterator[bytes], ends: float) -> None:
+    def __init__(self, requests: Iterator[bytes]) -> None:
         self._requests = requests
-        self._ends = ends
+        self._ends = math.inf
         self._received = b""
         self._asked = 0.0
         self._transport: asyncio.WriteTransport | None = None
@@ -60,8 +61,12 @@ class _Caller(asyncio.Protocol):
         """Nothing is asked before all callers are connected."""
         self._transport = cast(asyncio.WriteTransport, transport)
 
-    def ask(self) -> None:
-        """Make the next request, if there is one."""
+    def begin(self, ends: float) -> None:
+        """Make one request after the other, until the clock shows ``ends``."""
+        self._ends = ends
+        self._ask()
+
+    def _ask(self) -> None:
         assert self._transport is not None
         request = next(self._requests, None)
         if request is None:
@@ -85,7 +90,7 @@ class _Caller(asyncio.Protocol):
         if data[_STATUS] != b"200":
             self._fail(f"a request was answered with {data[:300]!r}")
         elif now < self._ends:
-            self.ask()
+            self._ask()
         else:
             self._finish()
 
@@ -110,21 +115,22 @@ class _Caller(asyncio.Protocol):
 async def call(url: str, callers: int, seconds: float, requests: Requests) -> Calls:
     """Keep ``callers`` connections busy for ``seconds``, or until each has made its requests.
 
-    Every request that was begun is waited for. Raises `Faulty` for any reply but 200, and for one that does not come.
+    Every request that was begun is waited for. Raises `Faulty` for any reply but 200, and for one that does
+    not come.
     """
     place = urlsplit(url)
+    host, port = place.hostname or "127.0.0.1", place.port or 80
     loop = asyncio.get_running_loop()
-    begun = time.perf_counter()
     connected: list[_Caller] = []
     try:
         for number in range(callers):
             _, caller = await loop.create_connection(
-                lambda number=number: _Caller(requests(number), begun + seconds), place.hostname, place.port
+                lambda number=number: _Caller(requests(number)), host, port
             )
             connected.append(caller)
         begun = time.perf_counter()
         for caller in connected:
-            caller.ask()
+            caller.begin(begun + seconds)
         async with asyncio.timeout(seconds + PATIENCE_SECONDS):
             await asyncio.gather(*(caller.done for caller in connected))
     except TimeoutError:

@@ -27,10 +27,7 @@ def new_app() -> str:
 def acknowledged_singles(calls: Calls) -> list[list[Acknowledged]]:
     """What the answers to `drafts.singles` say, of each caller in order."""
     return [
-        [
-            _acknowledged(orjson.loads(reply)["data"], sender, number, 0)
-            for number, reply in enumerate(replies)
-        ]
+        [_acknowledged(orjson.loads(reply), sender, number, 0) for number, reply in enumerate(replies)]
         for sender, replies in enumerate(calls.replies)
     ]
 
@@ -47,11 +44,11 @@ def acknowledged_batches(calls: Calls) -> list[list[Acknowledged]]:
     ]
 
 
-async def logged(redis: Redis, app_id: str) -> list[Logged]:
-    """All messages in the log of an app."""
+async def logged(redis: Redis, app_id: str, key: str | None = None, field: bytes = b"v") -> list[Logged]:
+    """All messages in the log of an app, or in the stream and field that another keeps them in."""
     return [
-        Logged((view := orjson.loads(fields[b"v"]))["messageId"], entry, view["content"])
-        async for entry, fields in log_check.entries(redis, names.log(app_id))
+        Logged((view := orjson.loads(fields[field]))["messageId"], entry, view["content"])
+        async for entry, fields in log_check.entries(redis, key or names.log(app_id))
     ]
 
 
@@ -73,5 +70,6 @@ async def forget(redis: Any, app_id: str) -> None:
 
 
 def _acknowledged(receipt: dict[str, Any], sender: int, number: int, place: int) -> Acknowledged:
-    entry = receipt["cursor"].partition(".")[2]
+    receipt = receipt.get("data", receipt)  # the plain way has no envelope
+    entry = receipt["cursor"].rpartition(".")[2]
     return Acknowledged(receipt["messageId"], entry, drafts.content_of(sender, number, place))

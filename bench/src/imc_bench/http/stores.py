@@ -8,6 +8,8 @@ from imc_testkit.databases import new_database
 from imc_testkit.processes import run_script
 from imc_testkit.servers import private_mariadb, private_redis
 
+from imc_bench.installation import PRODUCTION
+
 _MARIADB = ("--innodb-buffer-pool-size=2G", "--innodb-log-file-size=512M")
 
 
@@ -22,14 +24,8 @@ class Stores:
 
     @property
     def env(self) -> dict[str, str]:
-        """What processes of IMC are told of them; no bound on the backlog, which some rows have no use for."""
-        return {
-            "IMC_AUTH": "off",
-            "IMC_LOG_LEVEL": "warning",
-            "IMC_REDIS_URL": self.redis_url,
-            "IMC_DATABASE_URL": self.database_url,
-            "IMC_BACKLOG_LIMIT": "1000000000",
-        }
+        """What processes of IMC are told, of these and else."""
+        return {**PRODUCTION, "IMC_REDIS_URL": self.redis_url, "IMC_DATABASE_URL": self.database_url}
 
 
 @contextlib.asynccontextmanager

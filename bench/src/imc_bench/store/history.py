@@ -18,6 +18,8 @@ _EPOCH_MS = 1_557_825_652_094
 _TIME_SHIFT = 22
 ROWS_A_GROUP = 1_000
 ROWS_A_USER = 100
+ROWS_A_STATEMENT = 1_000_000
+"""Each is a transaction: what it takes to undo one is bounded."""
 
 _FILL = f"""
     INSERT INTO {MESSAGES} (
@@ -37,7 +39,7 @@ _FILL = f"""
         NULL,
         LOWER(CONCAT(LPAD(HEX(ms), 11, '0'), LPAD(HEX(n % 3), 9, '0'))),
         LOWER(CONCAT(LPAD(HEX(ms + (n % 100 = 0) * 1000), 11, '0'), LPAD(HEX(n % 3), 9, '0')))
-    FROM (SELECT seq AS n, {START_MS} + seq DIV 3 AS ms FROM seq_1_to_{{rows}}) AS numbers
+    FROM (SELECT seq AS n, {START_MS} + seq DIV 3 AS ms FROM seq_{{first}}_to_{{last}}) AS numbers
 """  # noqa: S608 - names and numbers of our own
 _COUNT = f"""
     INSERT INTO {GROUPS} (app_id, group_id, message_total, newest_message_id, newest_create_time)
@@ -89,8 +91,9 @@ class History:
 async def history(server_url: str, rows: int) -> History:
     """The history of so many rows on this server; it is made unless there is one in the tables of today."""
     async with databases.new_database(server_url) as url:
-        tables = await _migrated(url)
-    name = f"history_{rows}_{hashlib.sha256((_FILL + _COUNT + tables).encode()).hexdigest()[:12]}"
+        await _migrate(url)
+        text = "\n".join([_FILL, _COUNT, *await definition(url)])
+    name = f"history_{rows}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     found = History(server_url.rpartition("/")[0] + f"/{name}", rows)
     others = await databases.run(server_url, f"SHOW DATABASES LIKE 'history\\_{rows}\\_%'")
     if (name,) in others and await databases.run(found.url, f"SHOW TABLES LIKE '{_COMPLETE}'"):
@@ -98,35 +101,47 @@ async def history(server_url: str, rows: int) -> History:
     for (other,) in others:
         await databases.run(server_url, f"DROP DATABASE {other}")
     await databases.run(server_url, f"CREATE DATABASE {name} CHARACTER SET latin1")
-    await _migrated(found.url)
+    await _migrate(found.url)
     await _fill(found)
     return found
 
 
 async def warm(history: History) -> None:
     """Bring the tables into memory, as those of a server in use are."""
-    await databases.run(history.url, f"SELECT SUM(LENGTH(content)) FROM {MESSAGES}")
+    await databases.run(history.url, f"SELECT SUM(LENGTH(content)) FROM {MESSAGES}")  # noqa: S608
     for index, _ in await databases.run(history.url, _INDEXES):
-        await databases.run(history.url, f"SELECT COUNT(*) FROM {MESSAGES} FORCE INDEX ({index})")
+        await databases.run(
+            history.url,
+            f"SELECT COUNT(*) FROM {MESSAGES} FORCE INDEX ({index})",  # noqa: S608
+        )
 
 
-async def _migrated(url: str) -> str:
-    await run_script("imc-migrate", {"IMC_DATABASE_URL": url})
+async def definition(url: str) -> list[str]:
+    """What the two tables are made of; the order in which indexes were added means nothing."""
     made = [await databases.run(url, f"SHOW CREATE TABLE {table}") for table in (MESSAGES, GROUPS)]
-    return "\n".join(text for [(_, text)] in made)
+    return sorted(line.strip(" ,") for [(_, text)] in made for line in text.splitlines())
+
+
+async def _migrate(url: str) -> None:
+    await run_script("imc-migrate", {"IMC_DATABASE_URL": url})
 
 
 async def _fill(history: History) -> None:
-    """Rows in the order of their key first, then each index at once: row by row would take ten times as long."""
+    """Rows in the order of their key, then each index at once: row by row it would take far longer."""
     indexes = await databases.run(history.url, _INDEXES)
     dropped = ", ".join(f"DROP INDEX {index}" for index, _ in indexes)
     added = ", ".join(f"ADD INDEX {index} ({columns})" for index, columns in indexes)
     await databases.run(
         history.url,
         f"ALTER TABLE {MESSAGES} {dropped}",
-        _FILL.format(rows=history.rows, groups=history.groups, users=history.users),
+        *(_part(history, first) for first in range(1, history.rows + 1, ROWS_A_STATEMENT)),
         f"ALTER TABLE {MESSAGES} {added}",
         _COUNT,
         f"ANALYZE TABLE {MESSAGES}, {GROUPS}",
         f"CREATE TABLE {_COMPLETE} (done INT)",
     )
+
+
+def _part(history: History, first: int) -> str:
+    last = min(first + ROWS_A_STATEMENT - 1, history.rows)
+    return _FILL.format(first=first, last=last, groups=history.groups, users=history.users)

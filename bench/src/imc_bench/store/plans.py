@@ -22,7 +22,7 @@ class Step:
 
     @property
     def is_costly(self) -> bool:
-        """Whether it reads a table or an index from end to end, or sorts; a derived table is a page at most."""
+        """Whether it reads a table or an index from end to end, or sorts; a derived table is a page."""
         reads_all = self.type in _READS_ALL and not self.table.startswith("<derived")
         return reads_all or "filesort" in self.extra
 

@@ -28,6 +28,7 @@ SHARE_OF_RAW = 0.6
 _TRANSACTION_ROWS = 1_000
 _PATIENCE_SECONDS = 120.0
 _COLUMNS = ", ".join((*MESSAGE_VIEW_COLUMNS, *LOG_COLUMNS))
+_SELECT = f"SELECT {_COLUMNS} FROM {MESSAGES} ORDER BY log_id"  # noqa: S608 - names of our own
 _INSERT = f"INSERT INTO {MESSAGES} ({_COLUMNS}) VALUES ({', '.join(['%s'] * (_COLUMNS.count(',') + 1))})"  # noqa: S608
 
 
@@ -64,9 +65,7 @@ class _Rounds:
         await self._empty()
         async with started("imc-projector", self._servers.env) as projector:
             figures = await self._follow(app_id, projector.pid)
-        self._projected = await databases.run(
-            self._servers.database_url, f"SELECT {_COLUMNS} FROM {MESSAGES} ORDER BY log_id"
-        )
+        self._projected = await databases.run(self._servers.database_url, _SELECT)
         self._check(sent)
         await senders.forget(self._redis, app_id)
         return figures

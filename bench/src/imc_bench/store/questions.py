@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -18,7 +18,7 @@ _LONG = f"appId={APP}&groupId={LONG_GROUP}&pageSize={SIZE}"
 
 @dataclass(frozen=True)
 class Asked:
-    """One request, and the ids of the messages that answer it; None where only their number and order are known."""
+    """One request, and the ids that answer it; None where only their number and order are known."""
 
     request: bytes
     answer: list[str] | None
@@ -79,7 +79,7 @@ USER = Question("first page of a user", _of_user)
 def check(asked: Asked, reply: bytes) -> None:
     """Hold a reply against what is right; raises `Faulty`."""
     data: Any = orjson.loads(reply)["data"]
-    messages = data if isinstance(data, list) else data["pageMessageList"]
+    messages = cast("list[Any]", data if isinstance(data, list) else data["pageMessageList"])
     ids = [message["messageId"] for message in messages]
     places = [(message["createTime"], int(message["messageId"])) for message in messages]
     right = ids == asked.answer if asked.answer is not None else 0 < len(ids) <= SIZE

@@ -21,9 +21,9 @@ from redis.asyncio import Redis
 class NewMessage(BaseModel):
     """What a client sends."""
 
-    appId: str  # noqa: N815
-    groupId: str  # noqa: N815
-    userId: str  # noqa: N815
+    appId: str
+    groupId: str
+    userId: str
     content: str
     type: int | None = None
 
@@ -31,22 +31,22 @@ class NewMessage(BaseModel):
 class Receipt(BaseModel):
     """What it gets."""
 
-    messageId: str  # noqa: N815
-    createTime: int  # noqa: N815
-    entry: str
+    messageId: str
+    createTime: int
+    cursor: str
 
 
 class Message(BaseModel):
     """A message in a page."""
 
-    messageId: str  # noqa: N815
-    appId: str  # noqa: N815
-    groupId: str  # noqa: N815
-    userId: str  # noqa: N815
+    messageId: str
+    appId: str
+    groupId: str
+    userId: str
     content: str
-    createTime: int  # noqa: N815
-    recallTime: int  # noqa: N815
-    recallCause: str | None  # noqa: N815
+    createTime: int
+    recallTime: int
+    recallCause: str | None
     status: int
     type: int | None
 
@@ -55,12 +55,13 @@ class Page(BaseModel):
     """A page of a history."""
 
     total: int
-    pageMessageList: list[Message]  # noqa: N815
+    pageMessageList: list[Message]
 
 
 _COUNT = "SELECT COUNT(*) FROM imc_chat_message WHERE app_id = :app_id AND group_id = :group_id"
 _PAGE = """
-    SELECT message_id, app_id, group_id, user_id, content, create_time, recall_time, recall_cause, status, type
+    SELECT
+        message_id, app_id, group_id, user_id, content, create_time, recall_time, recall_cause, status, type
     FROM imc_chat_message
     WHERE app_id = :app_id AND group_id = :group_id
     ORDER BY create_time, message_id
@@ -71,7 +72,7 @@ _PAGE = """
 def create_app() -> FastAPI:
     """Build the application; it reads REDIS_URL and DATABASE_URL."""
     redis: Any = Redis.from_url(os.environ["REDIS_URL"])  # pyright: ignore[reportUnknownMemberType]
-    database = databases.Database(os.environ["DATABASE_URL"], charset="utf8mb4")
+    database: Any = databases.Database(os.environ["DATABASE_URL"], charset="utf8mb4")
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
@@ -91,10 +92,10 @@ def create_app() -> FastAPI:
         body = json.dumps({"messageId": message_id, "createTime": create_time, **message.model_dump()})
         entry = await redis.xadd(f"plain:{message.appId}", {"message": body})
         await redis.publish(f"plain:{message.appId}:live", body)
-        return Receipt(messageId=message_id, createTime=create_time, entry=entry)
+        return Receipt(messageId=message_id, createTime=create_time, cursor=entry)
 
     @app.get("/chat/message/findByGroupId")
-    async def find_by_group_id(appId: str, groupId: str, pageNum: int = 1, pageSize: int = 20) -> Page:  # noqa: N803
+    async def find_by_group_id(appId: str, groupId: str, pageNum: int = 1, pageSize: int = 20) -> Page:
         group = {"app_id": appId, "group_id": groupId}
         total = await database.fetch_val(_COUNT, group)
         rows = await database.fetch_all(
