@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 
 import orjson
@@ -60,7 +60,7 @@ def test_a_wrong_answer_is_found(kind: questions.Question) -> None:
     ids = asked.answer or ["7", "8"]
     messages = [{"messageId": each, "createTime": 1} for each in ids]
 
-    def reply(found: list[dict[str, object]]) -> bytes:
+    def reply(found: Sequence[Mapping[str, object]]) -> bytes:
         return orjson.dumps({"data": {"total": None, "pageMessageList": found}})
 
     questions.check(asked, reply(messages))
