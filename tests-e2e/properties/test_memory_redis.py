@@ -128,12 +128,12 @@ async def test_what_was_sent_before_is_not_sent_again(log: Log):
     sent, other = log.message(own_id="own"), log.message(own_id="own")
     (cursor,) = await log.add(sent)
     assert sent.sending is not None
-    repeated = Repeated(sent.sending, cursor)
+    repeated = Repeated(sent.sending, str(cursor))
     assert await log.append(sent, other) == [repeated, repeated]
     twice = log.message(own_id="twice")
     first, second = await log.append(twice, twice)
     assert isinstance(first, Appended)
-    assert second == Repeated(cast(Sending, twice.sending), first.cursor)
+    assert second == Repeated(cast(Sending, twice.sending), first.place)
 
 
 async def test_a_message_is_recalled_once(log: Log):

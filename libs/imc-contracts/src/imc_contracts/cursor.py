@@ -64,7 +64,7 @@ class Cursor(NamedTuple):
     entry: EntryId
 
     def __str__(self) -> str:
-        return f"{self.lineage}.{self.entry}"
+        return cursor_text(self.lineage, str(self.entry))
 
     @property
     def is_unborn(self) -> bool:
@@ -78,3 +78,8 @@ class Cursor(NamedTuple):
         if match is None:
             raise ValueError("not a cursor")
         return cls(match[1], EntryId.parse(match[2]))
+
+
+def cursor_text(lineage: str, entry: str) -> str:
+    """The text of a cursor at the entry whose id is ``entry``, for those who need not read that id."""
+    return f"{lineage}.{entry}"

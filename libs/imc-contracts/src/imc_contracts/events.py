@@ -42,8 +42,7 @@ class MalformedEvent(Exception):
     """A log entry that is none of ours: written by hand, or by a version unknown to this one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One thing that happened, before it has a place in the log. ``body`` is JSON without line breaks."""
 
     kind: EventKind

@@ -1,11 +1,15 @@
 """What the ASGI applications of all services have in common."""
 
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
 
 from imc_service import health, replies
 from imc_service.health import Readiness
 from imc_service.metrics import HttpMetrics
+
+TELEMETRY_OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""For ``FastAPI(telemetry=…)``: otherwise it looks for OpenTelemetry at each request, which takes time."""
 
 
 def equip(app: FastAPI, readiness: Readiness, registry: CollectorRegistry, *routers: APIRouter) -> FastAPI:

@@ -3,30 +3,38 @@
 from fastapi import Request
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
+from starlette.requests import ClientDisconnect
 
 
 async def read_body(request: Request, limit: int) -> bytes:
     """The whole body, at most ``limit`` bytes.
 
-    Raises `Refused` (`BODY_TOO_LARGE`) as soon as more than that is announced or has come.
+    Raises `Refused` (`BODY_TOO_LARGE`) as soon as more than that is announced or has come, and
+    `ClientDisconnect`.
     """
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
+    announced = _header(request, b"content-length")
+    if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)
         chunks.append(chunk)
+        more = message.get("more_body", False)
     return b"".join(chunks)
 
 
 async def read_json_body(request: Request, limit: int) -> bytes:
     """The body of a request that must be JSON by its Content-Type; one without the header is taken as JSON.
 
-    Raises `Refused` (`UNSUPPORTED_MEDIA_TYPE`, `BODY_TOO_LARGE`).
+    Raises `Refused` (`UNSUPPORTED_MEDIA_TYPE`, `BODY_TOO_LARGE`), and `ClientDisconnect`.
     """
     media_type = media_type_of(request)
     if media_type and media_type != "application/json" and not media_type.endswith("+json"):
@@ -38,7 +46,15 @@ async def read_json_body(request: Request, limit: int) -> bytes:
 
 def media_type_of(request: Request) -> str:
     """The media type of the body in lower case without parameters, or ``""``."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return _header(request, b"content-type").decode("latin-1").partition(";")[0].strip().lower()
+
+
+def _header(request: Request, name: bytes) -> bytes:
+    """As it came, or empty: what `Request.headers` finds, for a tenth of the time."""
+    for key, value in request.scope["headers"]:
+        if key == name:
+            return value
+    return b""
 
 
 def _too_large(limit: int) -> Refused:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import TypedDict
 
 from fastapi import FastAPI
-from imc_service.application import equip
+from imc_service.application import TELEMETRY_OFF, equip
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
 
@@ -35,5 +35,7 @@ def create_app(settings: CommandApiSettings) -> FastAPI:
         description="Takes sends, recalls and notices.",
         version="0.1.0",
         lifespan=lifespan,
+        telemetry=TELEMETRY_OFF,
     )
+    http.add_hot_path(app)
     return equip(app, readiness, registry, http.routes())

@@ -7,7 +7,7 @@ import imc_command_api.http
 import imc_push_node.http
 import imc_query_api.http
 from fastapi import FastAPI
-from imc_service.application import equip
+from imc_service.application import TELEMETRY_OFF, equip
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
 
@@ -33,8 +33,10 @@ def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
         description="The message center behind group chat, all in one process.",
         version="0.1.0",
         lifespan=lifespan,
+        telemetry=TELEMETRY_OFF,
     )
     imc_query_api.http.add_hot_path(app)
+    imc_command_api.http.add_hot_path(app)
     return equip(
         app,
         readiness,

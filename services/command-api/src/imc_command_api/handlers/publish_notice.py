@@ -35,5 +35,5 @@ class PublishNoticeHandler:
         return {
             "informationId": str(information_id),
             "createTime": create_time,
-            "cursor": str(outcome.cursor),
+            "cursor": outcome.place,
         }

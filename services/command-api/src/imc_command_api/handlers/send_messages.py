@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from imc_contracts import events
 from imc_contracts.commands import SendMessage
@@ -15,6 +16,14 @@ from imc_command_api.identity.snowflake import LeaseOver, time_of
 from imc_command_api.log.writes import AlreadyRetired, Outcome, Repeated, Sending, Write
 
 
+@dataclass(slots=True)
+class _Part:
+    """The messages of one app, and their places in the batch."""
+
+    places: list[int] = field(default_factory=list[int])
+    writes: list[Write] = field(default_factory=list[Write])
+
+
 class SendMessages:
     """A message is acknowledged once it is in its app's log."""
 
@@ -25,7 +34,10 @@ class SendMessages:
     async def one(self, command: SendMessage) -> SendReceipt:
         """Send one message; raises `Refused`."""
         write = self._write(command)
-        return _receipt(write, await self._log.append_one(command.app_id, write))
+        answer = _answer(write, await self._log.append_one(command.app_id, write))
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
 
     async def batch(self, commands: Sequence[SendMessage | Refused]) -> list[SendReceipt | Refused]:
         """Send each message; a receipt or a refusal for each, in their order.
@@ -33,29 +45,22 @@ class SendMessages:
         What is a refusal already stays one. The messages of one app keep their order in its log.
         """
         answers: list[SendReceipt | Refused | None] = []
-        places_by_app: defaultdict[str, list[int]] = defaultdict(list)
-        writes: dict[int, Write] = {}
+        by_app: defaultdict[str, _Part] = defaultdict(_Part)
         for place, command in enumerate(commands):
             if isinstance(command, Refused):
                 answers.append(command)
                 continue
             answers.append(None)
-            writes[place] = self._write(command)
-            places_by_app[command.app_id].append(place)
-        await asyncio.gather(
-            *(
-                self._append(app_id, {place: writes[place] for place in places}, answers)
-                for app_id, places in places_by_app.items()
-            )
-        )
+            part = by_app[command.app_id]
+            part.places.append(place)
+            part.writes.append(self._write(command))
+        await asyncio.gather(*(self._append(app_id, part, answers) for app_id, part in by_app.items()))
         return [answer for answer in answers if answer is not None]
 
-    async def _append(
-        self, app_id: str, writes: dict[int, Write], answers: list[SendReceipt | Refused | None]
-    ) -> None:
-        outcomes = await self._log.append(app_id, list(writes.values()))
-        for (place, write), outcome in zip(writes.items(), outcomes, strict=True):
-            answers[place] = outcome if isinstance(outcome, Refused) else _receipt_or_refusal(write, outcome)
+    async def _append(self, app_id: str, part: _Part, answers: list[SendReceipt | Refused | None]) -> None:
+        outcomes = await self._log.append(app_id, part.writes)
+        for place, write, outcome in zip(part.places, part.writes, outcomes, strict=True):
+            answers[place] = outcome if isinstance(outcome, Refused) else _answer(write, outcome)
 
     def _write(self, command: SendMessage) -> Write:
         try:
@@ -70,24 +75,17 @@ class SendMessages:
         return Write(event, message_id, sending)
 
 
-def _receipt_or_refusal(write: Write, outcome: Outcome) -> SendReceipt | Refused:
-    try:
-        return _receipt(write, outcome)
-    except Refused as refused:
-        return refused
-
-
-def _receipt(write: Write, outcome: Outcome) -> SendReceipt:
+def _answer(write: Write, outcome: Outcome) -> SendReceipt | Refused:
     assert not isinstance(outcome, AlreadyRetired)
     message_id, duplicate = write.id, False
     if isinstance(outcome, Repeated):
         assert write.sending is not None
         if outcome.original.digest != write.sending.digest:
-            raise message.other_message()
+            return message.other_message()
         message_id, duplicate = outcome.original.message_id, True
     return {
         "messageId": str(message_id),
         "createTime": time_of(message_id),
-        "cursor": str(outcome.cursor),
+        "cursor": outcome.place,
         "duplicate": duplicate,
     }

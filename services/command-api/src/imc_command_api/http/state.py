@@ -24,4 +24,4 @@ class CommandApi:
 
 def command_api(request: Request) -> CommandApi:
     """What the lifespan of the application opened."""
-    return cast(CommandApi, request.state.command_api)
+    return cast(CommandApi, request.scope["state"]["command_api"])

@@ -13,7 +13,6 @@ from imc_command_api.identity.snowflake import time_of
 from imc_command_api.log.writes import Outcome, Write, read_outcome, receipt_of
 
 MINUTE_MS = 60_000
-_FIXED_KEYS = 3
 
 
 class BacklogFull(Exception):
@@ -64,14 +63,7 @@ class AppendScript:
 
     def _arguments(self, app_id: str, writes: Sequence[Write], keys: list[str]) -> list[str | bytes | int]:
         """The script's ARGV; appends to ``keys`` those that the writes need."""
-        positions: dict[str, int] = {}
-
-        def position(key: str) -> int:
-            if key not in positions:
-                keys.append(key)
-                positions[key] = len(keys)
-            return positions[key]
-
+        recent: dict[int, int] = {}
         limits = self._limits
         arguments: list[str | bytes | int] = [
             names.live(app_id),
@@ -81,18 +73,26 @@ class AppendScript:
             limits.keep_sent_ms,
             names.PROJECTOR_GROUP,
         ]
-        for write in writes:
-            sending, recall = write.sending, write.recall
+        for (kind, body), id_, sending, recall in writes:
+            minute = time_of(id_) // MINUTE_MS
+            if minute not in recent:
+                recent[minute] = _added(keys, names.recent(app_id, minute))
             arguments += (
-                write.event.kind.value,
-                write.event.body,
-                write.id,
-                position(names.recent(app_id, time_of(write.id) // MINUTE_MS)),
-                position(names.sent(app_id, sending.client_message_id)) if sending else 0,
-                receipt_of(sending) if sending else "",
-                b"%d %b" % (recall.sent_at, recall.mark.encode()) if recall else "",
+                kind.value,
+                body,
+                id_,
+                recent[minute],
+                _added(keys, names.sent(app_id, sending.client_message_id)) if sending else 0,
+                receipt_of(sending) if sending else b"",
+                b"%d %b" % (recall.sent_at, recall.mark.encode()) if recall else b"",
             )
         return arguments
+
+
+def _added(keys: list[str], key: str) -> int:
+    """The number of ``key`` among the keys, as a script counts them; the same key may stand there twice."""
+    keys.append(key)
+    return len(keys)
 
 
 def new_lineage() -> str:

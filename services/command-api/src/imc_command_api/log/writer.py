@@ -45,7 +45,10 @@ class NotAnnounced(Exception):
 
 @dataclass(slots=True)
 class _Waiting:
+    """Writes that one caller waits for, ``size`` bytes in all."""
+
     writes: Sequence[Write]
+    size: int
     outcomes: asyncio.Future[list[Outcome]]
 
 
@@ -68,10 +71,10 @@ class LogWriter:
         refusal after a lost connection does not say whether the event was appended.
         """
         parts = _split(writes)
-        waiting = [self._enqueue(app_id, part) for part in parts]
+        waiting = [self._enqueue(app_id, part, size) for part, size in parts]
         results = await asyncio.gather(*waiting, return_exceptions=True)
         answers: list[Outcome | Refused] = []
-        for part, result in zip(parts, results, strict=True):
+        for (part, _), result in zip(parts, results, strict=True):
             if isinstance(result, Refused):
                 answers += [result] * len(part)
             elif isinstance(result, BaseException):
@@ -82,17 +85,14 @@ class LogWriter:
 
     async def append_one(self, app_id: str, write: Write) -> Outcome:
         """Append one event; raises `Refused` if that can't be done."""
-        answer = (await self.append(app_id, [write]))[0]
-        if isinstance(answer, Refused):
-            raise answer
-        return answer
+        return (await self._enqueue(app_id, [write], len(write.event.body)))[0]
 
     async def close(self) -> None:
         """Wait for what is under way."""
         await asyncio.gather(*self._flushes)
 
-    def _enqueue(self, app_id: str, writes: Sequence[Write]) -> asyncio.Future[list[Outcome]]:
-        waiting = _Waiting(writes, asyncio.get_running_loop().create_future())
+    def _enqueue(self, app_id: str, writes: Sequence[Write], size: int) -> asyncio.Future[list[Outcome]]:
+        waiting = _Waiting(writes, size, asyncio.get_running_loop().create_future())
         queue = self._waiting.get(app_id)
         if queue is not None:
             queue.append(waiting)
@@ -143,34 +143,31 @@ class LogWriter:
         self._announced.add(app_id)
 
 
-def _split(writes: Sequence[Write]) -> list[Sequence[Write]]:
-    """Cut ``writes`` into parts that each keep the bounds of a batch."""
-    parts: list[Sequence[Write]] = []
+def _split(writes: Sequence[Write]) -> list[tuple[Sequence[Write], int]]:
+    """Cut ``writes`` into parts that each keep the bounds of a batch; each with its size in bytes."""
+    parts: list[tuple[Sequence[Write], int]] = []
     begin = size = 0
     for at, write in enumerate(writes):
-        size += len(write.event.body)
-        if at > begin and (at - begin >= MAX_BATCH or size > MAX_BATCH_BYTES):
-            parts.append(writes[begin:at])
-            begin, size = at, len(write.event.body)
-    parts.append(writes[begin:])
+        length = len(write.event.body)
+        if at > begin and (at - begin >= MAX_BATCH or size + length > MAX_BATCH_BYTES):
+            parts.append((writes[begin:at], size))
+            begin, size = at, 0
+        size += length
+    parts.append((writes[begin:], size))
     return parts
 
 
 def _next_batch(queue: deque[_Waiting]) -> list[_Waiting]:
     """Take from the queue what fits into one batch: always at least one."""
     batch = [queue.popleft()]
-    count, size = len(batch[0].writes), _bytes_of(batch[0])
+    count, size = len(batch[0].writes), batch[0].size
     while queue:
         count += len(queue[0].writes)
-        size += _bytes_of(queue[0])
+        size += queue[0].size
         if count > MAX_BATCH or size > MAX_BATCH_BYTES:
             break
         batch.append(queue.popleft())
     return batch
-
-
-def _bytes_of(waiting: _Waiting) -> int:
-    return sum(len(write.event.body) for write in waiting.writes)
 
 
 def _distribute(batch: list[_Waiting], outcomes: list[Outcome]) -> None:

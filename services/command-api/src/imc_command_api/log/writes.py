@@ -1,8 +1,9 @@
 """What the log's writer is asked to append, and what became of it."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from imc_contracts.cursor import Cursor, EntryId
+from imc_contracts.cursor import Cursor, cursor_text
 from imc_contracts.events import Event, RecallMark
 
 
@@ -25,8 +26,7 @@ class Recall:
     mark: RecallMark
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """One event to append.
 
     ``id`` is that of the message or notice that the event is about. An event that retires it (a recall, a
@@ -39,11 +39,15 @@ class Write:
     recall: Recall | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """The event is in the log, at ``cursor``."""
+class Appended(NamedTuple):
+    """The event is in the log. ``place`` is the text of its cursor: those who send need no more."""
 
-    cursor: Cursor
+    place: str
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where the event is."""
+        return Cursor.parse(self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,12 @@ class Repeated:
     """Nothing was appended: the ``clientMessageId`` had been sent before, as ``original``."""
 
     original: Sending
-    cursor: Cursor
+    place: str
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where the event of the first send is."""
+        return Cursor.parse(self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +76,11 @@ def read_outcome(lineage: str, result: str, write: Write) -> Outcome:
     if result == "x":
         return AlreadyRetired()
     if not result.startswith("="):
-        return Appended(Cursor(lineage, EntryId.parse(result)))
+        return Appended(cursor_text(lineage, result))
     assert write.sending is not None
     message_id, create_time, digest, entry = result[1:].split(" ")
     original = Sending(write.sending.client_message_id, int(message_id), int(create_time), digest)
-    return Repeated(original, Cursor(lineage, EntryId.parse(entry)))
+    return Repeated(original, cursor_text(lineage, entry))
 
 
 def receipt_of(sending: Sending) -> str:
