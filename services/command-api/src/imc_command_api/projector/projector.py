@@ -1,4 +1,4 @@
-"""The loop: while one batch is being written, the next is already being read."""
+"""The loop: while one batch is being written, the next is already being read and understood."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,14 @@ from imc_command_api.projector.patience import Backoff
 from imc_command_api.projector.quarantine import Quarantine
 from imc_command_api.projector.reader import Delivery, LogReader
 from imc_command_api.projector.upkeep import Upkeep
-from imc_command_api.projector.writer import BatchWriter, Readable, Unreadable, transactions_of, understand
+from imc_command_api.projector.writer import (
+    BatchWriter,
+    Readable,
+    Understood,
+    Unreadable,
+    transactions_of,
+    understand,
+)
 
 log = logger("projector")
 
@@ -44,7 +51,7 @@ class Projector:
         self._held: set[tuple[str, bytes]] = set()
         self._quarantine = Quarantine(writer, group, metrics, self._release)
         # One batch waits while one is written and one is read: memory stays bounded.
-        self._batches: asyncio.Queue[list[Delivery] | None] = asyncio.Queue(1)
+        self._batches: asyncio.Queue[list[Understood] | None] = asyncio.Queue(1)
         self._claim_seconds = claim_idle_seconds / 3
         self._claim_at = 0.0
         self._stopping = False
@@ -90,8 +97,10 @@ class Projector:
     async def _hand_on(self, deliveries: list[Delivery]) -> int:
         fresh = [delivery for delivery in deliveries if delivery.key not in self._held]
         if fresh:
+            # Here rather than where it is written: while the database works, this process has time to.
+            understood = [understand(delivery) for delivery in fresh]
             self._held.update(delivery.key for delivery in fresh)
-            await self._batches.put(fresh)
+            await self._batches.put(understood)
         return len(fresh)
 
     async def _keep_writing(self) -> None:
@@ -102,19 +111,18 @@ class Projector:
                 except Exception as error:
                     # They stay unacknowledged, and come back when they are taken over.
                     log.error("entries are left for later", exc_info=error)
-                    for delivery in part:
-                        self._release(delivery)
+                    for entry in part:
+                        self._release(entry.delivery)
 
-    async def _write(self, part: Sequence[Delivery]) -> None:
-        understood = [understand(delivery) for delivery in part]
-        unreadable = [entry for entry in understood if isinstance(entry, Unreadable)]
-        refused = await self._writer.write([entry for entry in understood if isinstance(entry, Readable)])
+    async def _write(self, part: Sequence[Understood]) -> None:
+        unreadable = [entry for entry in part if isinstance(entry, Unreadable)]
+        refused = await self._writer.write([entry for entry in part if isinstance(entry, Readable)])
         for entry in (*unreadable, *refused):
             self._quarantine.add(entry)
         kept = {entry.delivery.key for entry in (*unreadable, *refused)}
-        for delivery in part:
-            if delivery.key not in kept:
-                self._release(delivery)
+        for entry in part:
+            if entry.delivery.key not in kept:
+                self._release(entry.delivery)
 
     def _release(self, delivery: Delivery) -> None:
         self._held.discard(delivery.key)

@@ -34,7 +34,10 @@ class Unreadable:
     reason: str
 
 
-def understand(delivery: Delivery) -> Readable | Unreadable:
+Understood = Readable | Unreadable
+
+
+def understand(delivery: Delivery) -> Understood:
     """Read an entry."""
     try:
         entry = read_entry(delivery.entry_id, delivery.fields)
@@ -43,15 +46,15 @@ def understand(delivery: Delivery) -> Readable | Unreadable:
         return Unreadable(delivery, str(error))
 
 
-def transactions_of(deliveries: Sequence[Delivery]) -> Generator[Sequence[Delivery]]:
+def transactions_of(batch: Sequence[Understood]) -> Generator[Sequence[Understood]]:
     """Cut a batch into parts that are each written at once: long ones hold locks and the event loop."""
     begin = size = 0
-    for at, delivery in enumerate(deliveries):
-        size += delivery.size
+    for at, entry in enumerate(batch):
+        size += entry.delivery.size
         if at > begin and (at - begin >= TRANSACTION_ENTRIES or size > TRANSACTION_BYTES):
-            yield deliveries[begin:at]
-            begin, size = at, delivery.size
-    yield deliveries[begin:]
+            yield batch[begin:at]
+            begin, size = at, entry.delivery.size
+    yield batch[begin:]
 
 
 class BatchWriter:
