@@ -8,11 +8,15 @@ from typing import Any, cast
 import pytest
 from imc_command_api.log.script import AppendScript, BacklogFull, Limits
 from imc_command_api.log.writes import AlreadyRetired, Appended, Outcome, Recall, Repeated, Sending, Write
+from imc_command_api.quota.metrics import SendQuotaMetrics
+from imc_command_api.quota.send_quota import SendQuota
 from imc_contracts import events, names
 from imc_contracts.cursor import ORIGIN, UNBORN, Cursor, EntryId
+from imc_contracts.errors import Refused
 from imc_contracts.events import EventKind, LiveBatch, RecallMark, read_live_batch, read_message
 from imc_contracts.views import Message, recalled
 from imc_push_node.log_reader import LogReader
+from imc_service.quotas import Quotas
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry, Counter
@@ -32,10 +36,11 @@ class Log:
         self.published: list[bytes] = []
         self.pubsub: Any = None
         self.reader = LogReader(redis, Counter("skipped", "Skipped.", registry=CollectorRegistry()))
-        self._script = AppendScript(redis, Limits(BACKLOG, 60_000, 60_000))
+        quota = SendQuota(Quotas(), SendQuotaMetrics(CollectorRegistry()))
+        self._script = AppendScript(redis, Limits(BACKLOG, 60_000, 60_000), quota)
         self._ids = itertools.count(1_000_000_000_000_000_000)
 
-    async def append(self, *writes: Write) -> list[Outcome]:
+    async def append(self, *writes: Write) -> list[Outcome | Refused]:
         return (await self._script.run(self.app_id, writes)).outcomes
 
     async def add(self, *writes: Write) -> list[Cursor]:

@@ -21,12 +21,15 @@ from hypothesis.stateful import (
 from imc_command_api.identity.snowflake import EPOCH_MS
 from imc_command_api.log.script import AppendScript, Limits
 from imc_command_api.log.writes import AlreadyRetired, Appended, Outcome, Recall, Repeated, Sending, Write
+from imc_command_api.quota.metrics import SendQuotaMetrics
+from imc_command_api.quota.send_quota import SendQuota
 from imc_contracts import events, names
 from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import UNBORN, Cursor, EntryId
 from imc_contracts.events import RecallMark, read_message
 from imc_contracts.views import Message, recalled
 from imc_push_node.log_reader import LogReader
+from imc_service.quotas import Quotas
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.memory_socket import MemorySocket
 from imc_testkit.push_model import Happened, Moment, Told
@@ -84,7 +87,8 @@ class PushMachine(RuleBasedStateMachine):
         self.keys = Keys(lambda: BORN_MS + int(self.loop.time() * 1000))
         self.keys.on_publish = self.publish
         redis = cast(Any, MemoryRedis(self.keys))
-        self.script = AppendScript(redis, Limits(10_000, 60_000, 60_000))
+        quota = SendQuota(Quotas(), SendQuotaMetrics(CollectorRegistry()))
+        self.script = AppendScript(redis, Limits(10_000, 60_000, 60_000), quota)
         self.happened = Happened(lambda: self.keys.hashes[names.log_state(APP)].get(b"unborn", b"").decode())
         self.sent: list[tuple[Write, Cursor]] = []
         self.recalled: set[int] = set()

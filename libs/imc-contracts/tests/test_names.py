@@ -11,12 +11,14 @@ minutes = st.integers(0, 2**40)
 PLAIN: list[Callable[[str], str]] = [
     names.log,
     names.log_state,
+    names.send_quota,
     names.live,
     names.recalled,
     names.dead_letters,
     names.gateways,
     names.gateway_fence,
     names.gateway_news,
+    names.gateway_places,
 ]
 
 

@@ -11,12 +11,15 @@ from imc_command_api.log.recent import RecentEntries, Retired
 from imc_command_api.log.script import AppendScript, Limits
 from imc_command_api.log.writer import LogWriter
 from imc_command_api.log.writes import AlreadyRetired, Appended, Recall, Repeated, Sending, Write
+from imc_command_api.quota.metrics import SendQuotaMetrics
+from imc_command_api.quota.send_quota import SendQuota
 from imc_contracts import names
 from imc_contracts.codes import ErrorCode
 from imc_contracts.cursor import ORIGIN
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind, RecallMark, read_entry, read_live_batch
 from imc_service import redis_client
+from imc_service.quotas import Quotas
 from imc_testkit.servers import private_redis
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry
@@ -32,7 +35,8 @@ def ids() -> Snowflakes:
 
 
 def writer_on(redis: Any, limits: Limits = LIMITS) -> LogWriter:
-    return LogWriter(redis, AppendScript(redis, limits), LogMetrics(CollectorRegistry()))
+    quota = SendQuota(Quotas(), SendQuotaMetrics(CollectorRegistry()))
+    return LogWriter(redis, AppendScript(redis, limits, quota), LogMetrics(CollectorRegistry()))
 
 
 @pytest.fixture

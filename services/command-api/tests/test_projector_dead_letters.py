@@ -104,7 +104,7 @@ async def test_an_entry_is_put_aside_once_and_only_while_it_waits(
     await log_redis.xgroup_create(key, GROUP, "0")
     assert not await log_group.put_aside(history.app_id, waiting, "not delivered yet")
     await log_redis.xreadgroup(GROUP, "one", {key: ">"})
-    await log_group.acknowledge({history.app_id: [acknowledged]})
+    await log_group.acknowledge({history.app_id: [acknowledged]}, {})
     assert [await log_group.put_aside(history.app_id, waiting, "bad") for _ in range(2)] == [True, False]
     assert not await log_group.put_aside(history.app_id, acknowledged, "too late")
     assert await feed.counters() == (2, 2)

@@ -94,15 +94,15 @@ async def test_an_entry_is_counted_when_it_is_acknowledged_and_never_again(
     log_group: Any, feed: Any, history: Any, log_redis: Redis
 ):
     ids = await feed.append([history.sent(history.message()) for _ in range(2500)])
-    await log_group.acknowledge({history.app_id: ids})
+    await log_group.acknowledge({history.app_id: ids}, {})
     assert await feed.counters() == (2500, 0), "there is no group yet"
     key = names.log(history.app_id)
     await log_redis.xgroup_create(key, GROUP, "0")
     await log_redis.xreadgroup(GROUP, "one", {key: ">"})
     for _ in range(2):
-        await log_group.acknowledge({history.app_id: ids[:2200]})
+        await log_group.acknowledge({history.app_id: ids[:2200]}, {})
         assert await feed.counters() == (2500, 2200)
-    await log_group.acknowledge({history.app_id: ids, "nobody": [b"1-1"]})
+    await log_group.acknowledge({history.app_id: ids, "nobody": [b"1-1"]}, {})
     assert await feed.counters() == (2500, 2500)
 
 

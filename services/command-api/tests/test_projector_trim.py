@@ -66,10 +66,10 @@ async def test_what_is_pending_stays_and_all_after_it(
     ids = await fill(log_redis, key, 1000, int(time.time() * 1000) - HOUR)
     await log_redis.xgroup_create(key, GROUP, "0")
     await deliver(log_redis, key, 900)
-    await log_group.acknowledge({app_id: ids[:321]})
+    await log_group.acknowledge({app_id: ids[:321]}, {})
     assert await trimmed(log_group, app_id, keep_ms, keep_entries) == 321
     assert await first_of(log_redis, key) == ids[321]
-    await log_group.acknowledge({app_id: ids[321:900]})
+    await log_group.acknowledge({app_id: ids[321:900]}, {})
     # All that was delivered is in the database; the last of it stays as the mark of how far that is.
     assert await trimmed(log_group, app_id, keep_ms, keep_entries) == 899 - 321
     assert await first_of(log_redis, key) == ids[899]
@@ -81,7 +81,7 @@ async def test_each_bound_of_the_retention_is_kept(log_group: Any, log_redis: Re
     young = await fill(log_redis, key, 777, now - HOUR // 2)
     await log_redis.xgroup_create(key, GROUP, "0")
     await deliver(log_redis, key, 2000)
-    await log_group.acknowledge({app_id: old + young})
+    await log_group.acknowledge({app_id: old + young}, {})
     assert await trimmed(log_group, app_id, 10 * HOUR, 10_000) == 0
     assert await trimmed(log_group, app_id, HOUR, 10_000) == 700
     assert await first_of(log_redis, key) == young[0]
@@ -98,7 +98,7 @@ async def test_recall_marks_go_with_the_entries_that_they_are_about(
     await log_redis.zadd(names.recalled(app_id), marks)
     await log_redis.xgroup_create(key, GROUP, "0")
     await deliver(log_redis, key, 10)
-    await log_group.acknowledge({app_id: ids})
+    await log_group.acknowledge({app_id: ids}, {})
     await trimmed(log_group, app_id, HOUR, 100)
     assert await log_redis.zrange(names.recalled(app_id), 0, -1) == [b"needed", b"young"]
 
@@ -127,7 +127,7 @@ async def test_upkeep_tidies_the_logs_of_all_apps(
     ids: dict[str, list[bytes]] = {}
     for delivery in await reader.read():
         ids.setdefault(delivery.app_id, []).append(delivery.entry_id)
-    await log_group.acknowledge(ids)
+    await log_group.acknowledge(ids, {})
     registry = CollectorRegistry()
     upkeep = Upkeep(log_group, reader, Retention(HOUR, 10), ProjectorMetrics(registry))
     await upkeep.tidy()
@@ -148,8 +148,8 @@ async def test_the_lag_is_what_the_database_lacks(
     await asyncio.sleep(0.005)  # an age has to come about
     assert await lag() == (10, True)
     await deliver(log_redis, key, 4)
-    await log_group.acknowledge({app_id: ids[:2]})
+    await log_group.acknowledge({app_id: ids[:2]}, {})
     assert await lag() == (8, True)
     await deliver(log_redis, key, 10)
-    await log_group.acknowledge({app_id: ids})
+    await log_group.acknowledge({app_id: ids}, {})
     assert await lag() == (0, False)

@@ -26,10 +26,15 @@ def log_state(app_id: str) -> str:
     """Hash beside the log.
 
     ``lineage``; ``born`` and ``last``, the first and the newest entry ever made; ``appended`` and
-    ``projected``, how many entries were made and how many of them the database has; ``unborn``, the lineage
-    of cursors taken before the first entry.
+    ``projected``, how many entries were made and how many of them the database has; ``waiting``, the bytes of
+    those that it has not; ``unborn``, the lineage of cursors taken before the first entry.
     """
     return f"imc:{{{app_id}}}:log-state"
+
+
+def send_quota(app_id: str) -> str:
+    """String: when the app's bucket of sends is full again, in microseconds of Redis' clock."""
+    return f"imc:{{{app_id}}}:send-quota"
 
 
 def live(app_id: str) -> str:
@@ -65,6 +70,11 @@ def gateways(app_id: str) -> str:
 def gateway_fence(app_id: str) -> str:
     """Sorted set of one member: the newest fencing number given out."""
     return f"imc:{{{app_id}}}:gateway-fence"
+
+
+def gateway_places(app_id: str) -> str:
+    """Sorted set: the gateways of an app whose number is limited, by when a node has to confirm them."""
+    return f"imc:{{{app_id}}}:gateway-places"
 
 
 def gateway_news(app_id: str) -> str:

@@ -120,11 +120,11 @@ class Keys(_Commands):
         return self.strings, self.hashes, self.streams, self.last_ids, self.sets
 
     def append(self, keys: Sequence[str], args: Sequence[Any]) -> bytes | list[bytes | int]:
-        """What ``append.lua`` does."""
+        """What ``append.lua`` does for an app without quotas."""
         channel, lineage, most, *_ = (str(arg) for arg in args[:6])
         state = self.hashes[keys[1]]
         known = state.get(b"lineage")
-        writes = [args[at : at + 7] for at in range(6, len(args), 7)]
+        writes = [args[at : at + 7] for at in range(9, len(args), 7)]
         appended = int(state.get(b"appended", 0))
         if appended - int(state.get(b"projected", 0)) + len(writes) > int(most):
             return b"full"
@@ -136,7 +136,7 @@ class Keys(_Commands):
             state |= {b"lineage": word, b"last": last, b"appended": b"%d" % (appended + len(lines) - 1)}
             state.setdefault(b"born", first)
             self.publish(channel, b"\n".join(lines))
-        return [word, 0 if known else 1, *results]
+        return [word, 0 if known else 1, 0, *results]
 
     def _append_one(self, keys: Sequence[str], write: Sequence[Any], lines: list[bytes]) -> bytes:
         kind, body, id_, recent_place, sent_place, receipt, mark = write

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from imc_service import redis_client
 from imc_service.database import open_database
 from imc_service.health import Readiness
+from imc_service.quota_watch import open_quotas
 from prometheus_client import CollectorRegistry
 
 from imc_command_api.handlers.delete_notice import DeleteNoticeHandler
@@ -19,6 +20,8 @@ from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.recent import RecentEntries
 from imc_command_api.log.script import AppendScript, Limits
 from imc_command_api.log.writer import LogWriter
+from imc_command_api.quota.metrics import SendQuotaMetrics
+from imc_command_api.quota.send_quota import SendQuota
 from imc_command_api.settings import CommandApiSettings
 from imc_command_api.store.originals import LoggedOrStored
 from imc_command_api.store.projection import Projection
@@ -42,21 +45,24 @@ async def open_command_api(
         keep_sent_ms=settings.idempotency_seconds * 1000,
     )
     database_url = settings.database_url.get_secret_value()
+    quota_metrics = SendQuotaMetrics(registry)
     async with (
         contextlib.aclosing(redis),
+        open_quotas(settings, quota_metrics.stale) as quotas,
         open_database(database_url, size=settings.database_pool) as database,
         worker_lease(redis, ids) as lease,
     ):
-        writer = LogWriter(redis, AppendScript(redis, limits), LogMetrics(registry))
+        quota = SendQuota(quotas, quota_metrics)
+        writer = LogWriter(redis, AppendScript(redis, limits, quota), LogMetrics(registry))
         originals = LoggedOrStored(RecentEntries(redis), database)
         write_through = ProjectionWriteThrough(Projection(database))
         readiness.add("log", lambda: redis_client.reachable(redis))
         readiness.add("ids", lease.ready)
         try:
             yield CommandApi(
-                SendMessages(writer, ids),
+                SendMessages(writer, ids, quota),
                 RecallMessageHandler(writer, originals, write_through, wall_clock_ms, window_ms),
-                PublishNoticeHandler(writer, ids, write_through),
+                PublishNoticeHandler(writer, ids, quota, write_through),
                 DeleteNoticeHandler(writer, originals, write_through, wall_clock_ms),
                 settings.max_body_bytes,
             )

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from imc_service import background, redis_client
 from imc_service.health import Readiness
+from imc_service.quota_watch import open_quotas
 from prometheus_client import CollectorRegistry
 
 from imc_push_node.archive import Archive
@@ -20,6 +21,7 @@ from imc_push_node.hub import Hub
 from imc_push_node.log_reader import LogReader
 from imc_push_node.membership import Membership
 from imc_push_node.metrics import NodeMetrics
+from imc_push_node.places import Places
 from imc_push_node.query_api import QueryApiClient
 from imc_push_node.recall_marks import RecallMarks
 from imc_push_node.registration import Registration
@@ -37,6 +39,7 @@ class PushNode:
     """What requests and the end of the process need of the node."""
 
     connections: Connections
+    places: Places
     drain: Drain
     membership: Membership
 
@@ -66,6 +69,8 @@ async def open_push_node(
         command_api = client or await stack.enter_async_context(_client(settings.command_api_url))
         hub = Hub(reader, subscriber, metrics, settings.linger_seconds, archive)
         registration = Registration(redis, hub)
+        quotas = await stack.enter_async_context(open_quotas(settings, metrics.quotas_stale))
+        places = Places(redis, hub, quotas, metrics.places_refused)
         watch = Watch(hub, reader, registration, subscriber, settings.stall_seconds)
         forwarder = Forwarder(CommandApiClient(command_api), metrics, limits)
         membership = Membership(redis, readiness, settings.advertise_url)
@@ -75,14 +80,14 @@ async def open_push_node(
         readiness.add("drain", drain.ready)
         parts = [
             await stack.enter_async_context(_running(part))
-            for part in (subscriber.run(), registration.run(), watch.run(), membership.run())
+            for part in (subscriber.run(), registration.run(), places.run(), watch.run(), membership.run())
         ]
         readiness.add("parts", lambda: _all_run(parts))
         stack.callback(hub.close)
         stack.callback(forwarder.close)
         buffer_bytes = settings.gateway_buffer_bytes
         connections = Connections(hub, registration, forwarder, drain, metrics, buffer_bytes)
-        yield PushNode(connections, drain, membership)
+        yield PushNode(connections, places, drain, membership)
 
 
 def _client(url: str) -> httpx.AsyncClient:

@@ -128,8 +128,8 @@ class Hub:
         self._linger_seconds = linger_seconds
         self._apps: dict[str, App] = {}
         self._left = asyncio.Event()
-        self.on_leave: Callable[[Gateway], None] = lambda _gateway: None
-        """Called with each registered gateway that has left."""
+        self.on_leave: list[Callable[[Gateway], None]] = []
+        """Each is called with every registered gateway that has left."""
 
     @property
     def apps(self) -> Iterable[App]:
@@ -166,7 +166,8 @@ class Hub:
         if app.newest.get(gateway.gateway_id) is gateway:
             del app.newest[gateway.gateway_id]
         if gateway.number:
-            self.on_leave(gateway)
+            for told in self.on_leave:
+                told(gateway)
         if not app.members and self._apps.get(app.app_id) is app:
             loop = asyncio.get_running_loop()
             app.release = loop.call_later(self._linger_seconds, self._let_go, app)

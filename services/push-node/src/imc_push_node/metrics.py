@@ -17,6 +17,12 @@ class NodeMetrics:
             "imc_gateways_resuming", "Gateways that read from the database.", registry=registry
         )
         self.refused = counter("imc_gateways_refused", "Connections that were answered 4000.")
+        self.places_refused = counter(
+            "imc_gateway_quota_refusals", "Connections over the quota of their app."
+        )
+        self.quotas_stale = Gauge(
+            "imc_gateway_quotas_stale", "1 while the file of quotas can't be used.", registry=registry
+        )
         self.entries = counter("imc_entries_told", "Log entries told to live gateways.")
         self.deliveries = counter("imc_deliveries", "Pushes written to gateways.")
         self.demotions = counter("imc_gateways_slowed", "Times a gateway's buffer was full.")

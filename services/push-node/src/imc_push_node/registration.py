@@ -39,7 +39,7 @@ class Registration:
         self._arrivals: list[_Waiting] = []
         self._departures: list[Gateway] = []
         self._changed = asyncio.Event()
-        hub.on_leave = self._leave
+        hub.on_leave.append(self._leave)
 
     async def register(self, gateway: Gateway) -> None:
         """Make ``gateway`` the newest of its gatewayId: older ones are closed, here and at other nodes.

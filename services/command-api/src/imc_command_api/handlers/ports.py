@@ -45,6 +45,14 @@ class Originals(Protocol):
         ...
 
 
+class Door(Protocol):
+    """Where an app that is known to be over its quota is turned away."""
+
+    def require(self, app_id: str) -> None:
+        """Raise `Refused` if it is: before ids and encoding, which it would have for nothing."""
+        ...
+
+
 class WriteThrough(Protocol):
     """Makes an appended event readable before its command is acknowledged, if the database is up."""
 

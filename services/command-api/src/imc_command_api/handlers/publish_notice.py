@@ -7,7 +7,7 @@ from imc_contracts.events import Entry
 from imc_contracts.views import NoticeReceipt
 
 from imc_command_api.domain import notice
-from imc_command_api.handlers.ports import Ids, Log, WriteThrough
+from imc_command_api.handlers.ports import Door, Ids, Log, WriteThrough
 from imc_command_api.identity.snowflake import LeaseOver, time_of
 from imc_command_api.log.writes import Appended, Write
 
@@ -15,13 +15,15 @@ from imc_command_api.log.writes import Appended, Write
 class PublishNoticeHandler:
     """A notice is acknowledged once it is in the log."""
 
-    def __init__(self, log: Log, ids: Ids, write_through: WriteThrough) -> None:
+    def __init__(self, log: Log, ids: Ids, door: Door, write_through: WriteThrough) -> None:
         self._log = log
         self._ids = ids
+        self._door = door
         self._write_through = write_through
 
     async def __call__(self, command: PublishNotice) -> NoticeReceipt:
         """The receipt of the notice; raises `Refused`."""
+        self._door.require(command.app_id)
         try:
             information_id = self._ids.next()
         except LeaseOver:

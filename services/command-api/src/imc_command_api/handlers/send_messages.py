@@ -11,7 +11,7 @@ from imc_contracts.errors import Refused, unavailable
 from imc_contracts.views import SendReceipt
 
 from imc_command_api.domain import message
-from imc_command_api.handlers.ports import Ids, Log
+from imc_command_api.handlers.ports import Door, Ids, Log
 from imc_command_api.identity.snowflake import LeaseOver, time_of
 from imc_command_api.log.writes import AlreadyRetired, Outcome, Repeated, Sending, Write
 
@@ -27,12 +27,14 @@ class _Part:
 class SendMessages:
     """A message is acknowledged once it is in its app's log."""
 
-    def __init__(self, log: Log, ids: Ids) -> None:
+    def __init__(self, log: Log, ids: Ids, door: Door) -> None:
         self._log = log
         self._ids = ids
+        self._door = door
 
     async def one(self, command: SendMessage) -> SendReceipt:
         """Send one message; raises `Refused`."""
+        self._door.require(command.app_id)
         write = self._write(command)
         answer = _answer(write, await self._log.append_one(command.app_id, write))
         if isinstance(answer, Refused):
@@ -49,6 +51,11 @@ class SendMessages:
         for place, command in enumerate(commands):
             if isinstance(command, Refused):
                 answers.append(command)
+                continue
+            try:
+                self._door.require(command.app_id)
+            except Refused as refused:
+                answers.append(refused)
                 continue
             answers.append(None)
             part = by_app[command.app_id]

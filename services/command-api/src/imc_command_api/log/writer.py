@@ -49,7 +49,7 @@ class _Waiting:
 
     writes: Sequence[Write]
     size: int
-    outcomes: asyncio.Future[list[Outcome]]
+    outcomes: asyncio.Future[list[Outcome | Refused]]
 
 
 class LogWriter:
@@ -85,13 +85,18 @@ class LogWriter:
 
     async def append_one(self, app_id: str, write: Write) -> Outcome:
         """Append one event; raises `Refused` if that can't be done."""
-        return (await self._enqueue(app_id, [write], len(write.event.body)))[0]
+        (answer,) = await self._enqueue(app_id, [write], len(write.event.body))
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
 
     async def close(self) -> None:
         """Wait for what is under way."""
         await asyncio.gather(*self._flushes)
 
-    def _enqueue(self, app_id: str, writes: Sequence[Write], size: int) -> asyncio.Future[list[Outcome]]:
+    def _enqueue(
+        self, app_id: str, writes: Sequence[Write], size: int
+    ) -> asyncio.Future[list[Outcome | Refused]]:
         waiting = _Waiting(writes, size, asyncio.get_running_loop().create_future())
         queue = self._waiting.get(app_id)
         if queue is not None:
@@ -121,7 +126,7 @@ class LogWriter:
                 _distribute(batch, outcomes)
         del self._waiting[app_id]
 
-    async def _append(self, app_id: str, writes: Sequence[Write]) -> list[Outcome]:
+    async def _append(self, app_id: str, writes: Sequence[Write]) -> list[Outcome | Refused]:
         # Projectors must know of the app before anything of it is acknowledged.
         if app_id not in self._announced:
             try:
@@ -170,7 +175,7 @@ def _next_batch(queue: deque[_Waiting]) -> list[_Waiting]:
     return batch
 
 
-def _distribute(batch: list[_Waiting], outcomes: list[Outcome]) -> None:
+def _distribute(batch: list[_Waiting], outcomes: list[Outcome | Refused]) -> None:
     begin = 0
     for waiting in batch:
         end = begin + len(waiting.writes)

@@ -13,9 +13,13 @@ if pending.err or #pending == 0 then
   return 0
 end
 
+local bytes = 0
 local found = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
 if found then
   local letter = found[2]
+  for _, part in ipairs(letter) do
+    bytes = bytes + #part
+  end
   local now = redis.call('TIME')
   local ours = { 'id', ARGV[2], 'reason', ARGV[3], 'time', string.format('%d%03d', now[1], math.floor(now[2] / 1000)) }
   for _, part in ipairs(ours) do
@@ -25,7 +29,8 @@ if found then
 end
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 -- As in acknowledge.lua: one made by hand was never counted as appended.
-local counts = redis.call('HMGET', KEYS[3], 'appended', 'projected')
-local projected = (tonumber(counts[2]) or 0) + 1
-redis.call('HSET', KEYS[3], 'projected', math.min(projected, tonumber(counts[1]) or 0))
+local counts = redis.call('HMGET', KEYS[3], 'appended', 'projected', 'waiting')
+local projected = math.min((tonumber(counts[2]) or 0) + 1, tonumber(counts[1]) or 0)
+local waiting = math.max(0, (tonumber(counts[3]) or 0) - bytes)
+redis.call('HSET', KEYS[3], 'projected', projected, 'waiting', string.format('%.0f', waiting))
 return 1

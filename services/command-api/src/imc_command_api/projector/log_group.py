@@ -33,12 +33,19 @@ class LogGroup:
         self._lag = script_in(redis, _PACKAGE, "lag.lua")
         self._forget = script_in(redis, _PACKAGE, "forget_consumers.lua")
 
-    async def acknowledge(self, ids_by_app: Mapping[str, Sequence[bytes]]) -> None:
-        """Note that the database has these entries; each is counted once, however often it is noted."""
+    async def acknowledge(
+        self, ids_by_app: Mapping[str, Sequence[bytes]], bytes_by_app: Mapping[str, int]
+    ) -> None:
+        """Note that the database has these entries; each is counted once, however often it is noted.
+
+        ``bytes_by_app``: how many bytes the entries of an app take together.
+        """
         async with self._redis.pipeline(transaction=False) as pipe:
             for app_id, ids in ids_by_app.items():
                 keys = [names.log(app_id), names.log_state(app_id)]
-                await self._acknowledge(keys=keys, args=[_GROUP, *ids], client=pipe)
+                await self._acknowledge(
+                    keys=keys, args=[_GROUP, bytes_by_app.get(app_id, 0), *ids], client=pipe
+                )
             await pipe.execute()
 
     async def put_aside(self, app_id: str, entry_id: bytes, reason: str) -> bool:

@@ -1,5 +1,6 @@
 """Entries into the database, then acknowledged; what the database refuses is found and handed on."""
 
+from collections import defaultdict
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -96,10 +97,14 @@ class BatchWriter:
         return []
 
     async def _acknowledge(self, entries: Sequence[Readable]) -> None:
-        ids_by_app: dict[str, list[bytes]] = {}
+        ids_by_app: defaultdict[str, list[bytes]] = defaultdict(list)
+        bytes_by_app: defaultdict[str, int] = defaultdict(int)
         for entry in entries:
-            ids_by_app.setdefault(entry.delivery.app_id, []).append(entry.delivery.entry_id)
+            ids_by_app[entry.delivery.app_id].append(entry.delivery.entry_id)
+            bytes_by_app[entry.delivery.app_id] += entry.delivery.size
         if ids_by_app:
             await patiently(
-                lambda: self._group.acknowledge(ids_by_app), (RedisError, OSError), self._metrics.retries.inc
+                lambda: self._group.acknowledge(ids_by_app, bytes_by_app),
+                (RedisError, OSError),
+                self._metrics.retries.inc,
             )

@@ -1,0 +1,1 @@
+"""What an app may send: decided in the append script, remembered here."""

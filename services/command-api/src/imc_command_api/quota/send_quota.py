@@ -1,0 +1,119 @@
+"""The quota of sends, and of what may wait for the database.
+
+The bucket of an app is in Redis and is drawn from by the append script, so that a quota holds for all
+processes together and costs no round trip. What is remembered here is only how long the bucket stays empty:
+until then the app is refused at the door, before its messages cost ids, encoding, and a place in a batch.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from imc_contracts.codes import ErrorCode
+from imc_contracts.errors import Refused
+from imc_service.quotas import Quota, Quotas
+from prometheus_client import Counter
+
+from imc_command_api.quota.metrics import SendQuotaMetrics
+
+MICROSECONDS = 1_000_000
+LEAST_SECONDS = 0.05
+"""An empty bucket is not looked at more often, however fast it fills: each look costs Redis a script."""
+
+MOST_SECONDS = 1.0
+"""It is looked at after this time at the latest: the quota may have been raised."""
+
+BACKLOG_SECONDS = 0.2
+BACKLOG_RETRY_SECONDS = 5
+NOTHING_ALLOWED_RETRY_SECONDS = 60
+_SWEEP_AT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """An app's quota as the append script takes it.
+
+    ``send_us``: microseconds in which the bucket gains one send, 0 without limit; ``depth_us``: in which it
+    fills. ``backlog_bytes``: -1 without limit.
+    """
+
+    send_us: float
+    depth_us: float
+    backlog_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    until: float
+    refused: Refused
+    refusals: Counter
+
+
+class SendQuota:
+    """Says which apps may send now. One for each process."""
+
+    def __init__(
+        self, quotas: Quotas, metrics: SendQuotaMetrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._quotas = quotas
+        self._metrics = metrics
+        self._clock = clock
+        self._closed: dict[str, _Closed] = {}
+
+    def require(self, app_id: str) -> None:
+        """Raise `Refused` (`QUOTA_USED_UP`) if the app is known to have nothing left."""
+        if (closed := self._closed.get(app_id)) is not None:
+            if self._clock() < closed.until:
+                closed.refusals.inc()
+                raise closed.refused
+            del self._closed[app_id]
+        if self._quotas.of(app_id).sends_per_second == 0:
+            self._refuse_all()
+
+    def bucket(self, app_id: str) -> Bucket:
+        """What the append script has to keep to."""
+        quota = self._quotas.of(app_id)
+        backlog_bytes = -1 if quota.backlog_bytes is None else quota.backlog_bytes
+        return Bucket(*_microseconds(quota), backlog_bytes)
+
+    def sends_used_up(self, app_id: str, wait_us: int) -> Refused:
+        """The refusal of sends that found the bucket empty, ``wait_us`` before it holds one."""
+        send_us, depth_us = _microseconds(self._quotas.of(app_id))
+        # Not for so long that the bucket overflows: what is allowed is to be had in full.
+        pause = min(LEAST_SECONDS, (depth_us - send_us) / 2 / MICROSECONDS)
+        wait = wait_us / MICROSECONDS
+        refused = _refused("the quota of sends is used up", max(1, math.ceil(wait)))
+        return self._close(app_id, max(pause, wait), refused, self._metrics.sends)
+
+    def backlog_used_up(self, app_id: str) -> Refused:
+        """The refusal of sends for which there is no room among what waits for the database."""
+        refused = _refused("the quota of what may wait to be stored is used up", BACKLOG_RETRY_SECONDS)
+        return self._close(app_id, BACKLOG_SECONDS, refused, self._metrics.backlog)
+
+    def _close(self, app_id: str, seconds: float, refused: Refused, refusals: Counter) -> Refused:
+        now = self._clock()
+        if len(self._closed) >= _SWEEP_AT:
+            self._closed = {app: closed for app, closed in self._closed.items() if now < closed.until}
+        self._closed[app_id] = _Closed(now + min(seconds, MOST_SECONDS), refused, refusals)
+        refusals.inc()
+        return refused
+
+    def _refuse_all(self) -> NoReturn:
+        self._metrics.sends.inc()
+        raise _refused("the quota of this app allows no sends", NOTHING_ALLOWED_RETRY_SECONDS)
+
+
+def _microseconds(quota: Quota) -> tuple[float, float]:
+    """How long a bucket takes to gain one send, and to fill; 0 and 0 without limit."""
+    if not quota.sends_per_second:
+        return 0, 0
+    send_us = MICROSECONDS / quota.sends_per_second
+    return send_us, send_us * quota.send_burst
+
+
+def _refused(what: str, retry_after: int) -> Refused:
+    return Refused(
+        ErrorCode.QUOTA_USED_UP, f"{what}; nothing was accepted, send less", retry_after=retry_after
+    )

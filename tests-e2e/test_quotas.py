@@ -1,0 +1,178 @@
+"""Quotas over the whole of an installation: what senders and gateways are told, what others notice of it."""
+
+import asyncio
+import itertools
+import json
+import statistics
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from imc_testkit.deployment import Deployment, Start, separate
+from imc_testkit.gateway import connect
+from imc_testkit.waiting import wait_until
+from websockets.exceptions import InvalidStatus
+
+SEND, BATCH = "/chat/message/create", "/chat/message/createBatch"
+NEVER = 0.000001
+"""Sends a second: too few for one to be gained while a test runs."""
+
+
+def body(app_id: str, **fields: Any) -> dict[str, Any]:
+    return {"appId": app_id, "groupId": "g", "userId": "u", "content": "c", **fields}
+
+
+class Installation:
+    """Two command-apis and two push-nodes with one file of quotas."""
+
+    def __init__(self, deployment: Deployment, file: Path, http: httpx.AsyncClient) -> None:
+        self.senders = [process.url for process in deployment.command_apis]
+        self.nodes = [node.url for node in deployment.push_nodes]
+        self._file = file
+        self._http = http
+        self._apps: dict[str, dict[str, Any]] = {}
+        self._marks = itertools.count()
+
+    async def limit(self, app_id: str, **quota: Any) -> None:
+        """Give an app a quota, and wait until every process keeps it."""
+        mark = f"mark-{next(self._marks)}"
+        self._apps |= {app_id: quota, mark: {"sends_per_second": 0, "gateways": 0}}
+        new = self._file.with_name("new")
+        new.write_text(json.dumps({"apps": self._apps}))
+        new.rename(self._file)
+
+        async def is_kept() -> bool:
+            sent = [await self.post(SEND, body(mark), url) for url in self.senders]
+            met = [await self.answer_to_a_handshake(mark, "g", url) for url in self.nodes]
+            return {reply.status_code for reply in (*sent, *met)} == {429}
+
+        await wait_until(is_kept, 10, 0.05)
+
+    async def post(self, path: str, content: Any, url: str | None = None) -> httpx.Response:
+        return await self._http.post((url or self.senders[0]) + path, json=content)
+
+    async def answer_to_a_handshake(self, app_id: str, gateway_id: str, url: str) -> httpx.Response:
+        """What a WebSocket handshake is answered; one that is let in is closed at once."""
+        try:
+            async with connect(url, app_id, gateway_id):
+                return httpx.Response(101)
+        except InvalidStatus as refused:
+            answer = refused.response
+            return httpx.Response(
+                answer.status_code, headers=dict(answer.headers), content=bytes(answer.body or b"")
+            )
+
+
+@pytest.fixture(scope="module")
+async def installation(
+    redis_url: str, database_url: str, tmp_path_factory: pytest.TempPathFactory, http: httpx.AsyncClient
+) -> AsyncGenerator[Installation]:
+    file = tmp_path_factory.mktemp("quotas") / "quotas.json"
+    file.write_text("{}")
+    env = {"IMC_QUOTAS_FILE": str(file)}
+    async with separate(redis_url, database_url, env, projectors=[Start()]) as deployment:
+        yield Installation(deployment, file, http)
+
+
+async def test_a_sender_over_its_quota_is_told_when_to_come_again(installation: Installation, app_id: str):
+    await installation.limit(app_id, sends_per_second=0.5, send_burst=2)
+    replies = [await installation.post(SEND, body(app_id), url) for url in installation.senders * 2]
+    assert [reply.status_code for reply in replies] == [200, 200, 429, 429]
+    assert 1 <= int(replies[-1].headers["Retry-After"]) <= 2
+    refused = replies[-1].json()
+    assert (refused["success"], refused["code"], refused["data"]) == (False, 42901, None)
+    assert "quota" in refused["message"]
+
+    async def may_send_again() -> bool:
+        return (await installation.post(SEND, body(app_id))).status_code == 200
+
+    await wait_until(may_send_again, 5)
+
+
+async def test_in_a_batch_each_item_has_its_own_answer(installation: Installation, app_id: str):
+    await installation.limit(app_id, sends_per_second=NEVER, send_burst=2)
+    other = f"{app_id}-other"
+    items = [body(app_id), body(other), body(app_id), body(app_id), body(other)]
+    answers = (await installation.post(BATCH, {"messages": items})).json()["data"]
+    assert [answer.get("code", 0) for answer in answers] == [0, 0, 0, 42901, 0]
+
+
+async def test_a_gateway_is_told_which_send_was_too_many(installation: Installation, app_id: str):
+    await installation.limit(app_id, sends_per_second=NEVER, send_burst=1)
+    async with connect(installation.nodes[0], app_id, "g") as gateway:
+        await gateway.wait_for_code(2000)
+        await gateway.send_json([body(app_id, clientMessageId=own_id) for own_id in ("first", "second")])
+        [refused] = await gateway.wait_for_code(4001)
+        assert refused["data"] == {"clientMessageId": "second"}
+        assert "quota" in refused["message"]
+        assert (await gateway.wait_for_code(2003))[0]["data"]["clientMessageId"] == "first"
+
+
+async def test_gateways_are_counted_over_all_nodes(installation: Installation, app_id: str):
+    await installation.limit(app_id, gateways=2)
+    one, two = installation.nodes
+    async with connect(one, app_id, "a") as a:
+        await a.wait_for_code(2000)
+        async with connect(two, app_id, "b") as b:
+            await b.wait_for_code(2000)
+            for node in installation.nodes:
+                refused = await installation.answer_to_a_handshake(app_id, "c", node)
+                assert (refused.status_code, refused.json()["code"]) == (429, 42901)
+                assert int(refused.headers["Retry-After"]) >= 1
+            async with connect(two, app_id, "a") as again:
+                await again.wait_for_code(2000)
+                assert await a.wait_closed() == 4409
+                refused = await installation.answer_to_a_handshake(app_id, "c", one)
+                assert refused.status_code == 429
+            other = await installation.answer_to_a_handshake(f"{app_id}-other", "c", one)
+            assert other.status_code == 101
+
+    async def has_room() -> bool:
+        return (await installation.answer_to_a_handshake(app_id, "c", one)).status_code == 101
+
+    await wait_until(has_room, 5, 0.05)
+
+
+async def test_an_app_at_ten_times_its_quota_gets_its_quota_and_others_notice_nothing(
+    installation: Installation, redis: Any, app_id: str
+):
+    rate, quiet = 100, f"{app_id}-quiet"
+    await installation.limit(app_id, sends_per_second=rate, send_burst=rate)
+
+    async def asked_quietly(count: int) -> list[float]:
+        seconds: list[float] = []
+        for _ in range(count):
+            begun = time.perf_counter()
+            assert (await installation.post(SEND, body(quiet))).status_code == 200
+            seconds.append(time.perf_counter() - begun)
+            await asyncio.sleep(0.01)
+        return seconds
+
+    async def flood() -> tuple[int, float]:
+        accepted, begun = 0, time.perf_counter()
+        for _ in range(40):
+            # Ten times the quota, from both processes: each list is sent as a tenth of a second has passed.
+            lists = [{"messages": [body(app_id)] * 50} for _ in range(2)]
+            replies = await asyncio.gather(
+                *(
+                    installation.post(BATCH, each, url)
+                    for each, url in zip(lists, installation.senders, strict=True)
+                )
+            )
+            answers = [answer for reply in replies for answer in reply.json()["data"]]
+            assert {answer.get("code", 0) for answer in answers} <= {0, 42901}
+            accepted += sum("messageId" in answer for answer in answers)
+            await asyncio.sleep(0.05)
+        return accepted, time.perf_counter() - begun
+
+    alone = await asked_quietly(100)
+    scripts = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    (accepted, elapsed), beside = await asyncio.gather(flood(), asked_quietly(100))
+    scripts = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] - scripts
+    assert 0.6 * rate * elapsed <= accepted <= rate * (elapsed + 1)
+    # Refusals cost Redis a look now and then, not one each: 100 sends of the other, 4,000 of this one.
+    assert scripts < 1000
+    assert statistics.median(beside) < 5 * statistics.median(alone)
