@@ -25,6 +25,7 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.MESSAGE_NOT_FOUND: 404,
     ErrorCode.NOTICE_NOT_FOUND: 404,
     ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.REQUEST_TOO_SLOW: 408,
     ErrorCode.ALREADY_RECALLED: 409,
     ErrorCode.RECALL_WINDOW_PASSED: 409,
     ErrorCode.NOTICE_ALREADY_DELETED: 409,
@@ -32,6 +33,7 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.BODY_TOO_LARGE: 413,
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
     ErrorCode.QUOTA_USED_UP: 429,
+    ErrorCode.HEADERS_TOO_LARGE: 431,
     ErrorCode.INTERNAL: 500,
     ErrorCode.UNAVAILABLE: 503,
 }

@@ -82,7 +82,7 @@ async def serve(
             log_config=None,
             access_log=False,
             server_header=False,
-            # Nothing here asks where a request came from: no peer's headers have to be believed.
+            # uvicorn would believe whoever connects from this machine; see `imc_service.guard.addresses`.
             proxy_headers=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             **options,

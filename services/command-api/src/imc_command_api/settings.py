@@ -1,12 +1,13 @@
 """The settings of command-api."""
 
+from imc_service.guard.settings import GuardSettings
 from imc_service.quotas import QuotaSettings
 from imc_service.settings import ServerSettings, port
 from imc_service.urls import DatabaseUrl, RedisUrl
 from pydantic import Field
 
 
-class CommandApiSettings(ServerSettings, QuotaSettings):
+class CommandApiSettings(ServerSettings, GuardSettings, QuotaSettings):
     """Read from the environment; see the README's table."""
 
     port: int = port(8001)

@@ -1,8 +1,8 @@
 """The quota of gateways: how many of an app may be connected, to all nodes together.
 
 Each gateway of an app with such a quota has a place in Redis, by its gatewayId, so that one that comes again
-has its place still. The node that holds it confirms the place; those of a node that died run out. Apps without
-a quota cost nothing.
+has its place still. The node that holds it confirms the place; those of a node that died run out. Apps
+without a quota cost nothing.
 """
 
 import asyncio

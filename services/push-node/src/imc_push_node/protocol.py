@@ -4,17 +4,17 @@ uvicorn does the handshake and the parsing of frames. Pushes and what gateways w
 and ``send()``: the node writes encoded frames to the transport itself, for many gateways in one step, and
 gets the texts of a wake-up as one list. So a gateway costs no task and no timer while it is idle, and no
 await a push.
-
 Serve with `server_options`, or the sockets do not have what the node needs.
 """
 
 import fcntl
-import functools
 import struct
 import termios
 from typing import Any, cast
 
 from imc_contracts.codes import CloseCode
+from imc_service.guard.options import guarded
+from imc_service.guard.settings import GuardSettings
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
@@ -30,10 +30,12 @@ CLOSE_SECONDS = 5.0
 """How long a peer may take to answer a close frame, or to take the rest of what was written to it."""
 
 
-def server_options(settings: PushNodeSettings, keepalive: Keepalive | None = None) -> dict[str, Any]:
-    """Options for `uvicorn.Config`."""
+def server_options(
+    settings: PushNodeSettings, keepalive: Keepalive | None = None, limits: GuardSettings | None = None
+) -> dict[str, Any]:
+    """Options for `uvicorn.Config`; ``limits`` are those of the process, where it is not the node's own."""
     return {
-        "ws": functools.partial(GatewayProtocol, keepalive=keepalive or Keepalive()),
+        **guarded(limits or settings, GatewayProtocol, keepalive=keepalive or Keepalive()),
         "ws_max_size": settings.max_frame_bytes,
         # Compressing costs a gateway's CPU and memory each, where the log's entries are small and go to all.
         "ws_per_message_deflate": False,

@@ -1,12 +1,13 @@
 """The settings of push-node."""
 
+from imc_service.guard.settings import GuardSettings
 from imc_service.quotas import QuotaSettings
 from imc_service.settings import ServerSettings, port
 from imc_service.urls import HttpUrl, RedisUrl, WebSocketUrl
 from pydantic import Field
 
 
-class PushNodeSettings(ServerSettings, QuotaSettings):
+class PushNodeSettings(ServerSettings, GuardSettings, QuotaSettings):
     """Read from the environment; see the README's table."""
 
     port: int = port(8003)

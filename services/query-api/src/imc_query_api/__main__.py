@@ -3,6 +3,7 @@
 import os
 
 from imc_service import logs, server
+from imc_service.guard.options import guarded
 from imc_service.settings import load_or_exit
 
 from imc_query_api.app import create_app
@@ -19,6 +20,7 @@ def main() -> None:
             settings.host,
             settings.port,
             delay_seconds=settings.drain_delay_seconds,
+            **guarded(settings),
         )
     )
 

@@ -9,6 +9,7 @@ from imc_command_api.projector.settings import ProjectorSettings
 from imc_command_api.settings import CommandApiSettings
 from imc_push_node.settings import PushNodeSettings
 from imc_query_api.settings import QueryApiSettings
+from imc_service.guard.settings import GuardSettings
 from imc_service.settings import Model, ServerSettings, SettingsError, load, port
 from imc_service.urls import DatabaseUrl, RedisUrl
 from pydantic import Field, SecretStr
@@ -17,7 +18,7 @@ OWN_URL = "http://standalone"
 """Where the parts call each other: within the process, so that any name will do."""
 
 
-class StandaloneSettings(ServerSettings):
+class StandaloneSettings(ServerSettings, GuardSettings):
     """Read from the environment; with nothing set everything is embedded."""
 
     port: int = port(8000)

@@ -1,11 +1,12 @@
 """The settings of the projector."""
 
+from imc_service.guard.settings import GuardSettings
 from imc_service.settings import ServerSettings, port
 from imc_service.urls import DatabaseUrl, RedisUrl
 from pydantic import Field
 
 
-class ProjectorSettings(ServerSettings):
+class ProjectorSettings(ServerSettings, GuardSettings):
     """Read from the environment; see the README's table."""
 
     port: int = port(8004)

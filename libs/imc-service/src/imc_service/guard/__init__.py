@@ -1,0 +1,1 @@
+"""What stands between the network and a service: limits of time, size and number, and origins."""

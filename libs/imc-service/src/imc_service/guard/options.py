@@ -1,0 +1,29 @@
+"""How a process is served behind its guard."""
+
+from functools import partial
+from typing import Any
+
+from imc_service.guard.protocol import GuardedProtocol, Present
+from imc_service.guard.rules import Guard
+from imc_service.guard.settings import GuardSettings
+
+_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
+"""With every reply: nothing of ours is to be guessed at, or kept."""
+
+
+def guarded(
+    settings: GuardSettings, websocket: type[Any] | None = None, **websocket_options: Any
+) -> dict[str, Any]:
+    """Options for `uvicorn.Config`.
+
+    ``websocket`` is the protocol of those who ask for an upgrade, ``websocket_options`` what it is made with.
+    """
+    sockets = None
+    if websocket is not None:
+        present = type(f"Present{websocket.__name__}", (Present, websocket), {})
+        sockets = partial(present, **websocket_options)
+    return {
+        "http": partial(GuardedProtocol, Guard(settings)),
+        "ws": sockets or "none",
+        "headers": list(_HEADERS),
+    }
