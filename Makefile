@@ -1,5 +1,5 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
-.PHONY: run test check faults soak bench bench-full bench-table fmt setup lock settings-table
+.PHONY: run test check faults soak fuzz audit bench bench-full bench-table fmt setup lock settings-table
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -34,6 +34,12 @@ bench-full: setup     ## the long form, whose results are kept: some twenty-five
 
 bench-table: setup    ## the table and picture in both READMEs, from the results of the last full run
 	$(BIN)/python -m imc_bench.readme
+fuzz: setup           ## bytes and bodies that make no sense, for MINUTES=10, with SEED=1
+	FUZZ_MINUTES="$(or $(MINUTES),10)" FUZZ_SEED="$(or $(SEED),1)" $(BIN)/pytest tests-e2e/test_fuzz.py
+
+audit: setup          ## known vulnerabilities of the pins; needs an index that serves them
+	for pins in requirements/*.txt; do \
+	  .uv/bin/uv tool run --quiet pip-audit --requirement $$pins --require-hashes --disable-pip || exit 1; done
 
 fmt: setup            ## put the code into its one form
 	$(BIN)/ruff format .

@@ -115,7 +115,9 @@ class MemoryNode:
         watch = Watch(self.hub, reader, registration, subscriber, STALL_SECONDS)
         nothing_is_sent = cast(Any, None)
         drain = Drain(self.hub, nothing_is_sent, 0)
-        self._connections = Connections(self.hub, registration, nothing_is_sent, drain, metrics, BUFFER_BYTES)
+        self._connections = Connections(
+            self.hub, registration, nothing_is_sent, drain, metrics, BUFFER_BYTES, 1000
+        )
         self._tasks = [asyncio.create_task(part) for part in (registration.run(), watch.run())]
 
     def connect(

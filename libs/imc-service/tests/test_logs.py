@@ -72,10 +72,18 @@ async def test_one_event_is_one_line_whatever_it_holds() -> None:
     assert rest["numbers"]["kind"] == "ValueError('v')"
     assert rest["keys"]["mapping"]["1"] == "a"
     assert rest["not a number"]["value"] in (None, "nan")
-    assert "line one\nline two\u2028" in rest["failed"]["exception"]
-    assert "Traceback" in rest["failed again"]["exception"]
-    assert "Traceback" in rest["a fault\nof a library"]["exception"]
-    assert list(rest)[-4:] == ["a fault\nof a library", "at info", "no chatter", "last"]
+    for event in ("failed", "failed again", "a fault"):
+        error, place = rest[event]["exception"].split("\n")
+        assert error == "ValueError"
+        assert place.startswith("  <string>:")
+    assert list(rest)[-4:] == ["a fault", "at info", "no chatter", "last"]
+
+
+async def test_words_of_others_are_told_at_debug_alone() -> None:
+    told = {event["event"]: event for event in await events("debug")}
+    assert "line one\nline two\u2028" in told["failed"]["exception"]
+    assert "Traceback" in told["failed again"]["exception"]
+    assert "Traceback" in told["a fault\nof a library"]["exception"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +91,7 @@ async def test_one_event_is_one_line_whatever_it_holds() -> None:
     [
         ("debug", "event plain", "last"),
         ("warning", "failed", "last"),
-        ("error", "failed", "a fault\nof a library"),
+        ("error", "failed", "a fault"),
     ],
 )
 async def test_less_than_the_level_is_not_told(level: str, first: str, last: str) -> None:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
 
-from imc_service import health, replies
+from imc_service import health, pages, replies
 from imc_service.health import Readiness
 from imc_service.metrics import HttpMetrics
 
@@ -15,11 +15,12 @@ TELEMETRY_OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": Fa
 def equip(app: FastAPI, readiness: Readiness, registry: CollectorRegistry, *routers: APIRouter) -> FastAPI:
     """Give ``app`` its routes, those of operations, replies in the envelope, and metrics; returns it.
 
+    ``app`` is made without pages of its own (``docs_url=None, redoc_url=None``): it gets ours.
     Its ``state.readiness`` is for `server.serve`, which takes it out of service at the end.
     """
     app.state.readiness = readiness
     replies.install(app)
-    for router in (*routers, health.routes(readiness, registry)):
+    for router in (*routers, health.routes(readiness, registry), pages.description_of(app)):
         app.include_router(router)
     app.add_middleware(HttpMetrics, registry=registry)
     return app

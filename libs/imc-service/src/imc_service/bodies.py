@@ -3,7 +3,6 @@
 from fastapi import Request
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
-from starlette.requests import ClientDisconnect
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -21,7 +20,8 @@ async def read_body(request: Request, limit: int) -> bytes:
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise ClientDisconnect
+            # Nobody reads this; it is no fault of ours either, for which a log would be written.
+            raise Refused(ErrorCode.INVALID_FIELD, "the body ended too early")
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > limit:

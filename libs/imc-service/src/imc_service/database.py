@@ -20,6 +20,7 @@ import databases
 import pymysql.err
 from databases.core import Connection
 
+from imc_service import database_tls
 from imc_service._mysql_rows import Row
 from imc_service._sessions import MysqlSession, Session, SqliteSession, Values
 
@@ -67,8 +68,11 @@ class StatementRefused(Exception):
 class Database:
     """A pool of connections. Use it inside `open_database`."""
 
-    def __init__(self, pool: databases.Database, size: int, deadline: float) -> None:
+    def __init__(
+        self, pool: databases.Database, size: int, deadline: float, *, requires_tls: bool = False
+    ) -> None:
         self._pool = pool
+        self._requires_tls = requires_tls
         # The pool of aiomysql can lose a wake-up when a waiting task is cancelled; with a place for each
         # connection kept here, no task ever waits inside it.
         self._places = asyncio.Semaphore(size)
@@ -149,7 +153,14 @@ class Database:
         # Not `Database.connection`, which keeps one for each task: nested uses would share it, and where a
         # deadline cut its return short, the task would never get another.
         connection = Connection(self._pool, self._pool._backend)  # pyright: ignore[reportPrivateUsage]
-        return await connection.__aenter__()
+        await connection.__aenter__()
+        raw: Any = connection.raw_connection
+        if self._requires_tls and not raw._secure:
+            # aiomysql goes on in clear with a server, or somebody between, that says it has no TLS.
+            self._session(connection).abandon()
+            await connection.__aexit__()
+            raise ConnectionError("the server offers no TLS")
+        return connection
 
     async def _give_back(self, connection: Connection, usable: bool) -> None:
         if usable:
@@ -183,6 +194,7 @@ async def open_database(url: str, *, size: int = 10, deadline: float = 30.0) -> 
     warnings.filterwarnings("error", category=pymysql.err.Warning)
     warnings.filterwarnings("ignore", message=".*VALUES function.*deprecated", category=pymysql.err.Warning)
     parsed = databases.DatabaseURL(url)
+    tls = database_tls.context_of(url)
     options: dict[str, Any] = (
         {"timeout": deadline}
         if parsed.dialect == "sqlite"
@@ -192,12 +204,13 @@ async def open_database(url: str, *, size: int = 10, deadline: float = 30.0) -> 
             "charset": "utf8mb4",
             "connect_timeout": CONNECT_SECONDS,
             "init_command": _SESSION_START,
+            "ssl": tls,
         }
     )
     if parsed.dialect == "mariadb":
         parsed = parsed.replace(dialect="mysql")
     async with databases.Database(parsed, **options) as pool:
-        database = Database(pool, size, deadline)
+        database = Database(pool, size, deadline, requires_tls=tls is not None)
         try:
             yield database
         finally:

@@ -1,9 +1,15 @@
-"""Logs: one event is one line of JSON on standard error, whatever the input."""
+"""Logs: one event is one line of JSON on standard error, whatever the input.
+
+No line shows what users wrote, an id or a token, unless the level is debug: of an exception its types and
+places are told and not its words, and of what libraries say the first line.
+"""
 
 import json
 import logging
 import sys
-from typing import cast
+import traceback
+from collections.abc import Iterator
+from typing import Any, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -14,13 +20,14 @@ def configure(service: str, level: str) -> None:
 
     ``level`` is one of debug, info, warning, error.
     """
+    threshold = cast(int, getattr(logging, level.upper()))
+    is_discreet = threshold > logging.DEBUG
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        _without_words if is_discreet else structlog.processors.format_exc_info,
     ]
-    threshold = cast(int, getattr(logging, level.upper()))
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -30,7 +37,7 @@ def configure(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*shared, _first_line] if is_discreet else shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _named(service),
@@ -57,6 +64,44 @@ def _named(service: str) -> structlog.typing.Processor:
         return event
 
     return add
+
+
+def _without_words(
+    _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Exceptions quote what they stumbled over: a value, a statement, a key."""
+    error = _error_in(event.pop("exc_info", None))
+    if error is not None:
+        event["exception"] = "\n".join(_places(error))
+    return event
+
+
+def _error_in(given: Any) -> BaseException | None:
+    """The exception in an ``exc_info``, in all the ways in which it may be given."""
+    if isinstance(given, BaseException):
+        return given
+    return (
+        cast("BaseException | None", given[1])
+        if isinstance(given, tuple)
+        else sys.exc_info()[1]
+        if given
+        else None
+    )
+
+
+def _places(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        yield type(error).__qualname__
+        for frame in traceback.extract_tb(error.__traceback__):
+            yield f"  {frame.filename}:{frame.lineno} {frame.name}"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _first_line(
+    _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    event["event"] = str(event["event"]).partition("\n")[0]
+    return event
 
 
 def _as_json(event: structlog.typing.EventDict, **_options: object) -> str:

@@ -102,7 +102,9 @@ def install(app: FastAPI) -> None:
         return reply
 
     async def fault(request: Request, error: Exception) -> Response:
-        log.error("request failed", path=request.url.path, exc_info=error)
+        # The route, not the path: ids are part of paths.
+        path = getattr(request.scope.get("route"), "path", "other")
+        log.error("request failed", path=path, exc_info=error)
         return refusal(Refused(ErrorCode.INTERNAL, _FAULT))
 
     app.add_exception_handler(Refused, refused)

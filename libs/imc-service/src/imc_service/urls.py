@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
+from imc_service import database_tls
+
 _DATABASES = ("mysql", "mariadb", "sqlite")
 _REDIS = ("redis", "rediss", "unix")
 
@@ -21,6 +23,7 @@ def _redis(url: SecretStr) -> SecretStr:
 
 
 def _database(url: SecretStr) -> SecretStr:
+    database_tls.check(url.get_secret_value())
     return _scheme_among(url, _DATABASES)
 
 

@@ -36,6 +36,8 @@ def create_app(settings: CommandApiSettings) -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
         telemetry=TELEMETRY_OFF,
+        docs_url=None,
+        redoc_url=None,
     )
     http.add_hot_path(app)
     return equip(app, readiness, registry, http.routes())

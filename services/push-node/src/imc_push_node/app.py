@@ -38,5 +38,7 @@ def create_app(settings: PushNodeSettings) -> FastAPI:
         description="Holds the WebSockets of gateways and pushes the log to them.",
         version="0.1.0",
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
     )
     return equip(app, readiness, registry, http.routes())

@@ -85,8 +85,15 @@ async def open_push_node(
         readiness.add("parts", lambda: _all_run(parts))
         stack.callback(hub.close)
         stack.callback(forwarder.close)
-        buffer_bytes = settings.gateway_buffer_bytes
-        connections = Connections(hub, registration, forwarder, drain, metrics, buffer_bytes)
+        connections = Connections(
+            hub,
+            registration,
+            forwarder,
+            drain,
+            metrics,
+            settings.gateway_buffer_bytes,
+            settings.max_bad_frames_per_minute,
+        )
         yield PushNode(connections, places, drain, membership)
 
 

@@ -22,6 +22,7 @@ from imc_push_node.metrics import NodeMetrics
 from imc_push_node.protocol import GatewayProtocol
 from imc_push_node.registration import Registration
 from imc_push_node.session import read_frame
+from imc_push_node.tolerance import Tolerance
 
 log = logger("connection")
 
@@ -60,6 +61,7 @@ class Connections:
         drain: Drain,
         metrics: NodeMetrics,
         buffer_bytes: int,
+        bad_frames: int,
     ) -> None:
         self.hub = hub
         self._registration = registration
@@ -67,6 +69,7 @@ class Connections:
         self._drain = drain
         self._metrics = metrics
         self._buffer_bytes = buffer_bytes
+        self._bad_frames = bad_frames
 
     async def open(self, socket: GatewayProtocol, path: Mapping[str, str], query: Mapping[str, str]) -> None:
         """Take a WebSocket that was accepted. Returns once it is let in, or was answered 4000."""
@@ -82,9 +85,9 @@ class Connections:
     async def _let_in(self, gateway: Gateway, socket: GatewayProtocol, offered: Cursor | None) -> None:
         self._refuse_while_draining()
         app = self.hub.enter(gateway)
-        socket.listen(
-            _SocketEvents(gateway, app, self.hub, self._forwarder, self._metrics), self._buffer_bytes
-        )
+        tolerance = Tolerance(self._bad_frames)
+        events = _SocketEvents(gateway, app, self.hub, self._forwarder, self._metrics, tolerance)
+        socket.listen(events, self._buffer_bytes)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await app.feed.settled()
@@ -105,22 +108,32 @@ class Connections:
 class _SocketEvents:
     """What one gateway's socket tells, handed to the parts it concerns."""
 
-    __slots__ = ("_app", "_forwarder", "_gateway", "_hub", "_metrics")
+    __slots__ = ("_app", "_forwarder", "_gateway", "_hub", "_metrics", "_tolerance")
 
     def __init__(
-        self, gateway: Gateway, app: App, hub: Hub, forwarder: Forwarder, metrics: NodeMetrics
+        self,
+        gateway: Gateway,
+        app: App,
+        hub: Hub,
+        forwarder: Forwarder,
+        metrics: NodeMetrics,
+        tolerance: Tolerance,
     ) -> None:
         self._gateway = gateway
         self._app = app
         self._hub = hub
         self._forwarder = forwarder
         self._metrics = metrics
+        self._tolerance = tolerance
 
     def on_texts(self, texts: list[bytes]) -> None:
         readings = [read_frame(text, self._gateway.app_id) for text in texts]
         refusals = [refusal for reading in readings for refusal in reading.refusals]
         if refusals:
             self._metrics.frames_refused.inc(len(refusals))
+            if not self._tolerance.bears(len(refusals)):
+                self._gateway.socket.close(CloseCode.BAD_REQUEST, "too many frames that are not accepted")
+                return
             answers = [frames.frame_refused(each.message, each.client_message_id) for each in refusals]
             self._gateway.socket.write(b"".join(answers))
         sends = [send for reading in readings for send in reading.sends]

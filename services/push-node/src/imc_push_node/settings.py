@@ -24,6 +24,11 @@ class PushNodeSettings(ServerSettings, GuardSettings, QuotaSettings):
         "wss://HOST/push/0; without it no gateway is pinned to it",
     )
     max_frame_bytes: int = Field(41_943_040, ge=1024, description="largest frame a gateway may send")
+    max_bad_frames_per_minute: int = Field(
+        6000,
+        ge=1,
+        description="sends of one gateway that may be refused as malformed before it is closed with 1008",
+    )
     gateway_buffer_bytes: int = Field(
         1_048_576, ge=1024, description="pushes buffered for one gateway before it reads from the log instead"
     )

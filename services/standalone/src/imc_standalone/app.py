@@ -34,6 +34,8 @@ def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
         telemetry=TELEMETRY_OFF,
+        docs_url=None,
+        redoc_url=None,
     )
     imc_query_api.http.add_hot_path(app)
     imc_command_api.http.add_hot_path(app)

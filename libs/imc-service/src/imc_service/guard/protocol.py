@@ -28,6 +28,7 @@ class Present:
         self.address = ""
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Count it no more."""
         super().connection_lost(exc)  # pyright: ignore
         if self.guard is not None and self.address:
             self.guard.presence.leave(self.address)

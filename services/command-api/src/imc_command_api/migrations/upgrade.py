@@ -1,6 +1,5 @@
 """Bringing the tables up to date, from an installed package, without a configuration file."""
 
-import ssl
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from imc_service import database_tls
 from imc_service.logs import logger
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
@@ -54,8 +54,8 @@ def _engine(url: sa.URL) -> sa.Engine:
     options: dict[str, Any] = {"charset": "utf8mb4", "connect_timeout": 5, "init_command": _STRICT}
     if url.query.get("unix_socket"):
         options["unix_socket"] = url.query["unix_socket"]
-    if url.query.get("ssl") == "true":
-        options["ssl"] = ssl.create_default_context()
+    if tls := database_tls.context_of(url.render_as_string(hide_password=False)):
+        options["ssl"] = tls
     # The rest of the query speaks to the pool that the services use.
     plain = url.set(drivername="mysql+pymysql", query={})
     return sa.create_engine(plain, connect_args=options, poolclass=sa.NullPool)

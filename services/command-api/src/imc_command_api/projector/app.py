@@ -26,6 +26,8 @@ def create_app(settings: ProjectorSettings) -> FastAPI:
         description="Copies the logs into the database.",
         version="0.1.0",
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
     )
     replies.install(app)
     app.include_router(health.routes(readiness, registry))

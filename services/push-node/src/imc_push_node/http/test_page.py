@@ -12,8 +12,7 @@ _HEADERS = {
         "connect-src 'self' ws: wss: http: https:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-cache",
+    "Referrer-Policy": "no-referrer",
 }
 
 

@@ -1,0 +1,222 @@
+"""A client of WebSockets that keeps to no rule: raw bytes, drawn by lot from what breaks servers."""
+
+import asyncio
+import contextlib
+import json
+import struct
+from collections.abc import Callable
+from random import Random
+from urllib.parse import urlsplit
+
+READ_SECONDS = 0.05
+_TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
+
+INJECTIONS = (
+    "' OR '1'='1",
+    "'; DROP TABLE imc_chat_message; -- ",
+    '" OR ""="',
+    "\\'; SELECT SLEEP(10); #",
+    "1) UNION SELECT user, password FROM mysql.user -- ",
+    "%' AND 1=1 /*",
+    "?, ?, %s, %(x)s, {0}, ${jndi:ldap://x}",
+    "\x00\x1a\\%_",
+    '\n{"level": "error", "event": "forged"}',
+    "\r\nSet-Cookie: a=b\r\n\r\n<script>alert(1)</script>",
+    "\x1b[2J\x1b]0;title\x07",
+    "\u2028\u2029\u202e\ufeff\U0001f4a3",
+    "*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$1\r\ny\r\n",
+)
+"""Texts that were commands once they had left their place: of SQL, of logs, of pages, of Redis."""
+
+
+_POST = b"POST /chat/message/create HTTP/1.1\r\nHost: a\r\n"
+
+
+def frame(
+    payload: bytes,
+    opcode: int = _TEXT,
+    *,
+    fin: bool = True,
+    reserved: int = 0,
+    mask: bytes | None = b"\x01\x02\x03\x04",
+) -> bytes:
+    """One frame; without a ``mask`` as no client may send it."""
+    head = bytes([(fin << 7) | (reserved << 4) | opcode])
+    bit, size = (128 if mask is not None else 0), len(payload)
+    if size < 126:
+        head += bytes([bit | size])
+    elif size < 65536:
+        head += bytes([bit | 126]) + struct.pack("!H", size)
+    else:
+        head += bytes([bit | 127]) + struct.pack("!Q", size)
+    if mask is None:
+        return head + payload
+    masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    return head + mask + masked
+
+
+def handshake(host: str, path: str, *more: str) -> bytes:
+    """A good request for an upgrade."""
+    lines = [
+        f"GET {path} HTTP/1.1",
+        f"Host: {host}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        *more,
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+
+
+class WireFuzz:
+    """Attacks the server at ``url`` (``http://HOST:PORT``); all that it does is drawn from one seed."""
+
+    def __init__(self, url: str, app_id: str, seed: int) -> None:
+        self._host = urlsplit(url).netloc
+        self._app_id = app_id
+        self._random = Random(seed)  # noqa: S311 - to be repeated, not secret
+        self._attacks: list[Callable[[], list[bytes]]] = [
+            self._bad_frames,
+            self._fragments,
+            self._control_frames,
+            self._lying_lengths,
+            self._bad_json,
+            self._noise,
+            self._half_handshake,
+            self._bad_handshake,
+            self._bad_http,
+        ]
+
+    async def attack(self, count: int) -> None:
+        """Make ``count`` connections at once, each with an attack; returns when all are over."""
+        await asyncio.gather(*(self._connect(self._random.choice(self._attacks)()) for _ in range(count)))
+
+    async def _connect(self, pieces: list[bytes]) -> None:
+        host, _, port = self._host.partition(":")
+        leaves_rudely = self._random.random() < 0.3
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            try:
+                for piece in pieces:
+                    writer.write(piece)
+                    await writer.drain()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(READ_SECONDS):
+                            await reader.read(65536)
+            finally:
+                if leaves_rudely:
+                    writer.transport.abort()
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+
+    def _opened(self, *pieces: bytes) -> list[bytes]:
+        path = f"/chat/message/broadcast/{self._app_id}/fuzz-{self._random.randrange(20)}"
+        return [handshake(self._host, path), *pieces]
+
+    def _body(self) -> bytes:
+        ids = {"appId": self._app_id, "groupId": "g", "userId": "u"}
+        return json.dumps({**ids, "content": self._random.choice(INJECTIONS)}).encode()
+
+    def _bad_frames(self) -> list[bytes]:
+        draw = self._random
+        wrong = frame(
+            self._body(),
+            draw.choice((0, 1, 2, 3, 7, 11, 15)),
+            fin=draw.random() < 0.5,
+            reserved=draw.choice((0, 1, 2, 4, 7)),
+            mask=draw.choice((None, b"abcd", b"\0\0\0\0")),
+        )
+        return self._opened(frame(self._body()), wrong, frame(self._body()))
+
+    def _fragments(self) -> list[bytes]:
+        body, parts = self._body(), [b""] * self._random.randrange(50)
+        at = self._random.randrange(len(body))
+        middle = [frame(part, 0, fin=False) for part in parts]
+        # A character that is cut, and sometimes an end that never comes, or a text within a text.
+        end = self._random.choice((frame(body[at:], 0), frame(b"\xff\xfe", 0), frame(body), b""))
+        return self._opened(b"".join([frame(body[:at], fin=False), *middle, frame(b"", _PING), end]))
+
+    def _control_frames(self) -> list[bytes]:
+        draw = self._random
+        some = [
+            frame(
+                draw.randbytes(draw.choice((0, 1, 2, 125, 126, 300))),
+                draw.choice((_CLOSE, _PING, _PONG)),
+                fin=draw.random() < 0.8,
+            )
+            for _ in range(draw.choice((1, 20, 2000)))
+        ]
+        close = frame(
+            struct.pack("!H", draw.choice((0, 999, 1000, 1005, 1006, 1015, 5000))) + b"\xff", _CLOSE
+        )
+        return self._opened(b"".join(some), close, frame(self._body()))
+
+    def _lying_lengths(self) -> list[bytes]:
+        length = self._random.choice((126, 70_000, 2**31, 2**40, 2**63, 2**64 - 1))
+        head = b"\x81\xff" + struct.pack("!Q", length)
+        return self._opened(head + b"abcd" + self._body())
+
+    def _bad_json(self) -> list[bytes]:
+        texts = (
+            b"{",
+            b"[" * 5000,
+            b"null",
+            b"[]",
+            b'"x"',
+            b"{}" * 3,
+            b"[{}]",
+            b"[" + b"1," * 600 + b"1]",
+            b"\xff",
+            b"",
+            b"1e999",
+        )
+        return self._opened(
+            b"".join(frame(self._random.choice(texts)) for _ in range(self._random.choice((1, 500))))
+        )
+
+    def _noise(self) -> list[bytes]:
+        return self._opened(self._random.randbytes(self._random.randrange(1, 5000)))
+
+    def _half_handshake(self) -> list[bytes]:
+        whole = self._opened()[0]
+        return [whole[: self._random.randrange(len(whole))]]
+
+    def _bad_handshake(self) -> list[bytes]:
+        draw = self._random
+        paths = (
+            "/chat/message/broadcast/",
+            "/chat/message/broadcast/a%00b/%ff",
+            "/chat/message/broadcast/a/b/c",
+            "/nowhere",
+            "/chat/message/broadcast/a/" + "x" * 5000,
+        )
+        more = (
+            "Origin: http://evil.test",
+            "Sec-WebSocket-Version: 7",
+            "Sec-WebSocket-Key: x",
+            'Sec-WebSocket-Extensions: permessage-deflate; x="',
+            "X: " + "y" * 9000,
+            "Cookie: " + draw.choice(INJECTIONS),
+        )
+        return [
+            handshake(self._host, draw.choice(paths) + "?cursor=" + "%0A" * 5, draw.choice(more)),
+            frame(self._body()),
+        ]
+
+    def _bad_http(self) -> list[bytes]:
+        draw = self._random
+        texts = (
+            b"GET / HTTP/9.9\r\n\r\n",
+            _POST + b"Content-Length: -1\r\n\r\n",
+            _POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            _POST + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
+            b"GET /" + b"\xff" * 50 + b" HTTP/1.1\r\n\r\n",
+            b"GET http://other/livez HTTP/1.1\r\nHost: a\r\n\r\n" * 3,
+            b"GET //%2e%2e/%00?%zz=& HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"\r\n\r\n\r\n",
+            draw.randbytes(400),
+        )
+        return [draw.choice(texts)]
