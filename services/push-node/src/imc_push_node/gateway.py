@@ -86,6 +86,7 @@ class Gateway:
         "app_id",
         "closing",
         "gateway_id",
+        "is_replaced",
         "is_resuming",
         "number",
         "offered",
@@ -107,6 +108,8 @@ class Gateway:
         self.offered: Cursor | None = None
         """The cursor it came with, until its 2000 is written."""
         self.is_resuming = False
+        self.is_replaced = False
+        """Whether a newer connection has its gatewayId, here or at another node."""
         """Whether it still gets what it missed: from the log, which knows what was recalled since."""
         self.position = Cursor(UNBORN, ORIGIN)
         """What it was told last. Kept while it lags only: a live gateway stands where its app does."""

@@ -84,6 +84,7 @@ class App:
         """The connection ``number`` is its gatewayId's newest, here or elsewhere: close an older one."""
         held = self.newest.get(gateway_id)
         if held is not None and held.number < number:
+            held.is_replaced = True
             held.socket.close(CloseCode.REPLACED, "a newer connection of this gatewayId")
 
 

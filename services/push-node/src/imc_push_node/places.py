@@ -86,7 +86,8 @@ class Places:
                 log.warning("places are not confirmed", fault=type(error).__name__)
 
     def _leave(self, gateway: Gateway) -> None:
-        if self._quotas.of(gateway.app_id).gateways is not None:
+        # The place of one that was replaced is its successor's.
+        if not gateway.is_replaced and self._quotas.of(gateway.app_id).gateways is not None:
             self._left.append(gateway)
             self._changed.set()
 
@@ -95,7 +96,7 @@ class Places:
         held = self._held()
         async with self._redis.pipeline(transaction=False) as pipeline:
             for gateway in left:
-                # One that has come again keeps its place; if it did so elsewhere, that node confirms it anew.
+                # One that has come again meanwhile keeps it; if it did so elsewhere, that node confirms it anew.
                 if gateway.gateway_id not in held.get(gateway.app_id, ()):
                     pipeline.zrem(names.gateway_places(gateway.app_id), gateway.gateway_id)  # pyright: ignore[reportUnknownMemberType]
             await pipeline.execute()
