@@ -187,7 +187,6 @@ async def test_what_waits_for_the_database_is_bounded_in_bytes(process: Any, red
     assert one.refusals("backlog_bytes") == 2
     assert await one.append(app_id, one.write(EventKind.MESSAGE_RECALLED, 100)) == "+"
     group = LogGroup(redis)
-    await redis.xgroup_create(names.log(app_id), names.PROJECTOR_GROUP, "0")
     [[_, entries]] = await redis.xreadgroup(names.PROJECTOR_GROUP, "c", {names.log(app_id): ">"})
     sizes = {id_: sum(map(len, (*fields, *fields.values()))) for id_, fields in entries}
     assert sum(sizes.values()) == 500 + 491 + 100 == int(await redis.hget(names.log_state(app_id), "waiting"))
