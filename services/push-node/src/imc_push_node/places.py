@@ -96,7 +96,7 @@ class Places:
         held = self._held()
         async with self._redis.pipeline(transaction=False) as pipeline:
             for gateway in left:
-                # One that has come again meanwhile keeps it; if it did so elsewhere, that node confirms it anew.
+                # One that has come again keeps it; if it did so elsewhere, that node confirms it anew.
                 if gateway.gateway_id not in held.get(gateway.app_id, ()):
                     pipeline.zrem(names.gateway_places(gateway.app_id), gateway.gateway_id)  # pyright: ignore[reportUnknownMemberType]
             await pipeline.execute()
