@@ -8,8 +8,8 @@ from imc_contracts.errors import Refused
 async def read_body(request: Request, limit: int) -> bytes:
     """The whole body, at most ``limit`` bytes.
 
-    Raises `Refused` (`BODY_TOO_LARGE`) as soon as more than that is announced or has come, and
-    `ClientDisconnect`.
+    Raises `Refused`: `BODY_TOO_LARGE` as soon as more than that is announced or has come, `INVALID_FIELD` if
+    the client leaves before the end.
     """
     announced = _header(request, b"content-length")
     if announced.isdigit() and int(announced) > limit:
@@ -34,7 +34,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 async def read_json_body(request: Request, limit: int) -> bytes:
     """The body of a request that must be JSON by its Content-Type; one without the header is taken as JSON.
 
-    Raises `Refused` (`UNSUPPORTED_MEDIA_TYPE`, `BODY_TOO_LARGE`), and `ClientDisconnect`.
+    Raises `Refused`: `UNSUPPORTED_MEDIA_TYPE`, or as `read_body` does.
     """
     media_type = media_type_of(request)
     if media_type and media_type != "application/json" and not media_type.endswith("+json"):
