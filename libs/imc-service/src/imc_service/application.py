@@ -5,6 +5,8 @@ from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
 
 from imc_service import health, pages, replies
+from imc_service.access.gatekeeper import Gatekeeper
+from imc_service.access.middleware import Authenticated
 from imc_service.health import Readiness
 from imc_service.metrics import HttpMetrics
 
@@ -12,15 +14,26 @@ TELEMETRY_OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": Fa
 """For ``FastAPI(telemetry=…)``: otherwise it looks for OpenTelemetry at each request, which takes time."""
 
 
-def equip(app: FastAPI, readiness: Readiness, registry: CollectorRegistry, *routers: APIRouter) -> FastAPI:
+def equip(
+    app: FastAPI,
+    readiness: Readiness,
+    registry: CollectorRegistry,
+    *routers: APIRouter,
+    gatekeeper: Gatekeeper | None = None,
+) -> FastAPI:
     """Give ``app`` its routes, those of operations, replies in the envelope, and metrics; returns it.
 
     ``app`` is made without pages of its own (``docs_url=None, redoc_url=None``): it gets ours.
-    Its ``state.readiness`` is for `server.serve`, which takes it out of service at the end.
+    With a ``gatekeeper`` every call but those of operations has a grant in its state. An ``app`` that answers
+    nothing else needs none. Its ``state.readiness`` is for `server.serve`, which takes it out of service at the
+    end.
     """
     app.state.readiness = readiness
     replies.install(app)
     for router in (*routers, health.routes(readiness, registry), pages.description_of(app)):
         app.include_router(router)
+    if gatekeeper is not None:
+        app.add_middleware(Authenticated, gatekeeper=gatekeeper)
+    # Last, so that it is outermost: what is refused for its token is counted too.
     app.add_middleware(HttpMetrics, registry=registry)
     return app

@@ -78,6 +78,8 @@ def refusal(refused: Refused) -> JsonReply:
     headers: dict[str, str] = {}
     if refused.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(refused.retry_after))
+    if refused.code is ErrorCode.UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = "Bearer"
     return JsonReply(envelope.failure_of(refused), status_code=STATUS[refused.code], headers=headers)
 
 

@@ -1,0 +1,67 @@
+"""What a caller may do, and to which apps."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from imc_contracts.codes import ErrorCode
+from imc_contracts.errors import Refused
+
+Apps = frozenset[str] | None
+"""The ids of some apps, or None for every app."""
+
+
+class Scope(StrEnum):
+    """A kind of call that a token may allow."""
+
+    SEND = "send"
+    RECALL = "recall"
+    NOTICE = "notice"
+    READ = "read"
+    GATEWAY = "gateway"
+    INTERNAL = "internal"
+    """Between services. No token of a client holds it, whatever it says."""
+
+
+CLIENT_SCOPES = frozenset(Scope) - {Scope.INTERNAL}
+"""What tokens of clients may allow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one token allows."""
+
+    apps: Apps
+    scopes: frozenset[Scope]
+    expires_at: float
+    """In seconds of Unix time; infinite if it never ends."""
+
+    def require_scope(self, scope: Scope) -> None:
+        """Raise `Refused` (`FORBIDDEN`) unless calls of this kind are allowed."""
+        if scope not in self.scopes:
+            raise Refused(ErrorCode.FORBIDDEN, f"the token does not allow this: its scope must hold {scope}")
+
+    def require(self, scope: Scope, app_id: str) -> None:
+        """Raise `Refused` (`FORBIDDEN`) unless calls of this kind are allowed for this app."""
+        self.require_scope(scope)
+        if self.apps is not None and app_id not in self.apps:
+            raise Refused(ErrorCode.FORBIDDEN, "the token does not cover this app")
+
+    def among(self, scope: Scope, app_id: str | None) -> Apps:
+        """The apps that a call of this kind is about: ``app_id`` alone, or without one all that are covered.
+
+        Raises as `require` does.
+        """
+        if app_id is None:
+            self.require_scope(scope)
+            return self.apps
+        self.require(scope, app_id)
+        return frozenset({app_id})
+
+    def allows(self, scope: Scope, app_id: str) -> bool:
+        """Whether calls of this kind are allowed for this app."""
+        return scope in self.scopes and (self.apps is None or app_id in self.apps)
+
+
+EVERYTHING = Grant(None, frozenset(Scope), math.inf)
+"""What everybody may where nobody is asked who they are."""

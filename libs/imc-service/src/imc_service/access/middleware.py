@@ -1,0 +1,70 @@
+"""Asks every caller for a token, before anything else looks at the call."""
+
+from typing import cast
+from urllib.parse import parse_qs
+
+from imc_contracts.errors import Refused
+from starlette.datastructures import State
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from imc_service import replies
+from imc_service.access.gatekeeper import Gatekeeper
+from imc_service.access.grant import EVERYTHING, Grant
+from imc_service.access.keys import invalid
+
+OPEN_PATHS = frozenset(
+    {
+        *{"/livez", "/readyz", "/metrics"},
+        *{"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc", "/test.html"},
+    }
+)
+"""What anybody may read: of operations, and of the calls there are."""
+
+STATE = "grant"
+"""The key of ``scope["state"]`` under which a call finds its `Grant`."""
+
+
+class Authenticated:
+    """ASGI middleware: calls without a valid token are answered 401, WebSockets before their upgrade."""
+
+    def __init__(self, app: ASGIApp, gatekeeper: Gatekeeper) -> None:
+        self._app = app
+        self._gatekeeper = gatekeeper
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on with its grant, or refuse it."""
+        if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        try:
+            grant = EVERYTHING if self._gatekeeper.is_off else await self._gatekeeper.grant_of(_token(scope))
+        except Refused as refused:
+            # Answers a WebSocket as well: with the same reply, instead of an upgrade.
+            await replies.refusal(refused)(scope, receive, send)
+            return
+        scope.setdefault("state", {})[STATE] = grant
+        await self._app(scope, receive, send)
+
+
+def grant_in(state: State) -> Grant:
+    """The grant of a request or WebSocket, by its ``state``."""
+    return cast(Grant, getattr(state, STATE))
+
+
+def _token(scope: Scope) -> str:
+    """The token of a call; raises `Refused` (`UNAUTHENTICATED`) if it bears none, or several."""
+    headers = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(headers) > 1:
+        raise invalid("the request has more than one Authorization header")
+    if headers:
+        kind, _, token = headers[0].decode("latin-1").partition(" ")
+        if kind.lower() != "bearer" or not token.strip():
+            raise invalid("the Authorization header is not `Bearer` and a token")
+        return token.strip()
+    # Browsers can't set a header here. Of other calls a query is no place for a secret: it gets into logs.
+    if scope["type"] == "websocket":
+        tokens = parse_qs(scope["query_string"].decode("latin-1")).get("access_token", [])
+        if len(tokens) == 1:
+            return tokens[0]
+        raise invalid("a token is needed: send `Authorization: Bearer`, or access_token in the query")
+    raise invalid("a token is needed: send `Authorization: Bearer`")
