@@ -9,8 +9,8 @@ LOCKED := command-api query-api push-node standalone
 
 export UV_PYTHON_DOWNLOADS = never
 
-run: setup            ## start everything in one process, on http://127.0.0.1:8000
-	@IMC_PORT="$${IMC_PORT:-$${PORT:-8000}}" exec $(BIN)/imc-standalone
+run: setup            ## start everything in one process, on http://127.0.0.1:8000; nobody is asked for a token
+	@IMC_AUTH="$${IMC_AUTH:-off}" IMC_PORT="$${IMC_PORT:-$${PORT:-8000}}" exec $(BIN)/imc-standalone
 
 test: check           ## everything that must pass, on a real MariaDB and Redis
 	$(BIN)/pytest

@@ -10,6 +10,7 @@ from imc_command_api.projector.settings import ProjectorSettings
 from imc_command_api.settings import CommandApiSettings
 from imc_push_node.settings import PushNodeSettings
 from imc_query_api.settings import QueryApiSettings
+from imc_service.access.settings import TokenSettings
 from imc_service.settings import Settings
 from imc_standalone.settings import StandaloneSettings
 
@@ -28,8 +29,9 @@ PROCESSES: dict[str, type[Settings]] = {
     "migrate": MigrateSettings,
     "deadletters": DeadLettersSettings,
     "standalone": StandaloneSettings,
+    "imc-token": TokenSettings,
 }
-SET_BY_STANDALONE = {"IMC_COMMAND_API_URL", "IMC_QUERY_API_URL"}
+SET_BY_STANDALONE = {"IMC_COMMAND_API_URL", "IMC_QUERY_API_URL", "IMC_SERVICE_SECRET"}
 
 
 def table() -> str:
@@ -63,7 +65,7 @@ def _defaults(by_process: dict[str, str]) -> str:
     others = [
         f"{default or 'none'} ({process})" for process, default in by_process.items() if default != common[0]
     ]
-    return ", ".join([common[0], *others])
+    return ", ".join(filter(None, [common[0], *others]))
 
 
 def _readers(variable: str, processes: list[str]) -> str:

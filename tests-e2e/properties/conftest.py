@@ -23,7 +23,10 @@ from imc_push_node.metrics import NodeMetrics
 from imc_push_node.recall_marks import RecallMarks
 from imc_push_node.registration import Registration
 from imc_push_node.subscriber import ChannelListener
+from imc_push_node.tokens import Tokens
 from imc_push_node.watch import Watch
+from imc_service.access.gatekeeper import Gatekeeper
+from imc_service.access.grant import EVERYTHING
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.memory_socket import MemorySocket
 from imc_testkit.push_model import NEVER, Moment
@@ -115,8 +118,9 @@ class MemoryNode:
         watch = Watch(self.hub, reader, registration, subscriber, STALL_SECONDS)
         nothing_is_sent = cast(Any, None)
         drain = Drain(self.hub, nothing_is_sent, 0)
+        tokens = Tokens(Gatekeeper(None), metrics)
         self._connections = Connections(
-            self.hub, registration, nothing_is_sent, drain, metrics, BUFFER_BYTES, 1000
+            self.hub, registration, nothing_is_sent, drain, tokens, metrics, BUFFER_BYTES, 1000
         )
         self._tasks = [asyncio.create_task(part) for part in (registration.run(), watch.run())]
 
@@ -128,7 +132,7 @@ class MemoryNode:
         query = {"notices": "1"} if with_notices else {}
         if cursor is not None:
             query["cursor"] = str(cursor)
-        opening = self._connections.open(cast(Any, socket), path, query)
+        opening = self._connections.open(cast(Any, socket), path, query, EVERYTHING)
         self._tasks.append(asyncio.create_task(opening))
 
     def heard(self, message_id: str) -> Moment:

@@ -27,7 +27,7 @@ def app_with(settings: dict[str, str]) -> FastAPI:
 
     @router.get("/whoami")
     async def whoami(request: Request) -> list[str]:
-        return sorted(grant_in(request.state).scopes)
+        return sorted(grant_in(request.scope).scopes)
 
     return equip(
         FastAPI(),

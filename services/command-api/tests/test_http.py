@@ -10,6 +10,7 @@ from imc_command_api.settings import CommandApiSettings
 from imc_contracts.commands import SendMessage
 from imc_contracts.errors import Refused
 from imc_service.settings import load
+from imc_testkit.tokens import OFF
 
 GOOD = {"appId": "a", "groupId": "g", "userId": "u", "content": "c"}
 
@@ -17,7 +18,8 @@ GOOD = {"appId": "a", "groupId": "g", "userId": "u", "content": "c"}
 @pytest.fixture(scope="module")
 def description() -> dict[str, Any]:
     settings = load(
-        CommandApiSettings, {"IMC_REDIS_URL": "redis://nowhere", "IMC_DATABASE_URL": "mysql://nowhere/imc"}
+        CommandApiSettings,
+        {**OFF, "IMC_REDIS_URL": "redis://nowhere", "IMC_DATABASE_URL": "mysql://nowhere/imc"},
     )
     return create_app(settings).openapi()
 

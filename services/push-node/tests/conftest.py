@@ -182,7 +182,7 @@ async def running_node(
 ) -> AsyncGenerator[Node]:
     """A push-node with these settings; ``ping_seconds`` between its pings instead of its own figure."""
     all_settings = PushNodeSettings.model_validate(
-        {"redis_url": redis_url, "command_api_url": "http://127.0.0.1:9", **settings}
+        {"auth": "off", "redis_url": redis_url, "command_api_url": "http://127.0.0.1:9", **settings}
     )
     app = create_app(all_settings)
     keepalive = None if ping_seconds is None else Keepalive(ping_seconds, ping_seconds)

@@ -57,6 +57,7 @@ async def test_gateways_are_sent_away_with_their_answers(
 @pytest.mark.parametrize("signals", [1, 2])
 async def test_the_process_drains_and_ends(redis_url: str, app_id: str, signals: int) -> None:
     environment = {
+        "IMC_AUTH": "off",
         "IMC_REDIS_URL": redis_url,
         "IMC_COMMAND_API_URL": "http://127.0.0.1:9",
         "IMC_DRAIN_SECONDS": "1" if signals == 1 else "300",

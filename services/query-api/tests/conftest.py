@@ -16,6 +16,7 @@ from imc_query_api.app import create_app
 from imc_query_api.settings import QueryApiSettings
 from imc_service.database import Database, open_database
 from imc_service.settings import load
+from imc_testkit.tokens import OFF
 
 Rows = list[dict[str, Any]]
 Serving = Callable[[str], AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -49,7 +50,7 @@ def serving() -> Serving:
 
     @contextlib.asynccontextmanager
     async def serve(url: str) -> AsyncGenerator[httpx.AsyncClient]:
-        app: Any = create_app(load(QueryApiSettings, {"IMC_DATABASE_URL": url}))
+        app: Any = create_app(load(QueryApiSettings, {**OFF, "IMC_DATABASE_URL": url}))
 
         async def call(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
             await app({**scope, "state": dict(state)}, receive, send)

@@ -26,6 +26,7 @@ from imc_query_api.settings import QueryApiSettings
 from imc_service.database import Database, Session, open_database
 from imc_service.health import Readiness
 from imc_service.settings import load
+from imc_testkit.tokens import OFF
 from prometheus_client import CollectorRegistry
 
 END = EntryId(9_999_999_999_999, 0)
@@ -186,7 +187,7 @@ async def test_what_is_malformed_is_refused(client: httpx.AsyncClient, app_id: s
 
 
 async def test_a_replica_is_not_relied_on(app_id: str, shared_sqlite_url: str) -> None:
-    settings = load(QueryApiSettings, {"IMC_READ_DATABASE_URL": shared_sqlite_url})
+    settings = load(QueryApiSettings, {**OFF, "IMC_READ_DATABASE_URL": shared_sqlite_url})
     async with open_query_api(settings, Readiness(), CollectorRegistry()) as query_api:
         with pytest.raises(Refused) as refused:
             await query_api.log_changes.page(app_id, ORIGIN, END, 1, with_notices=False)

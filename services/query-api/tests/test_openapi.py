@@ -6,6 +6,7 @@ import pytest
 from imc_query_api.app import create_app
 from imc_query_api.settings import QueryApiSettings
 from imc_service.settings import load
+from imc_testkit.tokens import OFF
 
 PAGED = {"startTime", "endTime", "pageNum", "pageSize", "withTotal"}
 BESIDE = {"appId", "groupId", "messageId"}
@@ -24,7 +25,7 @@ CALLS: dict[str, tuple[set[str], set[str], str]] = {
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return create_app(load(QueryApiSettings, {"IMC_DATABASE_URL": "sqlite:///none"})).openapi()
+    return create_app(load(QueryApiSettings, {**OFF, "IMC_DATABASE_URL": "sqlite:///none"})).openapi()
 
 
 def test_it_has_all_calls_and_those_of_operations(document: dict[str, Any]) -> None:

@@ -5,11 +5,12 @@ import contextlib
 import httpx
 from imc_testkit.child import free_port
 from imc_testkit.processes import Process
+from imc_testkit.tokens import OFF
 from imc_testkit.waiting import wait_until
 
 
 async def test_it_serves_until_it_is_told_to_stop(database_url: str) -> None:
-    async with Process("imc-query-api", {"IMC_READ_DATABASE_URL": database_url}) as process:
+    async with Process("imc-query-api", {**OFF, "IMC_READ_DATABASE_URL": database_url}) as process:
         await process.ready()
         async with httpx.AsyncClient(base_url=process.url, trust_env=False) as client:
             reply = await client.get("/chat/message/findByGroupId", params={"appId": "a", "groupId": "群"})
@@ -28,7 +29,7 @@ async def test_it_lives_without_a_database_and_ends_in_time() -> None:
         return False
 
     async with (
-        Process("imc-query-api", {"IMC_DATABASE_URL": nowhere}) as process,
+        Process("imc-query-api", {**OFF, "IMC_DATABASE_URL": nowhere}) as process,
         httpx.AsyncClient(base_url=process.url, trust_env=False) as client,
     ):
         await wait_until(lives)
@@ -37,6 +38,6 @@ async def test_it_lives_without_a_database_and_ends_in_time() -> None:
 
 
 async def test_without_settings_it_says_what_is_missing() -> None:
-    async with Process("imc-query-api", {}) as process:
+    async with Process("imc-query-api", OFF) as process:
         assert await process.wait() == 2
         assert "IMC_READ_DATABASE_URL or IMC_DATABASE_URL must be set" in process.log

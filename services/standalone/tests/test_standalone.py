@@ -9,6 +9,7 @@ import pytest
 from imc_standalone.settings import StandaloneSettings, load_parts
 from imc_standalone.welcome import welcome
 from imc_testkit.processes import Process
+from imc_testkit.tokens import OFF
 from imc_testkit.waiting import wait_until
 
 BODY = {"appId": "a", "groupId": "g", "userId": "u", "content": "kept 😀 \u0000"}
@@ -33,7 +34,7 @@ async def history(process: Process, total: int) -> list[dict[str, Any]]:
 
 
 async def test_data_survives_kill_and_ctrl_c(tmp_path: Path):
-    async with Process("imc-standalone", {"IMC_DATA_DIR": str(tmp_path / "data")}) as process:
+    async with Process("imc-standalone", {**OFF, "IMC_DATA_DIR": str(tmp_path / "data")}) as process:
         await process.ready()
         first = await send(process, clientMessageId="c")
         # Not projected yet, perhaps: then it is only in the log, which a killed process must leave whole.
@@ -52,7 +53,7 @@ async def test_data_survives_kill_and_ctrl_c(tmp_path: Path):
 
 
 async def test_a_second_one_on_the_same_folder_says_so(tmp_path: Path):
-    environment = {"IMC_DATA_DIR": str(tmp_path / "data")}
+    environment = {**OFF, "IMC_DATA_DIR": str(tmp_path / "data")}
     async with Process("imc-standalone", environment) as first:
         await first.ready()
         async with Process("imc-standalone", environment) as second:
@@ -62,16 +63,16 @@ async def test_a_second_one_on_the_same_folder_says_so(tmp_path: Path):
 
 
 async def test_every_fault_of_the_settings_is_told_at_once(tmp_path: Path):
-    environment = {"IMC_BACKLOG_LIMIT": "0", "IMC_STALL_SECONDS": "x", "IMC_DATABASE_POOL": "-1"}
+    environment = {**OFF, "IMC_BACKLOG_LIMIT": "0", "IMC_STALL_SECONDS": "x", "IMC_DATABASE_POOL": "-1"}
     async with Process("imc-standalone", environment) as process:
         assert await process.wait() == 2
-        for variable in environment:
+        for variable in set(environment) - set(OFF):
             assert f"{variable}: " in process.log
         assert "Traceback" not in process.log
 
 
 def test_the_welcome_says_where_to_go_next():
-    text = welcome(StandaloneSettings.model_validate({"port": 8123}))
+    text = welcome(StandaloneSettings.model_validate({"auth": "off", "port": 8123}))
     for word in (
         "curl http://127.0.0.1:8123/chat/message/create",
         "ws://127.0.0.1:8123/",
@@ -82,7 +83,7 @@ def test_the_welcome_says_where_to_go_next():
 
 
 def test_parts_get_the_stores_that_were_opened():
-    parts = load_parts({"IMC_RECALL_WINDOW_SECONDS": "60"}).on("unix:///there", "sqlite:///here")
+    parts = load_parts({**OFF, "IMC_RECALL_WINDOW_SECONDS": "60"}).on("unix:///there", "sqlite:///here")
     assert parts.command_api.recall_window_seconds == 60
     for part in (parts.command_api, parts.projector, parts.push_node):
         assert part.redis_url.get_secret_value() == "unix:///there"
@@ -91,5 +92,5 @@ def test_parts_get_the_stores_that_were_opened():
 
 @pytest.mark.parametrize("replica", ["mysql://replica/imc"])
 def test_a_replica_that_is_given_is_read(replica: str):
-    parts = load_parts({"IMC_READ_DATABASE_URL": replica}).on("unix:///there", "mysql://here/imc")
+    parts = load_parts({**OFF, "IMC_READ_DATABASE_URL": replica}).on("unix:///there", "mysql://here/imc")
     assert parts.query_api.database_to_read == replica

@@ -4,7 +4,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
 
-from imc_service import health, pages, replies
+from imc_service import health, openapi, pages, replies
 from imc_service.access.gatekeeper import Gatekeeper
 from imc_service.access.middleware import Authenticated
 from imc_service.health import Readiness
@@ -33,6 +33,7 @@ def equip(
     for router in (*routers, health.routes(readiness, registry), pages.description_of(app)):
         app.include_router(router)
     if gatekeeper is not None:
+        openapi.describe_tokens(app)
         app.add_middleware(Authenticated, gatekeeper=gatekeeper)
     # Last, so that it is outermost: what is refused for its token is counted too.
     app.add_middleware(HttpMetrics, registry=registry)

@@ -2,11 +2,16 @@
 
 from typing import Any, cast
 
+from fastapi import FastAPI
 from imc_contracts.envelope import Failure
 from pydantic import BaseModel
 
+from imc_service.access.middleware import OPEN_PATHS
+
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Failure, "description": "40001: a field is missing, malformed or out of bounds."},
+    401: {"model": Failure, "description": "40101: the token is missing or not valid."},
+    403: {"model": Failure, "description": "40301: the token does not cover this app or this action."},
     404: {"model": Failure, "description": "40401, 40402: there is no such message or notice."},
     409: {"model": Failure, "description": "40901 to 40904: it is in a state that does not allow this."},
     413: {"model": Failure, "description": "41301: the body is over the limit."},
@@ -25,6 +30,22 @@ def json_body(model: type[BaseModel], *media_types: str, required: bool = True) 
     schema = _inlined(model.model_json_schema(mode="validation"))
     content = {media_type: {"schema": schema} for media_type in ("application/json", *media_types)}
     return {"requestBody": {"required": required, "content": content}}
+
+
+def describe_tokens(app: FastAPI) -> None:
+    """Let the description of ``app`` say that its calls bear a token, those of operations apart."""
+    describe = app.openapi
+
+    def with_tokens() -> dict[str, Any]:
+        described = describe()
+        schemes = described.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["bearer"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        for path, calls in described["paths"].items():
+            for call in calls.values() if path not in OPEN_PATHS else ():
+                call["security"] = [{"bearer": []}]
+        return described
+
+    app.openapi = with_tokens
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from itertools import cycle
 from pathlib import Path
 
 from imc_testkit.processes import Process
+from imc_testkit.tokens import OFF
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,11 @@ class Deployment:
 
 @contextlib.asynccontextmanager
 async def standalone(data_dir: Path, env: Mapping[str, str] | None = None) -> AsyncGenerator[Deployment]:
-    """All in one process, with the embedded log and database in ``data_dir``."""
-    async with Process("imc-standalone", {"IMC_DATA_DIR": str(data_dir), **(env or {})}) as process:
+    """All in one process, with the embedded log and database in ``data_dir``.
+
+    Nobody is asked for a token, unless ``env`` says so.
+    """
+    async with Process("imc-standalone", {**OFF, "IMC_DATA_DIR": str(data_dir), **(env or {})}) as process:
         deployment = Deployment([process], [process], [process], [process])
         await deployment.ready()
         yield deployment
@@ -64,8 +68,9 @@ async def separate(
     """Two command-apis, two projectors, one query-api and two push-nodes, unless it is told otherwise.
 
     The database is migrated already. Each push-node forwards to another command-api, as far as there are.
+    Nobody is asked for a token, unless ``env`` says so.
     """
-    stores = {"IMC_REDIS_URL": redis_url, "IMC_DATABASE_URL": database_url, **(env or {})}
+    stores = {**OFF, "IMC_REDIS_URL": redis_url, "IMC_DATABASE_URL": database_url, **(env or {})}
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(script: str, starts: Sequence[Start], *peers: Mapping[str, str]) -> list[Process]:

@@ -1,13 +1,14 @@
 """The settings of command-api."""
 
+from imc_service.access.settings import ServiceAccessSettings
 from imc_service.guard.settings import GuardSettings
 from imc_service.quotas import QuotaSettings
-from imc_service.settings import ServerSettings, port
+from imc_service.settings import port
 from imc_service.urls import DatabaseUrl, RedisUrl
 from pydantic import Field
 
 
-class CommandApiSettings(ServerSettings, GuardSettings, QuotaSettings):
+class CommandApiSettings(ServiceAccessSettings, GuardSettings, QuotaSettings):
     """Read from the environment; see the README's table."""
 
     port: int = port(8001)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import TypedDict
 
 from fastapi import FastAPI
+from imc_service.access.gatekeeper import gatekeeper_of
 from imc_service.application import equip
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
@@ -26,10 +27,14 @@ def create_app(settings: PushNodeSettings) -> FastAPI:
     While it runs, ``app.state.push_node`` is the node, for whoever must drain it.
     """
     readiness, registry = Readiness(), CollectorRegistry()
+    gatekeeper = gatekeeper_of(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
-        async with open_push_node(settings, readiness, registry) as push_node:
+        async with (
+            gatekeeper.running(readiness),
+            open_push_node(settings, readiness, registry, gatekeeper) as push_node,
+        ):
             app.state.push_node = push_node
             yield {"push_node": push_node}
 
@@ -41,4 +46,4 @@ def create_app(settings: PushNodeSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    return equip(app, readiness, registry, http.routes())
+    return equip(app, readiness, registry, http.routes(), gatekeeper=gatekeeper)

@@ -8,6 +8,9 @@ from typing import Any
 
 import httpx
 from imc_service import background, redis_client
+from imc_service.access.gatekeeper import Gatekeeper
+from imc_service.access.grant import Scope
+from imc_service.access.service_tokens import COMMAND_API, QUERY_API
 from imc_service.health import Readiness
 from imc_service.quota_watch import open_quotas
 from prometheus_client import CollectorRegistry
@@ -25,14 +28,11 @@ from imc_push_node.places import Places
 from imc_push_node.query_api import QueryApiClient
 from imc_push_node.recall_marks import RecallMarks
 from imc_push_node.registration import Registration
+from imc_push_node.service_client import service_client
 from imc_push_node.settings import PushNodeSettings
 from imc_push_node.subscriber import Subscriber
+from imc_push_node.tokens import Tokens
 from imc_push_node.watch import Watch
-
-# A kept connection that the server has just closed makes a send's end unknown: ours go before a server's do.
-_LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=2)
-_TIMEOUT = httpx.Timeout(10, connect=2, pool=2)
-
 
 @dataclass(frozen=True)
 class PushNode:
@@ -49,6 +49,7 @@ async def open_push_node(
     settings: PushNodeSettings,
     readiness: Readiness,
     registry: CollectorRegistry,
+    gatekeeper: Gatekeeper,
     client: httpx.AsyncClient | None = None,
 ) -> AsyncGenerator[PushNode]:
     """Open what push-node works with; it heals by itself when Redis or the other services come later.
@@ -64,9 +65,13 @@ async def open_push_node(
         await stack.enter_async_context(contextlib.aclosing(redis))
         archive = None
         if settings.query_api_url is not None:
-            query_api = client or await stack.enter_async_context(_client(settings.query_api_url))
+            query_api = client or await stack.enter_async_context(
+                service_client(settings, settings.query_api_url, QUERY_API, Scope.INTERNAL)
+            )
             archive = Archive(QueryApiClient(query_api), RecallMarks(redis, metrics.skipped))
-        command_api = client or await stack.enter_async_context(_client(settings.command_api_url))
+        command_api = client or await stack.enter_async_context(
+            service_client(settings, settings.command_api_url, COMMAND_API, Scope.SEND)
+        )
         hub = Hub(reader, subscriber, metrics, settings.linger_seconds, archive)
         registration = Registration(redis, hub)
         quotas = await stack.enter_async_context(open_quotas(settings, metrics.quotas_stale))
@@ -83,22 +88,21 @@ async def open_push_node(
             for part in (subscriber.run(), registration.run(), places.run(), watch.run(), membership.run())
         ]
         readiness.add("parts", lambda: _all_run(parts))
+        tokens = Tokens(gatekeeper, metrics)
         stack.callback(hub.close)
         stack.callback(forwarder.close)
+        stack.callback(tokens.close)
         connections = Connections(
             hub,
             registration,
             forwarder,
             drain,
+            tokens,
             metrics,
             settings.gateway_buffer_bytes,
             settings.max_bad_frames_per_minute,
         )
         yield PushNode(connections, places, drain, membership)
-
-
-def _client(url: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=url, limits=_LIMITS, timeout=_TIMEOUT, trust_env=False)
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,10 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.commands import SendMessage, SendMessageBatch
 from imc_contracts.envelope import Envelope, Failure
 from imc_contracts.views import SendReceipt
+from imc_service.logs import logger
 from pydantic import TypeAdapter, ValidationError
+
+log = logger("command-api-client")
 
 PATH = "/chat/message/createBatch"
 
@@ -22,6 +25,7 @@ Receipts = list[SendReceipt | str]
 """For each message its receipt, or why it was refused."""
 
 _OK, _UNAVAILABLE = 200, 503
+_NOT_KNOWN_THERE = (401, 403)
 _ANSWER: TypeAdapter[Envelope[list[SendReceipt | Failure]]] = TypeAdapter(
     Envelope[list[SendReceipt | Failure]]
 )
@@ -63,7 +67,10 @@ class CommandApiClient:
             Exception
         ) as error:  # what an in-process command-api raises included: its log may have taken it
             raise UnknownEnd from error
-        if reply.status_code == _UNAVAILABLE:
+        if reply.status_code in _NOT_KNOWN_THERE:
+            # No fault of the gateways, and over as soon as the services have the same secret again.
+            log.error("command-api does not accept this node's token", status=reply.status_code)
+        if reply.status_code in (_UNAVAILABLE, *_NOT_KNOWN_THERE):
             raise NothingAccepted
         if reply.status_code >= 500:
             raise UnknownEnd

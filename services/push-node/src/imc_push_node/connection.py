@@ -8,6 +8,7 @@ from imc_contracts.cursor import Cursor
 from imc_contracts.errors import Refused
 from imc_contracts.fields import AppId, GatewayId
 from imc_contracts.validation import parse_fields
+from imc_service.access.grant import Grant, Scope
 from imc_service.logs import logger
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -21,7 +22,8 @@ from imc_push_node.hub import App, Hub
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.protocol import GatewayProtocol
 from imc_push_node.registration import Registration
-from imc_push_node.session import read_frame
+from imc_push_node.session import Refusal, read_frame
+from imc_push_node.tokens import Tokens
 from imc_push_node.tolerance import Tolerance
 
 log = logger("connection")
@@ -29,6 +31,7 @@ log = logger("connection")
 CONNECT_SECONDS = 5.0
 """How long a gateway waits for its app to be followed and itself to be registered."""
 
+_MAY_NOT_SEND = "the token does not allow sending: its scope must hold send"
 _CURSOR_RULE = "it must be a cursor that a push, a receipt or a 2000 carried"
 
 
@@ -59,6 +62,7 @@ class Connections:
         registration: Registration,
         forwarder: Forwarder,
         drain: Drain,
+        tokens: Tokens,
         metrics: NodeMetrics,
         buffer_bytes: int,
         bad_frames: int,
@@ -67,15 +71,17 @@ class Connections:
         self._registration = registration
         self._forwarder = forwarder
         self._drain = drain
+        self._tokens = tokens
         self._metrics = metrics
         self._buffer_bytes = buffer_bytes
         self._bad_frames = bad_frames
 
-    async def open(self, socket: GatewayProtocol, path: Mapping[str, str], query: Mapping[str, str]) -> None:
+    async def open(
+        self, socket: GatewayProtocol, path: Mapping[str, str], query: Mapping[str, str], grant: Grant
+    ) -> None:
         """Take a WebSocket that was accepted. Returns once it is let in, or was answered 4000."""
         try:
-            gateway, offered = _read_request(socket, path, query)
-            # Whether it may speak for the app is to be asked here: its ids are known, it holds nothing.
+            gateway, offered = _read_request(socket, path, query, grant)
             await self._let_in(gateway, socket, offered)
         except NotConnected as refusal:
             self._metrics.refused.inc()
@@ -86,8 +92,11 @@ class Connections:
         self._refuse_while_draining()
         app = self.hub.enter(gateway)
         tolerance = Tolerance(self._bad_frames)
-        events = _SocketEvents(gateway, app, self.hub, self._forwarder, self._metrics, tolerance)
+        events = _SocketEvents(
+            gateway, app, self.hub, self._forwarder, self._tokens, self._metrics, tolerance
+        )
         socket.listen(events, self._buffer_bytes)
+        self._tokens.watch(gateway)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await app.feed.settled()
@@ -108,7 +117,7 @@ class Connections:
 class _SocketEvents:
     """What one gateway's socket tells, handed to the parts it concerns."""
 
-    __slots__ = ("_app", "_forwarder", "_gateway", "_hub", "_metrics", "_tolerance")
+    __slots__ = ("_app", "_forwarder", "_gateway", "_hub", "_metrics", "_tokens", "_tolerance")
 
     def __init__(
         self,
@@ -116,6 +125,7 @@ class _SocketEvents:
         app: App,
         hub: Hub,
         forwarder: Forwarder,
+        tokens: Tokens,
         metrics: NodeMetrics,
         tolerance: Tolerance,
     ) -> None:
@@ -123,12 +133,17 @@ class _SocketEvents:
         self._app = app
         self._hub = hub
         self._forwarder = forwarder
+        self._tokens = tokens
         self._metrics = metrics
         self._tolerance = tolerance
 
     def on_texts(self, texts: list[bytes]) -> None:
         readings = [read_frame(text, self._gateway.app_id) for text in texts]
         refusals = [refusal for reading in readings for refusal in reading.refusals]
+        sends = [send for reading in readings for send in reading.sends]
+        if sends and not self._gateway.may(Scope.SEND):
+            refusals += [Refusal(_MAY_NOT_SEND, send.client_message_id) for send in sends]
+            sends.clear()
         if refusals:
             self._metrics.frames_refused.inc(len(refusals))
             if not self._tolerance.bears(len(refusals)):
@@ -136,7 +151,9 @@ class _SocketEvents:
                 return
             answers = [frames.frame_refused(each.message, each.client_message_id) for each in refusals]
             self._gateway.socket.write(b"".join(answers))
-        sends = [send for reading in readings for send in reading.sends]
+        for reading in readings:
+            if reading.token is not None:
+                self._tokens.renew(self._gateway, reading.token)
         if sends:
             self._forwarder.submit(self._gateway, sends, sum(map(len, texts)))
 
@@ -153,6 +170,7 @@ class _SocketEvents:
     def on_end(self, code: CloseCode | None) -> None:
         if code is not None:
             self._metrics.closes[code].inc()
+        self._tokens.forget(self._gateway)
         self._hub.leave(self._app, self._gateway)
 
 
@@ -162,7 +180,7 @@ def read_ids(path: Mapping[str, str]) -> GatewayIds:
 
 
 def _read_request(
-    socket: GatewayProtocol, path: Mapping[str, str], query: Mapping[str, str]
+    socket: GatewayProtocol, path: Mapping[str, str], query: Mapping[str, str], grant: Grant
 ) -> tuple[Gateway, Cursor | None]:
     try:
         ids = read_ids(path)
@@ -173,7 +191,7 @@ def _read_request(
     except ValueError:
         raise NotConnected(CloseCode.BAD_REQUEST, f"cursor is not valid: {_CURSOR_RULE}") from None
     wants_notices = query.get("notices") == "1"
-    return Gateway(ids.app_id, ids.gateway_id, socket, wants_notices=wants_notices), offered
+    return Gateway(ids.app_id, ids.gateway_id, socket, grant, wants_notices=wants_notices), offered
 
 
 def _short(reason: str) -> str:

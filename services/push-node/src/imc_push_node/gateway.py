@@ -5,6 +5,7 @@ from typing import Protocol
 
 from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import ORIGIN, UNBORN, Cursor
+from imc_service.access.grant import Grant, Scope
 
 from imc_push_node import frames
 
@@ -86,6 +87,7 @@ class Gateway:
         "app_id",
         "closing",
         "gateway_id",
+        "grant",
         "is_replaced",
         "is_resuming",
         "number",
@@ -98,10 +100,14 @@ class Gateway:
         "wants_notices",
     )
 
-    def __init__(self, app_id: str, gateway_id: str, socket: Socket, *, wants_notices: bool) -> None:
+    def __init__(
+        self, app_id: str, gateway_id: str, socket: Socket, grant: Grant, *, wants_notices: bool
+    ) -> None:
         self.app_id = app_id
         self.gateway_id = gateway_id
         self.socket = socket
+        self.grant = grant
+        """What its newest token allows."""
         self.wants_notices = wants_notices
         self.number = 0
         """The fencing number of this connection; 0 until it is registered."""
@@ -120,6 +126,10 @@ class Gateway:
         self.stuck_since = 0.0
         self._held = Hold.GREETING
         socket.pause_reading()
+
+    def may(self, scope: Scope) -> bool:
+        """Whether its token allows this for its app."""
+        return self.grant.allows(scope, self.app_id)
 
     def greet(self, point: Cursor, *, recovered: bool) -> None:
         """Write its 2000, if it has come with a cursor and has none yet."""

@@ -41,14 +41,14 @@ class Places:
         self._changed = asyncio.Event()
         hub.on_leave.append(self._leave)
 
-    async def take(self, app_id: str, gateway_id: str) -> Refused | None:
-        """Give a gateway that is about to connect its place, or say why it gets none.
+    async def take(self, app_id: str, gateway_id: str) -> None:
+        """Give a gateway that is about to connect its place; raises `Refused` if there is none left.
 
         A Redis out of reach keeps nobody out here: without it no gateway is let in anyway.
         """
         most = self._quotas.of(app_id).gateways
         if most is None:
-            return None
+            return
         key, now_ms = names.gateway_places(app_id), _now_ms()
         try:
             async with self._redis.pipeline(transaction=True) as pipeline:
@@ -58,14 +58,14 @@ class Places:
                 pipeline.pexpire(key, KEEP_MS)  # pyright: ignore[reportUnknownMemberType]
                 _, is_new, taken, _ = await pipeline.execute()
             if not is_new or taken <= most:
-                return None
+                return
             await self._redis.zrem(key, gateway_id)  # pyright: ignore[reportUnknownMemberType, reportGeneralTypeIssues]
         except (RedisError, OSError) as error:
             log.debug("a place is not counted", fault=type(error).__name__)
-            return None
+            return
         self._refusals.inc()
         words = f"the quota of {most} gateways of this app is used up"
-        return Refused(ErrorCode.QUOTA_USED_UP, words, retry_after=RETRY_SECONDS)
+        raise Refused(ErrorCode.QUOTA_USED_UP, words, retry_after=RETRY_SECONDS)
 
     async def run(self) -> None:
         """Confirm and return places until cancelled."""

@@ -1,7 +1,8 @@
 """What a gateway writes, without I/O: one text frame in, the sends and the refusals in it out.
 
-A frame is the body of ``create``, or a list of up to 500 of them. Each item of a list stands for itself: a
-bad one is refused, the good ones go on. Nothing that a gateway writes in text ends its connection.
+A frame is the body of ``create``, a list of up to 500 of them, or ``{"token": "…"}``. Each item of a list
+stands for itself: a bad one is refused, the good ones go on. Nothing that a gateway writes in text ends its
+connection.
 """
 
 from dataclasses import dataclass
@@ -26,12 +27,14 @@ class Refusal:
     client_message_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reading:
     """What a frame held, in its order."""
 
     sends: list[SendMessage]
     refusals: list[Refusal]
+    token: str | None = None
+    """A fresh token, if the frame was one and nothing else."""
 
 
 def read_frame(text: bytes, app_id: str) -> Reading:
@@ -43,7 +46,9 @@ def read_frame(text: bytes, app_id: str) -> Reading:
         reading.refusals.append(Refusal(f"the frame is not valid JSON: {error.msg}"))
         return reading
     if not isinstance(body, list):
-        _read_item(reading, body, app_id)
+        reading.token = _token(body)
+        if reading.token is None:
+            _read_item(reading, body, app_id)
         return reading
     items = cast("list[Any]", body)
     if not 1 <= len(items) <= MAX_BATCH:
@@ -52,6 +57,13 @@ def read_frame(text: bytes, app_id: str) -> Reading:
     for index, item in enumerate(items):
         _read_item(reading, item, app_id, index)
     return reading
+
+
+def _token(body: Any) -> str | None:
+    """The fresh token that a frame is. With any field beside it, it is a send that has a field of its own."""
+    fields = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+    token = fields.get("token") if len(fields) == 1 else None
+    return token if isinstance(token, str) else None
 
 
 def _read_item(reading: Reading, item: Any, app_id: str, *at: int) -> None:

@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator
 from typing import TypedDict
 
 from fastapi import FastAPI
+from imc_service.access.gatekeeper import gatekeeper_of
+from imc_service.access.service_tokens import QUERY_API
 from imc_service.application import TELEMETRY_OFF, equip
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
@@ -24,10 +26,14 @@ class State(TypedDict):
 def create_app(settings: QueryApiSettings) -> FastAPI:
     """Build the application; connections are opened when it starts."""
     readiness, registry = Readiness(), CollectorRegistry()
+    gatekeeper = gatekeeper_of(settings, QUERY_API)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[State]:
-        async with open_query_api(settings, readiness, registry) as query_api:
+        async with (
+            gatekeeper.running(readiness),
+            open_query_api(settings, readiness, registry) as query_api,
+        ):
             yield {"query_api": query_api}
 
     app = FastAPI(
@@ -40,4 +46,4 @@ def create_app(settings: QueryApiSettings) -> FastAPI:
         redoc_url=None,
     )
     http.add_hot_path(app)
-    return equip(app, readiness, registry, http.routes())
+    return equip(app, readiness, registry, http.routes(), http.internal_routes(), gatekeeper=gatekeeper)

@@ -2,13 +2,14 @@
 
 from typing import Self
 
+from imc_service.access.settings import ServiceAccessSettings
 from imc_service.guard.settings import GuardSettings
-from imc_service.settings import ServerSettings, port
+from imc_service.settings import port
 from imc_service.urls import DatabaseUrl
 from pydantic import Field, model_validator
 
 
-class QueryApiSettings(ServerSettings, GuardSettings):
+class QueryApiSettings(ServiceAccessSettings, GuardSettings):
     """Read from the environment; see the README's table."""
 
     port: int = port(8002)

@@ -7,6 +7,8 @@ import imc_command_api.http
 import imc_push_node.http
 import imc_query_api.http
 from fastapi import FastAPI
+from imc_service import replies
+from imc_service.access.gatekeeper import gatekeeper_of
 from imc_service.application import TELEMETRY_OFF, equip
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
@@ -21,10 +23,14 @@ def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
     While it runs, ``app.state.push_node`` is the node, for whoever must drain it.
     """
     readiness, registry = Readiness(), CollectorRegistry()
+    gatekeeper = gatekeeper_of(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
-        async with open_standalone(app, settings, parts, readiness, registry) as state:
+        async with (
+            gatekeeper.running(readiness),
+            open_standalone(_own_calls(), settings, parts, readiness, registry, gatekeeper) as state,
+        ):
             app.state.push_node = state["push_node"]
             yield state
 
@@ -44,4 +50,14 @@ def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
         readiness,
         registry,
         *(part.routes() for part in (imc_command_api.http, imc_query_api.http, imc_push_node.http)),
+        gatekeeper=gatekeeper,
     )
+
+
+def _own_calls() -> FastAPI:
+    """What the parts answer each other. It is at no address, so that nobody else can call it."""
+    app = FastAPI(openapi_url=None)
+    replies.install(app)
+    app.include_router(imc_command_api.http.routes())
+    app.include_router(imc_query_api.http.internal_routes())
+    return app

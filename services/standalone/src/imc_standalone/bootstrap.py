@@ -13,6 +13,9 @@ from imc_command_api.projector.bootstrap import open_projector
 from imc_push_node.bootstrap import PushNode, open_push_node
 from imc_query_api.bootstrap import open_query_api
 from imc_query_api.http.state import QueryApi
+from imc_service.access.gatekeeper import Gatekeeper
+from imc_service.access.grant import EVERYTHING
+from imc_service.access.middleware import STATE
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -31,15 +34,16 @@ class State(TypedDict):
 
 @contextlib.asynccontextmanager
 async def open_standalone(
-    app: ASGIApp,
+    own_calls: ASGIApp,
     settings: StandaloneSettings,
     parts: PartSettings,
     readiness: Readiness,
     registry: CollectorRegistry,
+    gatekeeper: Gatekeeper,
 ) -> AsyncGenerator[State]:
     """Open log and database, then all parts on them.
 
-    ``app`` is the application that answers their calls to each other, without a network between.
+    ``own_calls`` is the application that answers their calls to each other, without a network between.
     """
     async with contextlib.AsyncExitStack() as stack:
         redis_url, database_url = await _open_stores(stack, settings)
@@ -49,10 +53,10 @@ async def open_standalone(
         command_api = await enter(open_command_api(parts.command_api, readiness, registry))
         await enter(open_projector(parts.projector, readiness, registry))
         query_api = await enter(open_query_api(parts.query_api, readiness, registry))
-        own_calls = _with_state(app, {"command_api": command_api, "query_api": query_api})
-        transport = httpx.ASGITransport(own_calls, raise_app_exceptions=False)
+        state = {"command_api": command_api, "query_api": query_api, STATE: EVERYTHING}
+        transport = httpx.ASGITransport(_with_state(own_calls, state), raise_app_exceptions=False)
         client = await enter(httpx.AsyncClient(transport=transport, base_url=OWN_URL))
-        push_node = await enter(open_push_node(parts.push_node, readiness, registry, client))
+        push_node = await enter(open_push_node(parts.push_node, readiness, registry, gatekeeper, client))
         yield {"command_api": command_api, "query_api": query_api, "push_node": push_node}
 
 

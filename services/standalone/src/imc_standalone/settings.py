@@ -1,5 +1,6 @@
 """The settings of standalone: its own, and those of the parts that it runs."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ from imc_command_api.projector.settings import ProjectorSettings
 from imc_command_api.settings import CommandApiSettings
 from imc_push_node.settings import PushNodeSettings
 from imc_query_api.settings import QueryApiSettings
+from imc_service.access.settings import AccessSettings
 from imc_service.guard.settings import GuardSettings
-from imc_service.settings import Model, ServerSettings, SettingsError, load, port
+from imc_service.settings import Model, SettingsError, load, port
 from imc_service.urls import DatabaseUrl, RedisUrl
 from pydantic import Field, SecretStr
 
@@ -18,7 +20,7 @@ OWN_URL = "http://standalone"
 """Where the parts call each other: within the process, so that any name will do."""
 
 
-class StandaloneSettings(ServerSettings, GuardSettings):
+class StandaloneSettings(AccessSettings, GuardSettings):
     """Read from the environment; with nothing set everything is embedded."""
 
     port: int = port(8000)
@@ -60,6 +62,7 @@ def load_parts(environment: Mapping[str, str]) -> PartSettings:
     """Read the settings of all parts; raises `SettingsError` with every fault.
 
     Where log and database are not given their addresses are made up: `PartSettings.on` puts in the true ones.
+    Of the secret that services know each other by nothing is used: the parts call each other in the process.
     """
     variables = {
         "IMC_REDIS_URL": "unix:///embedded",
@@ -67,6 +70,7 @@ def load_parts(environment: Mapping[str, str]) -> PartSettings:
         **{name: value for name, value in environment.items() if value},
         "IMC_COMMAND_API_URL": OWN_URL,
         "IMC_QUERY_API_URL": OWN_URL,
+        "IMC_SERVICE_SECRET": secrets.token_hex(),
     }
     faults: list[str] = []
 

@@ -4,7 +4,6 @@ from typing import cast
 from urllib.parse import parse_qs
 
 from imc_contracts.errors import Refused
-from starlette.datastructures import State
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imc_service import replies
@@ -46,9 +45,9 @@ class Authenticated:
         await self._app(scope, receive, send)
 
 
-def grant_in(state: State) -> Grant:
-    """The grant of a request or WebSocket, by its ``state``."""
-    return cast(Grant, getattr(state, STATE))
+def grant_in(scope: Scope) -> Grant:
+    """The grant of a call, by its ASGI scope."""
+    return cast(Grant, scope["state"][STATE])
 
 
 def _token(scope: Scope) -> str:

@@ -8,7 +8,7 @@ from imc_contracts.events import Entry
 from imc_contracts.views import Notice
 
 from imc_command_api.domain import notice
-from imc_command_api.handlers.ports import Log, Originals, WriteThrough
+from imc_command_api.handlers.ports import Apps, Log, Originals, WriteThrough
 from imc_command_api.log.writes import Appended, Write
 
 
@@ -23,9 +23,9 @@ class DeleteNoticeHandler:
         self._write_through = write_through
         self._clock = clock
 
-    async def __call__(self, command: DeleteNotice) -> Notice:
-        """The notice as deleted; raises `Refused`."""
-        original = await self._originals.notice(command.information_id, command.app_id)
+    async def __call__(self, command: DeleteNotice, apps: Apps) -> Notice:
+        """The notice, looked for in ``apps``, as deleted; raises `Refused`."""
+        original = await self._originals.notice(command.information_id, apps)
         deleted = notice.delete(original, self._clock())
         event = events.notice_deleted(deleted)
         outcome = await self._log.append_one(deleted["appId"], Write(event, command.information_id))

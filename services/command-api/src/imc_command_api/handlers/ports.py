@@ -9,6 +9,9 @@ from imc_contracts.views import Message, Notice
 
 from imc_command_api.log.writes import Outcome, Write
 
+Apps = frozenset[str] | None
+"""The apps in which something is looked for, or None for all."""
+
 
 class Ids(Protocol):
     """Makes ids that no other process makes."""
@@ -33,14 +36,14 @@ class Log(Protocol):
 class Originals(Protocol):
     """Finds what a recall or a deletion is about: from the moment it was acknowledged, in log or database."""
 
-    async def message(self, message_id: int, app_id: str | None) -> Message:
-        """The message; with ``app_id`` only one of that app.
+    async def message(self, message_id: int, apps: Apps) -> Message:
+        """The message, if it is of one of ``apps``: one of another app is as absent as one that never was.
 
         Raises `Refused`: not found, recalled already, or log or database out of reach.
         """
         ...
 
-    async def notice(self, information_id: int, app_id: str | None) -> Notice:
+    async def notice(self, information_id: int, apps: Apps) -> Notice:
         """The notice; raises as `message` does."""
         ...
 

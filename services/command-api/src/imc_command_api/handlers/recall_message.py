@@ -8,7 +8,7 @@ from imc_contracts.events import Entry, RecallMark
 from imc_contracts.views import Message
 
 from imc_command_api.domain import message
-from imc_command_api.handlers.ports import Log, Originals, WriteThrough
+from imc_command_api.handlers.ports import Apps, Log, Originals, WriteThrough
 from imc_command_api.log.writes import Appended, Recall, Write
 
 
@@ -29,9 +29,9 @@ class RecallMessageHandler:
         self._clock = clock
         self._window_ms = window_ms
 
-    async def __call__(self, command: RecallMessage) -> Message:
-        """The message as recalled; raises `Refused`."""
-        original = await self._originals.message(command.message_id, command.app_id)
+    async def __call__(self, command: RecallMessage, apps: Apps) -> Message:
+        """The message, looked for in ``apps``, as recalled; raises `Refused`."""
+        original = await self._originals.message(command.message_id, apps)
         recalled = message.recall(original, command, self._clock(), self._window_ms)
         event = events.message_recalled(recalled)
         mark = RecallMark(recalled["messageId"], recalled["recallTime"], recalled["recallCause"])

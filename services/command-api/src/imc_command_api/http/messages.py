@@ -11,6 +11,8 @@ from imc_contracts.fields import MAX_BATCH
 from imc_contracts.validation import parse_fields, parse_json
 from imc_contracts.views import Message, SendReceipt
 from imc_service import replies
+from imc_service.access.grant import Grant, Scope
+from imc_service.access.middleware import grant_in
 from imc_service.bodies import read_json_body
 from imc_service.openapi import REFUSALS, json_body
 from pydantic import BaseModel, Field
@@ -31,8 +33,10 @@ def routes() -> APIRouter:
     @router.post("/create", response_model=Envelope[SendReceipt], openapi_extra=json_body(SendMessage))
     async def create(request: Request) -> Response:
         """Send one message. It is acknowledged once it is in the app's log."""
-        api = command_api(request)
+        api, grant = command_api(request), grant_in(request.scope)
+        grant.require_scope(Scope.SEND)
         command = parse_json(SendMessage, await read_json_body(request, api.max_body_bytes))
+        grant.require(Scope.SEND, command.app_id)
         return replies.success(await api.send_messages.one(command))
 
     @router.post(
@@ -42,8 +46,9 @@ def routes() -> APIRouter:
     )
     async def create_batch(request: Request) -> Response:
         """Send up to 500 messages, of one app or of several; each is accepted or refused on its own."""
-        api = command_api(request)
-        commands = parse_batch(await read_json_body(request, api.max_body_bytes))
+        api, grant = command_api(request), grant_in(request.scope)
+        grant.require_scope(Scope.SEND)
+        commands = _allowed(parse_batch(await read_json_body(request, api.max_body_bytes)), grant)
         answers = await api.send_messages.batch(commands)
         return replies.success(
             [envelope.failure_of(answer) if isinstance(answer, Refused) else answer for answer in answers]
@@ -52,9 +57,10 @@ def routes() -> APIRouter:
     @router.post("/recall", response_model=Envelope[Message], openapi_extra=json_body(RecallMessage))
     async def recall(request: Request) -> Response:
         """Take a message back, within the recall window."""
-        api = command_api(request)
+        api, grant = command_api(request), grant_in(request.scope)
         command = parse_json(RecallMessage, await read_json_body(request, api.max_body_bytes))
-        return replies.success(await api.recall_message(command))
+        apps = grant.among(Scope.RECALL, command.app_id)
+        return replies.success(await api.recall_message(command, apps))
 
     return router
 
@@ -70,6 +76,21 @@ def parse_batch(body: bytes) -> list[SendMessage | Refused]:
         # Some message is at fault, or the whole: the second, slower look tells which.
         items = parse_json(_UnreadBatch, body).messages
         return [_parse_item(item, place) for place, item in enumerate(items)]
+
+
+def _allowed(commands: list[SendMessage | Refused], grant: Grant) -> list[SendMessage | Refused]:
+    """The same, with a refusal in the place of each message whose app the grant does not cover."""
+    if grant.apps is None:
+        return commands
+    return [command if isinstance(command, Refused) else _if_allowed(command, grant) for command in commands]
+
+
+def _if_allowed(command: SendMessage, grant: Grant) -> SendMessage | Refused:
+    try:
+        grant.require(Scope.SEND, command.app_id)
+    except Refused as refused:
+        return refused
+    return command
 
 
 def _parse_item(item: Any, place: int) -> SendMessage | Refused:

@@ -9,6 +9,8 @@ from imc_contracts.envelope import Envelope
 from imc_contracts.validation import parse_fields, parse_json
 from imc_contracts.views import Notice, NoticeReceipt
 from imc_service import replies
+from imc_service.access.grant import Scope
+from imc_service.access.middleware import grant_in
 from imc_service.bodies import media_type_of, read_body, read_json_body
 from imc_service.openapi import REFUSALS, json_body
 
@@ -24,15 +26,18 @@ def routes() -> APIRouter:
     @router.post("/create", response_model=Envelope[NoticeReceipt], openapi_extra=json_body(PublishNotice))
     async def create(request: Request) -> Response:
         """Pin a notice to a group."""
-        api = command_api(request)
+        api, grant = command_api(request), grant_in(request.scope)
         command = parse_json(PublishNotice, await read_json_body(request, api.max_body_bytes))
+        grant.require(Scope.NOTICE, command.app_id)
         return replies.success(await api.publish_notice(command))
 
     @router.post("/delete", response_model=Envelope[Notice], openapi_extra=_DELETE)
     async def delete(request: Request) -> Response:
         """Take a notice down. The fields come as JSON, as a form, or as query parameters."""
-        api = command_api(request)
-        return replies.success(await api.delete_notice(await _read_delete(request, api.max_body_bytes)))
+        api, grant = command_api(request), grant_in(request.scope)
+        command = await _read_delete(request, api.max_body_bytes)
+        apps = grant.among(Scope.NOTICE, command.app_id)
+        return replies.success(await api.delete_notice(command, apps))
 
     return router
 

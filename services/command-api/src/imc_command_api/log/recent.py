@@ -44,15 +44,18 @@ class RecentEntries:
             return None
         return entry if entry is not None and entry.kind is kind else None
 
-    async def app_of(self, id_: int) -> str | None:
-        """The app whose log knows ``id_``: for callers that name no app, of an id the database does not have.
+    async def app_of(self, id_: int, apps: frozenset[str] | None = None) -> str | None:
+        """The one of ``apps``, or of all, whose log knows ``id_``: for callers that do not name the app.
 
-        Asks all apps in one round trip; ids are unique across apps, so at most one answers.
+        Asks the apps in one round trip; ids are unique across apps, so at most one answers.
         """
         minute = time_of(id_) // MINUTE_MS
-        apps = [app.decode() for app in await cast("Awaitable[set[bytes]]", self._redis.smembers(names.APPS))]
+        asked = await self._all_apps() if apps is None else list(apps)
         pipeline = self._redis.pipeline(transaction=False)
-        for app_id in apps:
+        for app_id in asked:
             pipeline.hexists(names.recent(app_id, minute), str(id_))
-        found = cast("list[int]", await pipeline.execute()) if apps else []
-        return next((app_id for app_id, known in zip(apps, found, strict=True) if known), None)
+        found = cast("list[int]", await pipeline.execute()) if asked else []
+        return next((app_id for app_id, known in zip(asked, found, strict=True) if known), None)
+
+    async def _all_apps(self) -> list[str]:
+        return [app.decode() for app in await cast("Awaitable[set[bytes]]", self._redis.smembers(names.APPS))]

@@ -12,6 +12,7 @@ from imc_service.database import Database, StatementRefused, StoreUnavailable
 from redis.exceptions import RedisError
 
 from imc_command_api.domain import message, notice
+from imc_command_api.handlers.ports import Apps
 from imc_command_api.log.recent import RecentEntries, Retired
 from imc_command_api.store.lookup import find_message, find_notice
 
@@ -25,7 +26,7 @@ DATABASE_SECONDS = 2.0
 class _Kind(Generic[View]):
     """How to find one kind of thing: in the database by id, in the log by the event that made it."""
 
-    stored: Callable[[Database, int], Awaitable[View | None]]
+    stored: Callable[[Database, int, Apps], Awaitable[View | None]]
     event: EventKind
     read: Callable[[bytes], View]
 
@@ -41,39 +42,40 @@ class LoggedOrStored:
         self._recent = recent
         self._database = database
 
-    async def message(self, message_id: int, app_id: str | None) -> Message:
+    async def message(self, message_id: int, apps: Apps) -> Message:
         """The message; raises `Refused` as `ports.Originals` says."""
         try:
-            found = await self._find(_MESSAGE, message_id, app_id)
+            found = await self._find(_MESSAGE, message_id, apps)
         except Retired:
             raise message.already_recalled() from None
         if found is None:
             raise message.not_found()
         return found
 
-    async def notice(self, information_id: int, app_id: str | None) -> Notice:
+    async def notice(self, information_id: int, apps: Apps) -> Notice:
         """The notice; raises `Refused` as `ports.Originals` says."""
         try:
-            found = await self._find(_NOTICE, information_id, app_id)
+            found = await self._find(_NOTICE, information_id, apps)
         except Retired:
             raise notice.already_deleted() from None
         if found is None:
             raise notice.not_found()
         return found
 
-    async def _find(self, kind: _Kind[View], id_: int, app_id: str | None) -> View | None:
-        if app_id is not None:
-            found = await self._logged(kind, id_, app_id) or await self._stored(kind, id_)
-            # Another app's is as absent as one that never was: the answer must not tell them apart.
-            return found if found is not None and found["appId"] == app_id else None
-        # Without an app the database is asked first: one look by key there, one in each app's log here.
+    async def _find(self, kind: _Kind[View], id_: int, apps: Apps) -> View | None:
+        # Each look names its apps. What another app has is not found and then hidden, which would take
+        # another time than what nobody has, but not found.
+        if apps is not None and len(apps) == 1:
+            (app_id,) = apps
+            return await self._logged(kind, id_, app_id) or await self._stored(kind, id_, apps)
+        # Of several apps the database is asked first: one look by key there, one in each app's log here.
         try:
-            found, outage = await self._stored(kind, id_), None
+            found, outage = await self._stored(kind, id_, apps), None
         except Refused as refused:
             found, outage = None, refused
         if found is not None:
             return found
-        app_id = await self._app_of(id_)
+        app_id = await self._app_of(id_, apps)
         found = await self._logged(kind, id_, app_id) if app_id is not None else None
         if found is None and outage is not None:
             raise outage
@@ -86,15 +88,15 @@ class LoggedOrStored:
             raise unavailable("the log is out of reach") from None
         return kind.read(entry.body) if entry is not None else None
 
-    async def _app_of(self, id_: int) -> str | None:
+    async def _app_of(self, id_: int, apps: Apps) -> str | None:
         try:
-            return await self._recent.app_of(id_)
+            return await self._recent.app_of(id_, apps)
         except (RedisError, OSError):
             raise unavailable("the log is out of reach") from None
 
-    async def _stored(self, kind: _Kind[View], id_: int) -> View | None:
+    async def _stored(self, kind: _Kind[View], id_: int, apps: Apps) -> View | None:
         try:
             async with asyncio.timeout(DATABASE_SECONDS):
-                return await kind.stored(self._database, id_)
+                return await kind.stored(self._database, id_, apps)
         except (StoreUnavailable, StatementRefused, TimeoutError):
             raise unavailable("the database is out of reach") from None

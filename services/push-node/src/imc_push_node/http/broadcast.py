@@ -4,6 +4,8 @@ from fastapi import APIRouter, Request, Response, WebSocket
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_service import replies
+from imc_service.access.grant import Scope
+from imc_service.access.middleware import grant_in
 
 from imc_push_node.bootstrap import PushNode
 from imc_push_node.protocol import EXTENSION, GatewayProtocol
@@ -23,12 +25,15 @@ def routes() -> APIRouter:
 async def _connect(websocket: WebSocket) -> None:
     push_node: PushNode = websocket.state.push_node
     socket: GatewayProtocol = websocket.scope["extensions"][EXTENSION]
-    path = websocket.path_params
-    if refused := await push_node.places.take(path["appId"], path["gatewayId"]):
+    grant, path = grant_in(websocket.scope), websocket.path_params
+    try:
+        grant.require(Scope.GATEWAY, path["appId"])
+        await push_node.places.take(path["appId"], path["gatewayId"])
+    except Refused as refused:
         await websocket.send_denial_response(replies.refusal(refused))
         return
     await websocket.accept()
-    await push_node.connections.open(socket, path, websocket.query_params)
+    await push_node.connections.open(socket, path, websocket.query_params, grant)
 
 
 async def _not_a_page(_request: Request) -> Response:

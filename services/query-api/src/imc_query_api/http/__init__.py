@@ -5,11 +5,11 @@ from imc_service.hot_path import HotPath
 
 from imc_query_api.http import groups, log_changes, messages, notices
 
-_RESOURCES = (messages, groups, notices, log_changes)
+_RESOURCES = (messages, groups, notices)
 
 
 def routes() -> APIRouter:
-    """All calls of the query side."""
+    """All calls of the query side that are for clients."""
     router = APIRouter()
     for resource in _RESOURCES:
         router.include_router(resource.routes())
@@ -19,3 +19,8 @@ def routes() -> APIRouter:
 def add_hot_path(app: FastAPI) -> None:
     """Answer all of them before FastAPI's own stack. To be called before any other middleware is added."""
     app.add_middleware(HotPath, routers=[resource.routes() for resource in _RESOURCES])
+
+
+def internal_routes() -> APIRouter:
+    """The calls that are for other services of ours alone."""
+    return log_changes.routes()

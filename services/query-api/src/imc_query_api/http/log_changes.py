@@ -7,6 +7,7 @@ from imc_contracts.cursor import EntryId
 from imc_contracts.fields import MAX_PAGE_SIZE, PageSize
 from imc_contracts.log_changes import PATH
 from imc_service import replies
+from imc_service.access.grant import Scope
 from pydantic import PlainValidator
 
 from imc_query_api.http.parameters import Parameters, read
@@ -30,7 +31,7 @@ def routes() -> APIRouter:
 
     @router.get(PATH)
     async def changes(request: Request) -> Response:
-        asked = read(request, Between)
+        asked = read(request, Between, Scope.INTERNAL)
         log_changes = query_api(request).log_changes
         return replies.success(
             await log_changes.page(

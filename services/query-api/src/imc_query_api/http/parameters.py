@@ -17,12 +17,12 @@ from imc_contracts.fields import (
     UserId,
 )
 from imc_contracts.validation import parse_fields
+from imc_service.access.grant import Scope
+from imc_service.access.middleware import grant_in
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from imc_query_api.queries.window import Window
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class Parameters(BaseModel):
@@ -79,14 +79,20 @@ class GroupsOfUser(Parameters):
     user_id: UserId
 
 
-def read(request: Request, model: type[Model]) -> Model:
+Model = TypeVar("Model", bound=Parameters)
+
+
+def read(request: Request, model: type[Model], scope: Scope = Scope.READ) -> Model:
     """The parameters of ``request``; raises `Refused` (`INVALID_FIELD`).
 
+    Raises `Refused` (`FORBIDDEN`) too, if its grant does not allow calls of the kind ``scope`` for their app.
     Of a parameter that is repeated the last counts; an empty one counts as absent.
     """
     # Not `query_params`, whose construction costs more than all that is read from it here.
     pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    return parse_fields(model, {name: value for name, value in dict(pairs).items() if value})
+    asked = parse_fields(model, {name: value for name, value in dict(pairs).items() if value})
+    grant_in(request.scope).require(scope, asked.app_id)
+    return asked
 
 
 def described(model: type[BaseModel]) -> dict[str, Any]:

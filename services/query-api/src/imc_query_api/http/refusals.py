@@ -4,7 +4,9 @@ from typing import Any
 
 from imc_service.openapi import REFUSALS
 
-ANY_QUERY: dict[int | str, dict[str, Any]] = {status: REFUSALS[status] for status in (400, 500, 503)}
+ANY_QUERY: dict[int | str, dict[str, Any]] = {
+    status: REFUSALS[status] for status in (400, 401, 403, 500, 503)
+}
 """Every query."""
 
 BESIDE_MESSAGE: dict[int | str, dict[str, Any]] = {404: REFUSALS[404]}
