@@ -7,9 +7,12 @@ import httpx
 import pytest
 from imc_testkit.deployment import Deployment, separate, standalone
 from imc_testkit.gateway import connect
+from imc_testkit.tokens import JWT, bearer
 from imc_testkit.waiting import wait_until
 
 Reply = dict[str, Any]
+
+DAY = 86_400.0
 
 
 class Client:
@@ -55,18 +58,19 @@ class Client:
     def gateway(self, app_id: str, gateway_id: str, *, node: int = 0, **options: Any):
         """Connect as a gateway, to one of the push-nodes."""
         nodes = self.deployment.push_nodes
+        options.setdefault("additional_headers", bearer(lifetime=DAY))
         return connect(nodes[node % len(nodes)].url, app_id, gateway_id, **options)
 
 
 @pytest.fixture(scope="session")
 async def http() -> AsyncGenerator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=20, headers=bearer(lifetime=DAY)) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 async def separate_processes(redis_url: str, database_url: str) -> AsyncGenerator[Deployment]:
-    async with separate(redis_url, database_url) as deployment:
+    async with separate(redis_url, database_url, JWT) as deployment:
         yield deployment
 
 
@@ -78,7 +82,7 @@ async def standalone_process(tmp_path_factory: pytest.TempPathFactory) -> AsyncG
 
 @pytest.fixture(params=["standalone", "separate"])
 def deployment(request: pytest.FixtureRequest) -> Deployment:
-    """Both forms in which IMC runs: what holds for one must hold for the other."""
+    """Both forms in which IMC runs, one without tokens and one with: what holds for one must hold for all."""
     name = "standalone_process" if request.param == "standalone" else "separate_processes"
     return request.getfixturevalue(name)
 

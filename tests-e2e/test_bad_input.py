@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from imc_testkit.gateway import connect_at
+from imc_testkit.tokens import bearer
 
 SEND = "/chat/message/create"
 BATCH = "/chat/message/createBatch"
@@ -201,7 +202,7 @@ async def test_bad_frames_leave_the_connection_and_others_alone(client: Any, app
     ],
 )
 async def test_a_bad_connection_is_told_why(client: Any, path: str, word: str):
-    async with connect_at(client.deployment.push_nodes[0].url + path) as gateway:
+    async with connect_at(client.deployment.push_nodes[0].url + path, additional_headers=bearer()) as gateway:
         refused = (await gateway.wait_for_code(4000))[0]
         assert gateway.frames == [refused]
         assert (refused["success"], refused["data"]) == (False, None)

@@ -15,6 +15,7 @@ from imc_testkit.deployment import Deployment, Start, separate, standalone
 from imc_testkit.gateway import Frame, Gateway, connect
 from imc_testkit.processes import run_script
 from imc_testkit.servers import PrivateRedis, private_redis
+from imc_testkit.tokens import JWT
 from imc_testkit.waiting import wait_until
 from redis.asyncio import Redis
 
@@ -47,7 +48,7 @@ async def own_database_url(database_server_url: str) -> AsyncGenerator[str]:
 async def deployment(own_redis: PrivateRedis, own_database_url: str) -> AsyncGenerator[Deployment]:
     one = (Start(),)
     async with separate(
-        own_redis.url, own_database_url, command_apis=one, projectors=one, push_nodes=one
+        own_redis.url, own_database_url, JWT, command_apis=one, projectors=one, push_nodes=one
     ) as installation:
         yield installation
 

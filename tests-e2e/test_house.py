@@ -229,7 +229,8 @@ def undeclared(folder: Path, modules: list[Module]) -> set[str]:
 
 
 DISTRIBUTIONS = {
-    # These two are part of what the packages that bring them promise.
+    # All but the first are part of what the packages that bring them promise.
+    "jwt": "pyjwt",
     "pymysql": "aiomysql",
     "starlette": "fastapi",
 }

@@ -166,6 +166,9 @@ async def test_recent_entries_are_found_until_they_are_retired(
     assert await recent.find(app_id + "2", sent.id, EventKind.MESSAGE_SENT) is None
     assert await recent.app_of(sent.id) == app_id
     assert await recent.app_of(sent.id + 1) is None
+    assert await recent.app_of(sent.id, frozenset({"other", app_id})) == app_id
+    for others in (frozenset({"other", app_id.upper()}), frozenset[str]()):
+        assert await recent.app_of(sent.id, others) is None
     await writer.append_one(app_id, recall_of(sent))
     with pytest.raises(Retired):
         await recent.find(app_id, sent.id, EventKind.MESSAGE_SENT)

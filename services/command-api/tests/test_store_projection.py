@@ -51,6 +51,18 @@ async def test_what_is_not_there_is_not_found(database: Database):
     assert await find_notice(database, 1) is None
 
 
+async def test_what_another_app_has_is_not_found(projection: Projection, database: Database, history: Any):
+    message, notice = history.message("g"), history.notice()
+    await projection.apply([history.sent(message), history.published(notice)])
+    message_id, notice_id, app_id = int(message["messageId"]), int(notice["informationId"]), message["appId"]
+    for apps in (frozenset({app_id}), frozenset({"other", app_id})):
+        assert await find_message(database, message_id, apps) == message
+        assert await find_notice(database, notice_id, apps) == notice
+    for apps in (frozenset({"other"}), frozenset({"other", f"{app_id} "}), frozenset[str]()):
+        assert await find_message(database, message_id, apps) is None
+        assert await find_notice(database, notice_id, apps) is None
+
+
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("recall_first", [True, False])
 async def test_send_and_recall_in_either_order_end_in_the_same_row(

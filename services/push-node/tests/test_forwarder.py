@@ -225,3 +225,17 @@ async def test_what_a_gateway_wrote_before_it_left_is_forwarded(
         await gateway.send_json([body("2")])
     command_api.gate.set()
     await wait_until(lambda: contents(command_api) == ["0", "1", "2"])
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_send_waits_for_a_service_that_does_not_know_the_node(
+    start_node: Any, command_api: Any, app_id: str, status: int
+) -> None:
+    node = await start_node(command_api_url=command_api.url)
+    command_api.answers = [reply(status), reply(status)]
+    async with connect(node.url, app_id, "one") as gateway:
+        await gateway.wait_for_code(2000)
+        await gateway.send_json({"groupId": "g", "userId": "u", "content": "c", "clientMessageId": "mine"})
+        await gateway.wait_for_code(2003)
+        assert gateway.with_code(4001) == []
+        assert len(command_api.calls) == 3

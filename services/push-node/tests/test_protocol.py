@@ -182,3 +182,16 @@ async def test_a_gateway_that_answers_pings_stays(start_node: Any, app_log: Any)
         await wait_until(was_pinged_often)
         await app_log.send()
         await gateway.wait_for_code(2001)
+
+
+@pytest.mark.parametrize("size", [9_000, 30_000])
+@pytest.mark.parametrize("place", ["a header", "the query"])
+async def test_a_handshake_that_is_too_large_is_answered(node: Any, size: int, place: str) -> None:
+    much = "x" * size
+    query = f"?cursor={much}" if place == "the query" else ""
+    headers = {"X-Much": much} if place == "a header" else {}
+    with pytest.raises(InvalidStatus) as caught:
+        address = f"ws{node.url.removeprefix('http')}/chat/message/broadcast/a/g{query}"
+        async with connect_websocket(address, proxy=None, additional_headers=headers, open_timeout=5):
+            pass
+    assert caught.value.response.status_code == (431 if place == "a header" else 414)

@@ -51,7 +51,7 @@ def test_each_call_has_its_answer_and_its_refusals(document: dict[str, Any], pat
     assert envelope["required"] == ["success", "code", "message", "data"]
     data = envelope["properties"]["data"]
     assert _name(data["items"] if data.get("type") == "array" else data) == CALLS[path][2]
-    refused = {"400", "500", "503"} | ({"404"} if CALLS[path][0] is BESIDE else set[str]())
+    refused = {"400", "401", "403", "500", "503"} | ({"404"} if CALLS[path][0] is BESIDE else set[str]())
     assert replies.keys() == {"200"} | refused
     for status in refused:
         assert _name(replies[status]["content"]["application/json"]["schema"]) == "Failure"

@@ -130,6 +130,12 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
         if self.handshake_initiated and self._pulse.hear(data):
             return
         self.conn.receive_data(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # uvicorn would write nothing of what the library answers to a handshake that is too large.
+            self.handshake_complete = True
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+            return
         # Before the fault, if there is one: what was well-formed ahead of it was sent in good faith.
         self.handle_events()
         texts, self._texts = self._texts, []

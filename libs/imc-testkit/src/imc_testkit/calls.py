@@ -1,0 +1,77 @@
+"""Every call of the contract over HTTP, for tests that must leave none out."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import httpx
+
+from imc_testkit.deployment import Deployment
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: where it goes, the scope it needs, and which values it takes."""
+
+    name: str
+    kind: Literal["command", "query"]
+    scope: str
+    path: str
+    values: tuple[str, ...]
+    place: Literal["json", "batch", "form", "query"]
+
+    async def make(
+        self,
+        deployment: Deployment,
+        http: httpx.AsyncClient,
+        headers: dict[str, str] | dict[bytes, bytes],
+        **given: Any,
+    ) -> httpx.Response:
+        """Make the call with ``given`` values, and usual ones where none is given; None leaves one out."""
+        processes = deployment.command_apis if self.kind == "command" else deployment.query_apis
+        all_values = {**USUAL, **given}
+        taken = {name: all_values[name] for name in self.values if all_values[name] is not None}
+        body: dict[str, Any] = {
+            "json": {"json": taken},
+            "batch": {"json": {"messages": [taken]}},
+            "form": {"data": taken},
+            "query": {"params": taken},
+        }[self.place]
+        method = "POST" if self.kind == "command" else "GET"
+        return await http.request(method, processes[0].url + self.path, headers=headers, **body)
+
+
+USUAL: dict[str, Any] = {
+    "appId": "app",
+    "groupId": "g",
+    "userId": "u",
+    "content": "c",
+    "messageId": "1",
+    "informationId": "1",
+}
+_SEND = ("appId", "groupId", "userId", "content")
+_GROUP, _USER = ("appId", "groupId"), ("appId", "userId")
+_BESIDE = ("appId", "groupId", "messageId")
+_DELETE = ("informationId", "appId")
+_NOTICES = "/notice/information"
+
+COMMANDS = (
+    Call("create", "command", "send", "/chat/message/create", _SEND, "json"),
+    Call("createBatch", "command", "send", "/chat/message/createBatch", _SEND, "batch"),
+    Call("recall", "command", "recall", "/chat/message/recall", ("messageId", "appId"), "json"),
+    Call("publish", "command", "notice", f"{_NOTICES}/create", _SEND, "json"),
+    Call("delete", "command", "notice", f"{_NOTICES}/delete", _DELETE, "json"),
+    Call("delete by form", "command", "notice", f"{_NOTICES}/delete", _DELETE, "form"),
+    Call("delete by query", "command", "notice", f"{_NOTICES}/delete", _DELETE, "query"),
+)
+QUERIES = (
+    Call("of a group", "query", "read", "/chat/message/findByGroupId", _GROUP, "query"),
+    Call("of a user", "query", "read", "/chat/message/findByUserId", _USER, "query"),
+    Call("of a user in a group", "query", "read", "/chat/message/findByGroupIdAndUserId", _SEND, "query"),
+    Call("before", "query", "read", "/chat/message/findBeforeByMessageId", _BESIDE, "query"),
+    Call("after", "query", "read", "/chat/message/findAfterByMessageId", _BESIDE, "query"),
+    Call("groups", "query", "read", "/chat/group/findGroupListByUserId", _USER, "query"),
+    Call("notices of a group", "query", "read", f"{_NOTICES}/findByGroupId", _GROUP, "query"),
+    Call("notices of a user", "query", "read", f"{_NOTICES}/findByUserId", _USER, "query"),
+    Call("notices by both", "query", "read", f"{_NOTICES}/findByGroupIdAndUserId", _SEND, "query"),
+)
+CALLS = COMMANDS + QUERIES

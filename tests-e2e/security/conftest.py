@@ -1,0 +1,36 @@
+"""Installations that ask for tokens, and clients without one."""
+
+from collections.abc import AsyncGenerator
+
+import httpx
+import pytest
+from imc_testkit.deployment import Deployment, Start, separate, standalone
+from imc_testkit.tokens import JWT
+
+
+@pytest.fixture(scope="session")
+async def guarded_standalone(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Deployment]:
+    async with standalone(tmp_path_factory.mktemp("guarded"), JWT) as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="session")
+async def guarded_separate(redis_url: str, database_url: str) -> AsyncGenerator[Deployment]:
+    one = (Start(),)
+    async with separate(
+        redis_url, database_url, JWT, command_apis=one, projectors=one, push_nodes=one
+    ) as deployment:
+        yield deployment
+
+
+@pytest.fixture(params=["standalone", "separate"])
+def guarded(request: pytest.FixtureRequest) -> Deployment:
+    """Both forms in which IMC runs, asking for tokens."""
+    return request.getfixturevalue(f"guarded_{request.param}")
+
+
+@pytest.fixture(scope="session")
+async def stranger() -> AsyncGenerator[httpx.AsyncClient]:
+    """A client that bears no token of its own."""
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        yield client
