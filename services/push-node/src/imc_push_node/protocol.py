@@ -131,8 +131,7 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
             return
         self.conn.receive_data(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            # uvicorn would write nothing of what the library answers to a handshake that is too large.
-            self.handshake_complete = True
+            self.handshake_complete = True  # too large a one: uvicorn would not write the library's answer
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()
             return
