@@ -78,6 +78,17 @@ async def test_a_gateway_needs_its_scope_and_its_app(node: Node):
         assert await node.answer(token("app"), path) == refused, path
 
 
+async def test_only_who_may_connect_is_told_where(guarded: Deployment, stranger: httpx.AsyncClient):
+    url = f"{guarded.push_nodes[0].url}/chat/message/broadcast/app/gateway/node"
+    for headers, status in (
+        ({}, 401),
+        (bearer("other"), 403),
+        (bearer("app", "send read"), 403),
+        (bearer("app", "gateway"), 503),
+    ):
+        assert (await stranger.get(url, headers=headers)).status_code == status
+
+
 async def test_a_browser_brings_its_token_in_the_query(guarded: Deployment, app_id: str):
     url = f"{guarded.push_nodes[0].url}/chat/message/broadcast/{app_id}/gateway"
     async with connect_at(f"{url}?access_token={token(app_id, 'gateway')}&notices=1") as gateway:

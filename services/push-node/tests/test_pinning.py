@@ -22,6 +22,7 @@ from imc_service.settings import SettingsError, load
 from imc_testkit.gateway import connect, connect_at
 from imc_testkit.processes import Process, free_port
 from imc_testkit.servers import private_redis
+from imc_testkit.tokens import OFF
 from imc_testkit.waiting import wait_until
 
 GATEWAYS = [f"gateway-{number}" for number in range(10_000)]
@@ -34,7 +35,7 @@ def address(number: int) -> str:
 
 def process(redis_url: str, number: int | None = None, port: int | None = None, **env: str) -> Process:
     own = {} if number is None else {"IMC_ADVERTISE_URL": address(number)}
-    basic = {"IMC_REDIS_URL": redis_url, "IMC_COMMAND_API_URL": "http://127.0.0.1:9"}
+    basic = {**OFF, "IMC_REDIS_URL": redis_url, "IMC_COMMAND_API_URL": "http://127.0.0.1:9"}
     return Process("imc-push-node", {**basic, **own, **env}, port)
 
 
@@ -229,6 +230,7 @@ def test_a_gateway_is_at_home_wherever_nodes_stand_in_the_list() -> None:
 def test_an_address_must_be_one() -> None:
     for wrong in ("push-node-0:8003", "http://h", "ws://", "ws://h?x=1", "ws://h#x"):
         environment = {
+            **OFF,
             "IMC_REDIS_URL": "redis://h",
             "IMC_COMMAND_API_URL": "http://h",
             "IMC_ADVERTISE_URL": wrong,
@@ -238,11 +240,13 @@ def test_an_address_must_be_one() -> None:
 
 
 def test_the_call_is_described() -> None:
-    settings = load(PushNodeSettings, {"IMC_REDIS_URL": "redis://h", "IMC_COMMAND_API_URL": "http://h"})
+    settings = load(
+        PushNodeSettings, {**OFF, "IMC_REDIS_URL": "redis://h", "IMC_COMMAND_API_URL": "http://h"}
+    )
     paths = create_app(settings).openapi()["paths"]
     call = paths["/chat/message/broadcast/{appId}/{gatewayId}/node"]["get"]
     assert [(each["name"], each["in"]) for each in call["parameters"]] == [
         ("appId", "path"),
         ("gatewayId", "path"),
     ]
-    assert call["responses"].keys() == {"200", "400", "500", "503"}
+    assert call["responses"].keys() == {"200", "400", "401", "403", "500", "503"}

@@ -25,8 +25,8 @@ def equip(
 
     ``app`` is made without pages of its own (``docs_url=None, redoc_url=None``): it gets ours.
     With a ``gatekeeper`` every call but those of operations has a grant in its state. An ``app`` that answers
-    nothing else needs none. Its ``state.readiness`` is for `server.serve`, which takes it out of service at the
-    end.
+    nothing else needs none. Its ``state.readiness`` is for `server.serve`, which takes it out of service when
+    it ends.
     """
     app.state.readiness = readiness
     replies.install(app)

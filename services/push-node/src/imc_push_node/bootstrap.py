@@ -34,6 +34,7 @@ from imc_push_node.subscriber import Subscriber
 from imc_push_node.tokens import Tokens
 from imc_push_node.watch import Watch
 
+
 @dataclass(frozen=True)
 class PushNode:
     """What requests and the end of the process need of the node."""

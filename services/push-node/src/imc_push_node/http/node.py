@@ -5,6 +5,8 @@ from imc_contracts.envelope import Envelope
 from imc_contracts.fields import RULES
 from imc_contracts.views import Node
 from imc_service import replies
+from imc_service.access.grant import Scope
+from imc_service.access.middleware import grant_in
 from imc_service.openapi import REFUSALS
 
 from imc_push_node.bootstrap import PushNode
@@ -26,13 +28,14 @@ def routes() -> APIRouter:
     @router.get(
         PATH,
         response_model=Envelope[Node],
-        responses={status: REFUSALS[status] for status in (400, 500, 503)},
+        responses={status: REFUSALS[status] for status in (400, 401, 403, 500, 503)},
         openapi_extra={"parameters": _PARAMETERS},
     )
     async def node(request: Request) -> Response:
         """The push-node that this gateway belongs to, among those that are ready now."""
         push_node: PushNode = request.state.push_node
         ids = read_ids(request.path_params)
+        grant_in(request.scope).require(Scope.GATEWAY, ids.app_id)
         return replies.success(push_node.membership.home_of(ids.app_id, ids.gateway_id))
 
     return router
