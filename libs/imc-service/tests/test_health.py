@@ -106,3 +106,17 @@ async def test_metrics_are_told_in_the_format_of_prometheus(
         reply = await client.get("/metrics")
     assert reply.headers["content-type"].startswith("text/plain")
     assert "imc_things_total 3.0" in reply.text
+
+
+async def test_metrics_say_whether_the_process_is_ready(
+    app: FastAPI, calling: Caller, readiness: Readiness
+) -> None:
+    reasons: list[str | None] = ["starting", None]
+
+    async def part() -> str | None:
+        return reasons.pop(0)
+
+    readiness.add("part", part)
+    async with calling(app) as client:
+        assert "\nimc_ready 0.0\n" in (await client.get("/metrics")).text
+        assert "\nimc_ready 1.0\n" in (await client.get("/metrics")).text

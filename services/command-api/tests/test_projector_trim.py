@@ -153,3 +153,21 @@ async def test_the_lag_is_what_the_database_lacks(
     await deliver(log_redis, key, 10)
     await log_group.acknowledge({app_id: ids}, {})
     assert await lag() == (0, False)
+
+
+async def test_the_lag_of_the_app_that_is_furthest_behind_is_told_beside_the_sum(
+    log_group: Any, log_redis: Redis, feed_of: Any, history_of: Any, app_id: str
+):
+    registry = CollectorRegistry()
+    reader = LogReader(log_redis, log_redis, "one", 60_000)
+    upkeep = Upkeep(log_group, reader, Retention(HOUR, 10), ProjectorMetrics(registry))
+    await upkeep.measure()
+    assert registry.get_sample_value("imc_projector_lag_entries_of_one_app") == 0
+    for number, entries in enumerate((3, 7, 5)):
+        feed = feed_of(log_redis, f"{app_id}-{number}")
+        history = history_of(feed.app_id)
+        await feed.append([history.sent(history.message()) for _ in range(entries)])
+    await reader.read()
+    await upkeep.measure()
+    assert registry.get_sample_value("imc_projector_lag_entries") == 15
+    assert registry.get_sample_value("imc_projector_lag_entries_of_one_app") == 7

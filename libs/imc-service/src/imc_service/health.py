@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Response
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from imc_service.replies import JsonReply
@@ -57,6 +57,7 @@ async def _ask(name: str, check: Check) -> str | None:
 def routes(readiness: Readiness, registry: CollectorRegistry) -> APIRouter:
     """The three paths; they carry no envelope."""
     router = APIRouter(tags=["operations"])
+    ready = Gauge("imc_ready", "Whether the process can do its job now (1) or not (0).", registry=registry)
 
     @router.get("/livez")
     async def livez() -> Response:
@@ -74,6 +75,7 @@ def routes(readiness: Readiness, registry: CollectorRegistry) -> APIRouter:
     @router.get("/metrics")
     async def metrics() -> Response:
         """Metrics in the text format of Prometheus."""
+        ready.set(not await readiness.reasons())
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return router

@@ -16,9 +16,11 @@ _RECALL_MARGIN_MS = 600_000
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far the database is behind: entries it lacks, and seconds since the oldest of them was appended."""
+    """How far the database is behind: entries it lacks, of all apps and of the app that it lacks most of, and
+    seconds since the oldest of them was appended."""
 
     entries: int
+    entries_of_one_app: int
     seconds: float
 
 
@@ -63,9 +65,10 @@ class LogGroup:
         return cast(int, await self._forget(keys=[names.log(app_id)], args=[_GROUP, idle_ms]))
 
     async def lag(self, app_ids: Iterable[str]) -> Lag:
-        """Over all of these apps: the sum of the entries, the age of the oldest."""
+        """How far the database is behind with these apps."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for app_id in app_ids:
                 await self._lag(keys=[names.log(app_id), names.log_state(app_id)], args=[_GROUP], client=pipe)
             replies = cast("list[tuple[int, int]]", await pipe.execute())
-        return Lag(sum(entries for entries, _ in replies), max((age for _, age in replies), default=0) / 1000)
+        entries, ages = [entries for entries, _ in replies], [age for _, age in replies]
+        return Lag(sum(entries), max(entries, default=0), max(ages, default=0) / 1000)

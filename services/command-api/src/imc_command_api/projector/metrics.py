@@ -45,6 +45,11 @@ class ProjectorMetrics:
             "Log entries that the database lacks, of all apps.",
             registry=registry,
         )
+        self.lag_entries_of_one_app = Gauge(
+            "imc_projector_lag_entries_of_one_app",
+            "Log entries that the database lacks, of the app that it lacks most of.",
+            registry=registry,
+        )
         self.lag_seconds = Gauge(
             "imc_projector_lag_seconds",
             "Age of the oldest log entry that the database lacks.",

@@ -62,6 +62,7 @@ class Upkeep:
         """Set the metrics of the lag."""
         lag = await self._group.lag(self._reader.app_ids)
         self._metrics.lag_entries.set(lag.entries)
+        self._metrics.lag_entries_of_one_app.set(lag.entries_of_one_app)
         self._metrics.lag_seconds.set(lag.seconds)
 
     async def _keep(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Puts one package into a virtual environment, from the hashed pins alone. Run where requirements/, libs/ and services/
+# are; what it makes needs none of them. For images, and wherever else a process is to be installed.
+#   install.sh PACKAGE ENVIRONMENT    PACKAGE is a folder of services/
+set -eu
+
+package=$1
+environment=$2
+
+uv venv --quiet "$environment"
+uv pip install --quiet --python "$environment" --require-hashes --requirement "requirements/$package.txt"
+
+# Standalone runs the other services' packages; each of those stands on the libraries alone.
+case $package in
+    standalone) services=services/* ;;
+    *) services=services/$package ;;
+esac
+for member in libs/imc-contracts libs/imc-service $services; do
+    uv pip install --quiet --python "$environment" --no-deps "./$member"
+done
+
+# What the image runs unless it is told otherwise.
+ln -s "imc-$package" "$environment/bin/imc"

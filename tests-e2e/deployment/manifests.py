@@ -1,0 +1,167 @@
+"""Manifests: rendered as kubectl does it, or read from their files."""
+
+import copy
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from imc_service.settings import Settings, load
+
+from deployment.code import PROCESSES, ROOT, Process, image_environment
+
+Document = dict[str, Any]
+Secrets = dict[str, dict[str, str]]
+
+K8S = ROOT / "deploy/k8s"
+OVERLAYS = sorted(path.parent.name for path in K8S.glob("overlays/*/kustomization.yaml"))
+KUBECTL = shutil.which("kubectl")
+_OURS = re.compile(r"(?:.*/)?imc-(?P<package>[a-z-]+):(?P<tag>[^:/]+)")
+
+
+def render(overlay: str) -> list[Document]:
+    """What ``kubectl apply -k`` would send; the caller's own, to do with as it likes."""
+    return copy.deepcopy(_rendered(overlay))
+
+
+@cache
+def _rendered(overlay: str) -> list[Document]:
+    assert KUBECTL is not None
+    command = [KUBECTL, "kustomize", str(K8S / "overlays" / overlay)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert made.returncode == 0, made.stderr
+    return [document for document in yaml.load_all(made.stdout, yaml.CSafeLoader) if document]
+
+
+def files() -> dict[str, list[Document]]:
+    """Every file of resources below deploy/k8s, as it is written: for where kubectl is missing."""
+    found = {
+        str(path.relative_to(K8S)): [
+            document for document in yaml.safe_load_all(path.read_text()) if document
+        ]
+        for path in sorted(K8S.rglob("*.yaml"))
+    }
+    return {
+        name: documents
+        for name, documents in found.items()
+        if not name.endswith("kustomization.yaml") and all(isinstance(each, dict) for each in documents)
+    }
+
+
+def secrets_of(overlay: str) -> Secrets:
+    """The Secrets that an installation of ``overlay`` is told to make."""
+    folder = K8S / "overlays" / ("trial" if overlay == "trial" else "production")
+    if overlay == "trial":
+        text = subprocess.run(
+            ["sh", str(folder / "secrets.sh")], capture_output=True, text=True, check=True
+        ).stdout
+    else:
+        text = (folder / "secrets.example.yaml").read_text()
+    return {each["metadata"]["name"]: each["stringData"] for each in yaml.safe_load_all(text)}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A Deployment, StatefulSet or Job: its one container, and its pods' labels."""
+
+    document: Document
+
+    @property
+    def name(self) -> str:
+        return self.document["metadata"]["name"]
+
+    @property
+    def pod(self) -> Document:
+        return self.document["spec"]["template"]["spec"]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return self.document["spec"]["template"]["metadata"]["labels"]
+
+    @property
+    def container(self) -> Document:
+        [container] = self.pod["containers"]
+        return container
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {port["name"]: port["containerPort"] for port in self.container.get("ports", [])}
+
+    @property
+    def image(self) -> re.Match[str] | None:
+        """Package and tag, if the image is one of ours."""
+        return _OURS.fullmatch(self.container["image"])
+
+    @property
+    def process(self) -> Process | None:
+        """What runs in it, if that is ours."""
+        return PROCESSES.get((self.container.get("command") or [""])[0])
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Everything that one overlay makes, and the Secrets that are made beside it."""
+
+    documents: list[Document]
+    secrets: Secrets
+    image: dict[str, str] = field(default_factory=image_environment)
+
+    def of(self, *kinds: str) -> list[Document]:
+        """All documents of these kinds."""
+        return [document for document in self.documents if document["kind"] in kinds]
+
+    def named(self, kind: str, name: str) -> Document | None:
+        """One document, if it is there."""
+        return next((each for each in self.of(kind) if each["metadata"]["name"] == name), None)
+
+    @property
+    def workloads(self) -> list[Workload]:
+        return [Workload(document) for document in self.of("Deployment", "StatefulSet", "Job")]
+
+    @property
+    def ours(self) -> list[tuple[Workload, Process]]:
+        """The workloads that run our code, with what they run."""
+        return [(each, each.process) for each in self.workloads if each.process is not None]
+
+    def most(self, workload: Workload) -> int:
+        """The most pods that it may ever have."""
+        for scaler in self.of("ScaledObject", "HorizontalPodAutoscaler"):
+            if scaler["spec"]["scaleTargetRef"]["name"] == workload.name:
+                spec: dict[str, int] = scaler["spec"]
+                return spec.get("maxReplicaCount") or spec["maxReplicas"]
+        return workload.document["spec"].get("replicas", 1)
+
+    def environment(self, workload: Workload, index: int = 0) -> dict[str, str]:
+        """What the process in pod number ``index`` finds in its environment. Raises `KeyError` for what is nowhere."""
+        found = dict(self.image)
+        for entry in workload.container.get("env", []):
+            value = (
+                entry["value"] if "value" in entry else self._referred(entry["valueFrom"], workload, index)
+            )
+            if value is not None:
+                # As Kubernetes does it: only what stands before is put in.
+                found[entry["name"]] = re.sub(r"\$\((\w+)\)", lambda name: found[name[1]], value)
+        return found
+
+    def _referred(self, source: Mapping[str, Document], workload: Workload, index: int) -> str | None:
+        [(kind, reference)] = source.items()
+        if kind == "fieldRef":
+            return {
+                "metadata.name": f"{workload.name}-{index}",
+                "metadata.namespace": workload.document["metadata"]["namespace"],
+                "metadata.labels['apps.kubernetes.io/pod-index']": str(index),
+            }[reference["fieldPath"]]
+        if kind == "secretKeyRef":
+            values = self.secrets.get(reference["name"], {})
+        else:
+            values = (self.named("ConfigMap", reference["name"]) or {"data": {}})["data"]
+        return values.get(reference["key"]) if reference.get("optional") else values[reference["key"]]
+
+    def settings(self, workload: Workload, process: Process) -> Settings:
+        """The settings as the process would read them. Raises `KeyError`, `SettingsError`."""
+        return load(process.settings, self.environment(workload))

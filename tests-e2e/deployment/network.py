@@ -1,0 +1,151 @@
+"""Who may speak to whom, and what answers at which address: held against what the processes are told."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from deployment.manifests import Document, Installation, Workload
+
+PORTS = {"redis": 6379, "rediss": 6379, "mysql": 3306, "mariadb": 3306}
+OUTSIDE = "outside"
+Flow = tuple[str, str, int]
+"""From a workload, to a workload or outside, at a port."""
+
+
+def faults(installation: Installation) -> Iterator[str]:
+    """Services that lead nowhere, and policies that allow more or less than what is needed."""
+    for service in installation.of("Service"):
+        yield from (
+            f"Service {service['metadata']['name']} {fault}" for fault in leads(installation, service)
+        )
+    names = {policy["metadata"]["name"] for policy in installation.of("NetworkPolicy")}
+    if "deny-all" not in names:
+        yield "nothing denies what no policy allows"
+    for workload in installation.workloads:
+        policies = [
+            each["spec"] for each in installation.of("NetworkPolicy") if _picks(each["spec"], workload)
+        ]
+        if not any(_allows(policy, "egress", "namespace", 53) for policy in policies):
+            yield f"{workload.name} can't look names up"
+    try:
+        needed, allowed = set(needs(installation)), set(allows(installation))
+    except KeyError:
+        return  # of variables that are nowhere another check tells
+    yield from (f"{a} can't reach {b} at {port}" for a, b, port in sorted(needed - allowed))
+    yield from (f"{a} may reach {b} at {port}, for no reason" for a, b, port in sorted(allowed - needed))
+
+
+def leads(installation: Installation, service: Document) -> Iterator[str]:
+    """What is wrong with where a Service leads."""
+    behind = [
+        each for each in installation.workloads if selects(service["spec"]["selector"], each, installation)
+    ]
+    if len(behind) != 1:
+        yield f"leads to {len(behind)} workloads"
+    for workload in behind:
+        for port in service["spec"]["ports"]:
+            if port["targetPort"] not in workload.ports:
+                yield f"leads to a port that {workload.name} does not have: {port['targetPort']}"
+    for workload in installation.workloads:
+        if workload.document["spec"].get("serviceName") == service["metadata"]["name"]:
+            is_headless = service["spec"].get("clusterIP") == "None"
+            if workload.process is not None and not is_headless:
+                yield f"gives the pods of {workload.name} no names: it is not headless"
+
+
+def selects(selector: dict[str, str], workload: Workload, installation: Installation) -> bool:
+    """Whether some pod of the workload bears these labels."""
+    labels = dict(workload.labels)
+    if workload.document["kind"] == "StatefulSet":
+        pods = {f"{workload.name}-{index}" for index in range(installation.most(workload))}
+        label = "statefulset.kubernetes.io/pod-name"
+        if selector.get(label) in pods:
+            labels[label] = selector[label]
+    return selector.items() <= labels.items()
+
+
+def needs(installation: Installation) -> Iterator[Flow]:
+    """What the settings of each process make it call."""
+    for workload, _ in installation.ours:
+        for name, value in installation.environment(workload).items():
+            if not name.endswith("_URL") or name == "IMC_ADVERTISE_URL":
+                continue
+            url = urlsplit(value)
+            port = url.port or PORTS[url.scheme]
+            service = installation.named("Service", url.hostname or "")
+            if service is None:
+                yield workload.name, OUTSIDE, port
+                continue
+            [target] = [each["targetPort"] for each in service["spec"]["ports"] if each["port"] == port] or [
+                None
+            ]
+            for other in installation.workloads:
+                if selects(service["spec"]["selector"], other, installation):
+                    yield workload.name, other.name, other.ports.get(target or "", 0)
+
+
+def allows(installation: Installation) -> Iterator[Flow]:
+    """What the policies let through, of workloads to each other and to addresses outside."""
+    policies = [policy["spec"] for policy in installation.of("NetworkPolicy")]
+    for workload in installation.workloads:
+        out = [
+            policy for policy in policies if "Egress" in policy["policyTypes"] and _picks(policy, workload)
+        ]
+        for port in sorted({*PORTS.values()}):
+            if any(_allows(policy, "egress", "ipBlock", port) for policy in out):
+                yield workload.name, OUTSIDE, port
+        for other in installation.workloads:
+            into = [
+                policy for policy in policies if "Ingress" in policy["policyTypes"] and _picks(policy, other)
+            ]
+            for name, port in other.ports.items():
+                leaves = any(_allows(policy, "egress", other, name) for policy in out)
+                if leaves and any(_allows(policy, "ingress", workload, name) for policy in into):
+                    yield workload.name, other.name, port
+
+
+def _allows(policy: Document, direction: str, peer: Workload | str, port: str | int) -> bool:
+    rules: Iterable[Document] = policy.get(direction, [])
+    return any(
+        port in [each["port"] for each in rule["ports"]]
+        and any(_is_peer(each, peer) for each in rule["to" if direction == "egress" else "from"])
+        for rule in rules
+    )
+
+
+def _is_peer(given: dict[str, Any], peer: Workload | str) -> bool:
+    if peer == "ipBlock":
+        return "ipBlock" in given
+    if peer == "namespace":
+        return "namespaceSelector" in given
+    return (
+        "namespaceSelector" not in given and "podSelector" in given and _matches(given["podSelector"], peer)
+    )
+
+
+def _picks(policy: Document, workload: Workload) -> bool:
+    return _matches(policy["podSelector"], workload)
+
+
+def _matches(selector: Document, workload: Workload | str) -> bool:
+    labels = cast("Workload", workload).labels
+    wanted = selector.get("matchLabels", {}).items() <= labels.items()
+    return wanted and all(
+        labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", [])
+    )
+
+
+def in_cluster_address(installation: Installation, workload: Workload, url: str) -> str | None:
+    """The pod that an address inside the cluster names, if it is one of the workload's."""
+    parts = urlsplit(url)
+    name = re.fullmatch(
+        r"(?P<pod>[a-z0-9-]+)\.(?P<service>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+)\.svc", parts.hostname or ""
+    )
+    if name is None or name["service"] != workload.document["spec"].get("serviceName"):
+        return None
+    service = installation.named("Service", name["service"])
+    is_there = service is not None and parts.port in workload.ports.values()
+    return (
+        name["pod"] if is_there and name["namespace"] == workload.document["metadata"]["namespace"] else None
+    )

@@ -1,0 +1,132 @@
+"""What pods run, with which settings and rights: held against the code."""
+
+from collections.abc import Iterator
+
+from imc_command_api.migrations.settings import MigrateSettings
+from imc_push_node.drain import SETTLE_SECONDS
+from imc_service import health
+from imc_service.health import Readiness
+from imc_service.server import SHUTDOWN_SECONDS
+from imc_service.settings import SettingsError
+from prometheus_client import CollectorRegistry
+
+from deployment.code import Process, paths_of, project
+from deployment.manifests import Installation, Workload
+
+DEFAULT_GRACE_SECONDS = 30
+
+
+def faults(installation: Installation) -> Iterator[str]:
+    """Everything in pods that the processes, or good manners, would not have so."""
+    for workload in installation.workloads:
+        yield from (f"{workload.name} {fault}" for fault in rights(workload))
+        if workload.process is None and workload.image is not None:
+            yield f"{workload.name} runs a command that no package of ours has"
+    for workload, process in installation.ours:
+        checks = [image, environment, secrets, probes]
+        if not list(environment(installation, workload, process)):
+            checks += [ports, end]  # which ask what the settings say
+        for check in checks:
+            yield from (f"{workload.name} {fault}" for fault in check(installation, workload, process))
+    used = {reference for workload in installation.workloads for reference in secret_references(workload)}
+    for name, values in installation.secrets.items():
+        yield from (f"nobody reads {key} of the Secret {name}" for key in values if (name, key) not in used)
+
+
+def rights(workload: Workload) -> Iterator[str]:
+    """What the level *restricted* of pod security asks for, and a little more."""
+    pod, container = workload.pod.get("securityContext", {}), workload.container.get("securityContext", {})
+    if workload.pod.get("automountServiceAccountToken") is not False:
+        yield "gets a token of the API server"
+    if workload.pod.get("enableServiceLinks") is not False:
+        yield "gets variables made from Services"
+    if not pod.get("runAsNonRoot") or not pod.get("runAsUser"):
+        yield "may run as root"
+    if pod.get("seccompProfile") != {"type": "RuntimeDefault"}:
+        yield "may make any system call"
+    if container.get("allowPrivilegeEscalation") is not False or container.get("capabilities") != {
+        "drop": ["ALL"]
+    }:
+        yield "has capabilities"
+    if not container.get("readOnlyRootFilesystem"):
+        yield "can write to its image"
+    if not {"requests", "limits"} <= set(workload.container.get("resources", {})):
+        yield "asks for no resources"
+
+
+def image(_: Installation, workload: Workload, process: Process) -> Iterator[str]:
+    if workload.image is None:
+        yield f"has an image that is none of ours: {workload.container['image']}"
+        return
+    if workload.image["package"] != process.package:
+        yield f"runs {process.script}, which its image lacks"
+    if workload.image["tag"] != str(project(process.package)["version"]):
+        yield f"runs another release than this one: {workload.image['tag']}"
+    if process.script not in project(process.package)["scripts"]:
+        yield f"runs {process.script}, which is no script of its package"
+
+
+def environment(installation: Installation, workload: Workload, process: Process) -> Iterator[str]:
+    try:
+        found = installation.environment(workload)
+        installation.settings(workload, process)
+    except KeyError as error:
+        yield f"reads what is nowhere: {error}"
+        return
+    except SettingsError as error:
+        yield str(error)
+    given = {name for name in found if name.startswith("IMC_")} - set(installation.image)
+    for name in sorted(given - set(process.settings.variables())):
+        yield f"is given {name}, which it does not read"
+
+
+def secrets(_: Installation, workload: Workload, __: Process) -> Iterator[str]:
+    for name, key in secret_references(workload):
+        if name != workload.name:
+            yield f"reads the Secret of another: {name}"
+        if f"'{key}'" not in str([entry["name"] for entry in workload.container["env"]]):
+            yield f"puts {key} into a variable of another name"
+    for entry in workload.container.get("env", []):
+        if "@" in entry.get("value", "") or "SECRET" in entry["name"] and "value" in entry:
+            yield f"shows a secret in {entry['name']}"
+
+
+def secret_references(workload: Workload) -> set[tuple[str, str]]:
+    sources = [entry.get("valueFrom", {}).get("secretKeyRef") for entry in workload.container.get("env", [])]
+    return {(source["name"], source["key"]) for source in sources if source}
+
+
+def ports(installation: Installation, workload: Workload, process: Process) -> Iterator[str]:
+    if process.settings is MigrateSettings:
+        if workload.ports:
+            yield "has a port, though it listens nowhere"
+        return
+    listens = int(installation.environment(workload)["IMC_PORT"])
+    if workload.ports != {"http": listens}:
+        yield f"listens on {listens} and shows {workload.ports}"
+
+
+def probes(_: Installation, workload: Workload, process: Process) -> Iterator[str]:
+    if process.settings is MigrateSettings:
+        return
+    known = paths_of(health.routes(Readiness(), CollectorRegistry()))
+    for kind, path in (("startup", "/livez"), ("liveness", "/livez"), ("readiness", "/readyz")):
+        probe = workload.container.get(f"{kind}Probe")
+        if probe is None:
+            yield f"has no {kind} probe"
+        elif probe["httpGet"]["path"] not in known or probe["httpGet"]["path"] != path:
+            yield f"is asked {probe['httpGet']['path']} by its {kind} probe, and not {path}"
+        elif probe["httpGet"]["port"] not in workload.ports:
+            yield f"is asked by its {kind} probe at a port that it does not have"
+    if (workload.container.get("readinessProbe") or {}).get("timeoutSeconds", 1) <= health.CHECK_SECONDS:
+        yield "may take longer to say why it is not ready than its readiness probe waits"
+
+
+def end(installation: Installation, workload: Workload, _: Process) -> Iterator[str]:
+    given = installation.environment(workload)
+    needed = SHUTDOWN_SECONDS + float(given.get("IMC_DRAIN_DELAY_SECONDS", 0))
+    if "IMC_DRAIN_SECONDS" in given:
+        needed += float(given["IMC_DRAIN_SECONDS"]) + SETTLE_SECONDS
+    grace = workload.pod.get("terminationGracePeriodSeconds", DEFAULT_GRACE_SECONDS)
+    if grace <= needed:
+        yield f"is killed after {grace} s, and may need {needed:g} s to end"

@@ -1,0 +1,59 @@
+"""How many of each process there are, and that they don't all go at once."""
+
+from collections.abc import Iterator
+
+from deployment.manifests import Installation, Workload
+
+
+def faults(installation: Installation) -> Iterator[str]:
+    """Scalers, budgets and constraints that are about nothing, or that are missing."""
+    lasting = [workload for workload, _ in installation.ours if workload.document["kind"] != "Job"]
+    names = {(each.document["kind"], each.name) for each in lasting}
+    for scaler in installation.of("HorizontalPodAutoscaler", "ScaledObject"):
+        target = scaler["spec"]["scaleTargetRef"]
+        if (target["kind"], target["name"]) not in names:
+            yield f"{scaler['kind']} {scaler['metadata']['name']} scales what is not there"
+    for workload in lasting:
+        yield from (f"{workload.name} {fault}" for fault in of_one(installation, workload))
+
+
+def of_one(installation: Installation, workload: Workload) -> Iterator[str]:
+    own = {"app.kubernetes.io/name": workload.name}
+    budgets = [
+        each["spec"]
+        for each in installation.of("PodDisruptionBudget")
+        if each["spec"]["selector"]["matchLabels"] == own
+    ]
+    if [budget.get("maxUnavailable") for budget in budgets] != [1]:
+        yield "has no budget that keeps all but one of its pods"
+    spreads = workload.pod.get("topologySpreadConstraints", [])
+    if {each["topologyKey"] for each in spreads if each["labelSelector"]["matchLabels"] == own} != {
+        "topology.kubernetes.io/zone",
+        "kubernetes.io/hostname",
+    }:
+        yield "is not spread over zones and nodes"
+    if (
+        not own.items() <= workload.labels.items()
+        or workload.document["spec"]["selector"]["matchLabels"] != own
+    ):
+        yield "does not select its own pods"
+    if workload.pod.get("serviceAccountName") != workload.name or not installation.named(
+        "ServiceAccount", workload.name
+    ):
+        yield "has no account of its own"
+    scalers = [
+        each["spec"]
+        for each in installation.of("HorizontalPodAutoscaler", "ScaledObject")
+        if each["spec"]["scaleTargetRef"]["name"] == workload.name
+    ]
+    if len(scalers) > 1 or (scalers and "replicas" in workload.document["spec"]):
+        yield "has its number said at two places"
+
+
+def least(installation: Installation, workload: Workload) -> int:
+    """The least pods that there are when nothing is wrong."""
+    for scaler in installation.of("HorizontalPodAutoscaler", "ScaledObject"):
+        if scaler["spec"]["scaleTargetRef"]["name"] == workload.name:
+            spec: dict[str, int] = scaler["spec"]
+            return spec.get("minReplicaCount") or spec["minReplicas"]
+    return workload.document["spec"].get("replicas", 1)

@@ -1,0 +1,66 @@
+"""The manifests of deploy/k8s are what Kubernetes takes, and what the code is."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from deployment import edges, monitoring, network, pods, scaling, schemas
+from deployment.code import ROOT
+from deployment.manifests import K8S, KUBECTL, OVERLAYS, Installation, files, render, secrets_of
+from deployment.monitoring import Told
+
+needs_kubectl = pytest.mark.skipif(
+    KUBECTL is None, reason="kubectl, which renders manifests, is not on the PATH"
+)
+RESOURCES = {
+    name: [each for each in documents if "apiVersion" in each] for name, documents in files().items()
+}
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_a_file_holds_what_kubernetes_takes(name: str):
+    assert [fault for document in RESOURCES[name] for fault in schemas.faults(document)] == []
+
+
+def test_every_file_is_part_of_some_installation():
+    used = {K8S / "README.md", *K8S.glob("overlays/*/secrets*")}
+    for path in [*K8S.rglob("kustomization.yaml"), ROOT / "deploy/grafana/kustomization.yaml"]:
+        made: dict[str, Any] = yaml.safe_load(path.read_text())
+        patches = [patch["path"] for patch in made.get("patches", []) if "path" in patch]
+        named = [
+            path.parent / each for each in [*made.get("resources", []), *made.get("components", []), *patches]
+        ]
+        assert [each for each in named if not each.exists()] == []
+        used |= {path, *(each.resolve() for each in named)}
+    assert [path for path in K8S.rglob("*") if path.is_file() and path not in used] == []
+
+
+@needs_kubectl
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_overlay_is_what_the_code_is(overlay: str, told: dict[str, Told]):
+    installation = Installation(render(overlay), secrets_of(overlay))
+    assert [fault for document in installation.documents for fault in schemas.faults(document)] == []
+    for check in (pods, network, edges, scaling):
+        assert list(check.faults(installation)) == []
+    assert list(monitoring.faults(installation, told)) == []
+
+
+@needs_kubectl
+def test_each_overlay_is_as_large_as_it_says():
+    for overlay in OVERLAYS:
+        installation = Installation(render(overlay), secrets_of(overlay))
+        count = {workload.name: scaling.least(installation, workload) for workload, _ in installation.ours}
+        assert count == {
+            "migrate": 1,
+            **dict.fromkeys(
+                ("command-api", "projector", "query-api", "push-node"), 1 if overlay == "trial" else 3
+            ),
+        }
+
+
+def test_secrets_of_a_trial_are_made_up_anew():
+    once, again = secrets_of("trial"), secrets_of("trial")
+    assert once["redis"] != again["redis"]
+    assert re.fullmatch("[0-9a-f]{32}", once["mariadb"]["MARIADB_PASSWORD"])
