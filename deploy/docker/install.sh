@@ -12,12 +12,13 @@ uv pip install --quiet --python "$environment" --require-hashes --requirement "r
 
 # Standalone runs the other services' packages; each of those stands on the libraries alone.
 case $package in
-    standalone) services=services/* ;;
-    *) services=services/$package ;;
+    standalone) members="libs/imc-contracts libs/imc-service services/*" ;;
+    *) members="libs/imc-contracts libs/imc-service services/$package" ;;
 esac
-for member in libs/imc-contracts libs/imc-service $services; do
-    uv pip install --quiet --python "$environment" --no-deps "./$member"
-done
+# Offline: all that was not pinned would have to be fetched now.
+for member in $members; do set -- "$@" "./$member"; done
+shift 2
+uv pip install --quiet --offline --python "$environment" --no-deps --no-sources "$@"
 
 # What the image runs unless it is told otherwise.
 ln -s "imc-$package" "$environment/bin/imc"

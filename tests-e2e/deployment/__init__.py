@@ -1,1 +1,1 @@
-"""What is said of the processes outside of their code, held against the code: manifests, compose file, alerts."""
+"""What manifests, alerts and the compose file say of the processes, held against their code."""

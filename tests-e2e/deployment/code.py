@@ -57,7 +57,7 @@ def image_environment() -> dict[str, str]:
 
 
 def public_paths() -> dict[str, str]:
-    """Each path that clients and gateways call, with some id where ids go, and the service that answers it."""
+    """Each path that clients and gateways call, with some id for each, and the service that answers it."""
     routers = {
         "command-api": imc_command_api.http.routes(),
         "query-api": imc_query_api.http.routes(),

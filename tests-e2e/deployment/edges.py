@@ -95,7 +95,9 @@ def addresses(installation: Installation, workload: Workload, edge: list[Route])
             url = installation.environment(workload, index)["IMC_ADVERTISE_URL"]
         except KeyError:
             return  # of variables that are nowhere another check tells
-        reached = _pod_behind(installation, edge, url) if edge else in_cluster_address(installation, workload, url)
+        reached = (
+            _pod_behind(installation, edge, url) if edge else in_cluster_address(installation, workload, url)
+        )
         if reached != f"{workload.name}-{index}":
             yield f"{url} does not reach {workload.name}-{index}"
 
@@ -107,7 +109,7 @@ def _pod_behind(installation: Installation, edge: list[Route], url: str) -> str 
     if target is None or target[1] != GATEWAY_PATH:
         return None
     service = installation.named("Service", target[0])
-    return service and service["spec"]["selector"].get("statefulset.kubernetes.io/pod-name")
+    return None if service is None else service["spec"]["selector"].get("statefulset.kubernetes.io/pod-name")
 
 
 def _target(edge: list[Route], host: str, path: str) -> tuple[str, str] | None:

@@ -7,11 +7,10 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from hashlib import sha256
 from typing import Any
 
 import yaml
-from imc_service.settings import Settings, load
 
 from deployment.code import PROCESSES, ROOT, Process, image_environment
 
@@ -62,6 +61,8 @@ def secrets_of(overlay: str) -> Secrets:
         ).stdout
     else:
         text = (folder / "secrets.example.yaml").read_text()
+        # What must be filled in is nothing that a process would take.
+        text = re.sub(r"<openssl[^>]*>", lambda blank: sha256(blank[0].encode()).hexdigest(), text)
     return {each["metadata"]["name"]: each["stringData"] for each in yaml.safe_load_all(text)}
 
 
@@ -137,7 +138,7 @@ class Installation:
         return workload.document["spec"].get("replicas", 1)
 
     def environment(self, workload: Workload, index: int = 0) -> dict[str, str]:
-        """What the process in pod number ``index`` finds in its environment. Raises `KeyError` for what is nowhere."""
+        """What the process in pod number ``index`` finds; raises `KeyError` for what is nowhere."""
         found = dict(self.image)
         for entry in workload.container.get("env", []):
             value = (
@@ -161,7 +162,3 @@ class Installation:
         else:
             values = (self.named("ConfigMap", reference["name"]) or {"data": {}})["data"]
         return values.get(reference["key"]) if reference.get("optional") else values[reference["key"]]
-
-    def settings(self, workload: Workload, process: Process) -> Settings:
-        """The settings as the process would read them. Raises `KeyError`, `SettingsError`."""
-        return load(process.settings, self.environment(workload))

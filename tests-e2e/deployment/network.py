@@ -38,9 +38,7 @@ def faults(installation: Installation) -> Iterator[str]:
 
 def leads(installation: Installation, service: Document) -> Iterator[str]:
     """What is wrong with where a Service leads."""
-    behind = [
-        each for each in installation.workloads if selects(service["spec"]["selector"], each, installation)
-    ]
+    behind = [each for each in installation.workloads if selects(service["spec"]["selector"], each)]
     if len(behind) != 1:
         yield f"leads to {len(behind)} workloads"
     for workload in behind:
@@ -54,13 +52,13 @@ def leads(installation: Installation, service: Document) -> Iterator[str]:
                 yield f"gives the pods of {workload.name} no names: it is not headless"
 
 
-def selects(selector: dict[str, str], workload: Workload, installation: Installation) -> bool:
+def selects(selector: dict[str, str], workload: Workload) -> bool:
     """Whether some pod of the workload bears these labels."""
     labels = dict(workload.labels)
     if workload.document["kind"] == "StatefulSet":
-        pods = {f"{workload.name}-{index}" for index in range(installation.most(workload))}
+        # There may be a Service for a pod that does not run yet.
         label = "statefulset.kubernetes.io/pod-name"
-        if selector.get(label) in pods:
+        if re.fullmatch(rf"{workload.name}-\d+", selector.get(label, "")):
             labels[label] = selector[label]
     return selector.items() <= labels.items()
 
@@ -81,7 +79,7 @@ def needs(installation: Installation) -> Iterator[Flow]:
                 None
             ]
             for other in installation.workloads:
-                if selects(service["spec"]["selector"], other, installation):
+                if selects(service["spec"]["selector"], other):
                     yield workload.name, other.name, other.ports.get(target or "", 0)
 
 

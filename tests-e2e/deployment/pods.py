@@ -7,7 +7,7 @@ from imc_push_node.drain import SETTLE_SECONDS
 from imc_service import health
 from imc_service.health import Readiness
 from imc_service.server import SHUTDOWN_SECONDS
-from imc_service.settings import SettingsError
+from imc_service.settings import SettingsError, load
 from prometheus_client import CollectorRegistry
 
 from deployment.code import Process, paths_of, project
@@ -69,10 +69,11 @@ def image(_: Installation, workload: Workload, process: Process) -> Iterator[str
 def environment(installation: Installation, workload: Workload, process: Process) -> Iterator[str]:
     try:
         found = installation.environment(workload)
-        installation.settings(workload, process)
     except KeyError as error:
         yield f"reads what is nowhere: {error}"
         return
+    try:
+        load(process.settings, found)
     except SettingsError as error:
         yield str(error)
     given = {name for name in found if name.startswith("IMC_")} - set(installation.image)
@@ -87,7 +88,7 @@ def secrets(_: Installation, workload: Workload, __: Process) -> Iterator[str]:
         if f"'{key}'" not in str([entry["name"] for entry in workload.container["env"]]):
             yield f"puts {key} into a variable of another name"
     for entry in workload.container.get("env", []):
-        if "@" in entry.get("value", "") or "SECRET" in entry["name"] and "value" in entry:
+        if "@" in entry.get("value", "") or ("SECRET" in entry["name"] and "value" in entry):
             yield f"shows a secret in {entry['name']}"
 
 

@@ -1,0 +1,126 @@
+"""Errors planted into services, policies, routes and numbers of pods."""
+
+import pytest
+
+from deployment import edges, network, scaling
+from deployment.planting import Plant, Planted, found_after, needs_kubectl, spec, variable
+
+pytestmark = needs_kubectl
+
+NETWORK: Planted = [
+    (
+        "trial",
+        lambda it: variable(it, "push-node", "IMC_COMMAND_API_URL").update(value="http://command-api:8001"),
+        "push-node can't reach command-api at 0",
+    ),
+    (
+        "trial",
+        lambda it: [
+            spec(it, "NetworkPolicy", "to-redis").update(podSelector={}),
+            spec(it, "NetworkPolicy", "into-redis")["ingress"][0].update({"from": [{"podSelector": {}}]}),
+        ],
+        "query-api may reach redis at 6379, for no reason",
+    ),
+    (
+        "trial",
+        lambda it: spec(it, "NetworkPolicy", "from-push-node").update(ingress=[]),
+        "push-node can't reach query-api at 8000",
+    ),
+    (
+        "production",
+        lambda it: spec(it, "NetworkPolicy", "to-database")["egress"][0]["ports"][0].update(port=3307),
+        "projector can't reach outside at 3306",
+    ),
+    (
+        "trial",
+        lambda it: it.documents.remove(it.named("NetworkPolicy", "deny-all") or {}),
+        "nothing denies what no policy allows",
+    ),
+    (
+        "trial",
+        lambda it: spec(it, "Service", "query-api")["ports"][0].update(targetPort="web"),
+        "Service query-api leads to a port that query-api does not have: web",
+    ),
+    (
+        "trial",
+        lambda it: spec(it, "Service", "projector")["selector"].update({"app.kubernetes.io/name": "p"}),
+        "Service projector leads to 0 workloads",
+    ),
+]
+
+
+@pytest.mark.parametrize(("overlay", "plant", "finding"), NETWORK, ids=[finding for *_, finding in NETWORK])
+def test_an_error_in_the_network_is_found(overlay: str, plant: Plant, finding: str):
+    found = found_after(overlay, plant, network.faults)
+    assert any(finding in fault for fault in found), found
+
+
+EDGES: Planted = [
+    (
+        "trial",
+        lambda it: variable(it, "push-node", "IMC_ADVERTISE_URL").update(value="ws://push-node:8000"),
+        "ws://push-node:8000 does not reach push-node-0",
+    ),
+    (
+        "production-ingress",
+        lambda it: spec(it, "Ingress", "push-nodes")["rules"][0]["http"]["paths"].pop(),
+        "wss://imc.example.com/push/5 does not reach push-node-5",
+    ),
+    (
+        "production-gateway-api",
+        lambda it: spec(it, "HTTPRoute", "push-nodes").update(hostnames=["x.example.com"]),
+        "wss://imc.example.com/push/0 does not reach push-node-0",
+    ),
+    (
+        "production-ingress",
+        lambda it: spec(it, "Ingress", "imc")["rules"][0]["http"]["paths"].pop(0),
+        "/chat/message/create does not reach command-api",
+    ),
+    (
+        "production-ingress",
+        lambda it: spec(it, "Ingress", "imc")["rules"][0]["http"]["paths"].append(
+            {
+                "path": "/",
+                "pathType": "Prefix",
+                "backend": {"service": {"name": "query-api", "port": {"name": "http"}}},
+            }
+        ),
+        "/internal/log/changes can be reached from outside",
+    ),
+    (
+        "production-gateway-api",
+        lambda it: spec(it, "HTTPRoute", "imc")["rules"][0]["backendRefs"][0].update(port=80),
+        "leads to command-api at 80, which is nowhere",
+    ),
+]
+
+
+@pytest.mark.parametrize(("overlay", "plant", "finding"), EDGES, ids=[finding for *_, finding in EDGES])
+def test_a_call_that_goes_astray_is_found(overlay: str, plant: Plant, finding: str):
+    found = found_after(overlay, plant, edges.faults)
+    assert any(finding in fault for fault in found), found
+
+
+SCALING: Planted = [
+    (
+        "production",
+        lambda it: spec(it, "HorizontalPodAutoscaler", "query-api")["scaleTargetRef"].update(name="query"),
+        "HorizontalPodAutoscaler query-api scales what is not there",
+    ),
+    (
+        "production",
+        lambda it: spec(it, "StatefulSet", "push-node").update(replicas=3),
+        "push-node has its number said at two places",
+    ),
+    (
+        "trial",
+        lambda it: it.documents.remove(it.named("PodDisruptionBudget", "projector") or {}),
+        "projector has no budget that keeps all but one of its pods",
+    ),
+]
+
+
+@pytest.mark.parametrize(("overlay", "plant", "finding"), SCALING, ids=[finding for *_, finding in SCALING])
+def test_an_error_in_numbers_is_found(overlay: str, plant: Plant, finding: str):
+    found = found_after(overlay, plant, scaling.faults)
+    assert any(finding in fault for fault in found), found
