@@ -3,6 +3,7 @@
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import imc_command_api.http
@@ -56,6 +57,7 @@ def image_environment() -> dict[str, str]:
     return dict(re.findall(r"(\S+?)=(\S+)", " ".join(lines)))
 
 
+@cache
 def public_paths() -> dict[str, str]:
     """Each path that clients and gateways call, with some id for each, and the service that answers it."""
     routers = {
@@ -69,6 +71,7 @@ def public_paths() -> dict[str, str]:
     return {re.sub(r"\{.*?\}", "some-id", path): service for path, service in public.items()}
 
 
+@cache
 def inner_paths() -> set[str]:
     """Paths that nobody outside may reach."""
     monitoring = paths_of(health.routes(health.Readiness(), CollectorRegistry()))

@@ -40,23 +40,20 @@ class ProjectorMetrics:
         self.trimmed = Counter(
             "imc_projector_trimmed", "Log entries removed after their retention.", registry=registry
         )
-        self.lag_entries = Gauge(
-            "imc_projector_lag_entries",
-            "Log entries that the database lacks, of all apps.",
-            registry=registry,
+
+        def gauge(name: str, meaning: str) -> Gauge:
+            return Gauge(name, meaning, registry=registry)
+
+        self.lag_entries = gauge(
+            "imc_projector_lag_entries", "Log entries that the database lacks, of all apps."
         )
-        self.lag_entries_of_one_app = Gauge(
+        self.lag_entries_of_one_app = gauge(
             "imc_projector_lag_entries_of_one_app",
             "Log entries that the database lacks, of the app that it lacks most of.",
-            registry=registry,
         )
-        self.lag_seconds = Gauge(
-            "imc_projector_lag_seconds",
-            "Age of the oldest log entry that the database lacks.",
-            registry=registry,
+        self.lag_seconds = gauge(
+            "imc_projector_lag_seconds", "Age of the oldest log entry that the database lacks."
         )
-        self.last_commit = Gauge(
-            "imc_projector_last_commit_timestamp_seconds",
-            "When a transaction last committed.",
-            registry=registry,
+        self.last_commit = gauge(
+            "imc_projector_last_commit_timestamp_seconds", "When a transaction last committed."
         )
