@@ -52,7 +52,7 @@ async def soak(seconds: float, seed: int, history_path: Path) -> Outcome:
         except AssertionError as error:
             # It did not recover, or did not settle: the run is judged as it stands.
             outcome.report = await here.load.judge()
-            outcome.report.violations.append(f"after {outcome.history.notes[-1:]}: {error}")
+            outcome.report.violations.insert(0, f"after {outcome.history.notes[-1:]}: {error}")
         if not outcome.report.is_clean:
             outcome.history.save(history_path, here.load.rows)
         return outcome
