@@ -102,7 +102,7 @@ async def test_a_gateway_that_takes_nothing_is_closed(start_node: Any, app_log: 
 
 async def test_answers_to_its_own_frames_are_bounded_too(start_node: Any, app_log: Any) -> None:
     """A gateway that writes what is refused, and reads no refusal, is read no further at some time."""
-    node = await start_node(gateway_buffer_bytes=65_536)
+    node = await start_node(gateway_buffer_bytes=65_536, max_bad_frames_per_minute=10**9)
     slow = await slow_connection(node.url, app_log.app_id, "slow")
     await slow.recv()
     gateway = node.gateway(app_log.app_id, "slow")

@@ -100,7 +100,9 @@ def _places(error: BaseException | None) -> Iterator[str]:
 def _first_line(
     _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    event["event"] = str(event["event"]).partition("\n")[0]
+    lines = str(event["event"]).strip().split("\n")
+    # uvicorn tells so why an application does not start: nobody has written anything by then.
+    event["event"] = lines[-1] if lines[0].startswith("Traceback") else lines[0]
     return event
 
 
