@@ -10,6 +10,7 @@ from imc_testkit.child import Child, free_port
 from imc_testkit.deployment import Deployment
 from imc_testkit.gateway import connect
 from imc_testkit.programs import search_path
+from imc_testkit.tokens import bearer
 from imc_testkit.waiting import wait_until
 
 from deployment.code import ROOT, inner_paths, public_paths
@@ -112,7 +113,9 @@ async def test_a_gateway_comes_to_any_node_and_a_pinned_one_to_its_own(
         return float(line.split()[1])
 
     before = await gateways(0), await gateways(1)
-    async with connect(url, app_id, "plain"):
+    async with connect(url, app_id, "plain", additional_headers=bearer(app_id)):
         assert await gateways(0) == before[0] + 1
-        async with connect(f"{url}/push/1", app_id, "pinned", notices=True):
+        async with connect(
+            f"{url}/push/1", app_id, "pinned", notices=True, additional_headers=bearer(app_id)
+        ):
             assert await gateways(1) == before[1] + 1

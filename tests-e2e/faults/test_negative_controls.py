@@ -112,7 +112,11 @@ async def test_published_outside_of_the_script(
 ) -> None:
     start = with_failpoint("fails-before-append", broken, failpoint(tmp_path / "mark", time=5))
     async with small(command_apis=(start,)) as deployment, load_small(deployment, apps=1, gateways=1) as load:
-        assert len(await send(load, 5)) == 4
+        assert len(await send(load, 4)) == 4
+        # What does not follow from what it was told it would look for in the log.
+        end = await load.stores.end_of_log(load.app_ids[0])
+        await wait_until(lambda: load.gateways[0].cursor == end)
+        assert await send(load, 1) == []
         await deployment.command_apis[0].wait()
         await deployment.command_apis[0].start()
         await deployment.ready()

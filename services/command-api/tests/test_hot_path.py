@@ -14,6 +14,7 @@ from imc_command_api.http.state import CommandApi
 from imc_contracts.codes import ErrorCode
 from imc_contracts.commands import SendMessage
 from imc_contracts.errors import Refused, unavailable
+from imc_service.access.grant import EVERYTHING
 from imc_service.application import equip
 from imc_service.health import Readiness
 from imc_service.hot_path import HotPath
@@ -58,7 +59,8 @@ class Served:
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[httpx.AsyncClient]:
         nothing: Any = None
-        state = {"command_api": CommandApi(Sends(), nothing, nothing, nothing, LIMIT)}  # pyright: ignore
+        api = CommandApi(Sends(), nothing, nothing, nothing, LIMIT)  # pyright: ignore
+        state = {"command_api": api, "grant": EVERYTHING}
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
             await self.app({**scope, "state": dict(state)}, receive, send)

@@ -58,7 +58,7 @@ async def test_what_another_app_has_is_not_found(projection: Projection, databas
     for apps in (frozenset({app_id}), frozenset({"other", app_id})):
         assert await find_message(database, message_id, apps) == message
         assert await find_notice(database, notice_id, apps) == notice
-    for apps in (frozenset({"other"}), frozenset({"other", f"{app_id} "}), frozenset[str]()):
+    for apps in (frozenset({"other"}), frozenset({"other", f"{app_id}."}), frozenset[str]()):
         assert await find_message(database, message_id, apps) is None
         assert await find_notice(database, notice_id, apps) is None
 

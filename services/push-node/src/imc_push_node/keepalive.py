@@ -11,10 +11,10 @@ from typing import Protocol
 
 from imc_contracts.codes import CloseCode
 
-PING_SECONDS = 22.0
+PING_SECONDS = 15.0
 """Between two pings of a socket."""
 
-PONG_SECONDS = 12.0
+PONG_SECONDS = 10.0
 """How long a peer may be silent after a ping: one that is gone is found within the sum of both."""
 
 TURN_SECONDS = 0.25
