@@ -193,15 +193,14 @@ class Load:
 
     async def _gateways_caught_up(self, timeout: float) -> None:
         for app_id in self.app_ids:
-            end = await self.stores.end_of_log(app_id)
             mine = [gateway for gateway in self.gateways if gateway.app_id == app_id]
-            await wait_until(
-                lambda mine=mine, end=end: all(
-                    gateway.connection and (gateway.cursor == end or not end) for gateway in mine
-                ),
-                timeout,
-                what=f"the gateways of {app_id} at {end}",
-            )
+
+            async def are_there(app_id: str = app_id, mine: list[RecordedGateway] = mine) -> bool:
+                # Asked for each time: what gateways have sent may still be on its way to the log.
+                end = await self.stores.end_of_log(app_id)
+                return all(gateway.connection and (gateway.cursor == end or not end) for gateway in mine)
+
+            await wait_until(are_there, timeout, 0.05, what=f"the gateways of {app_id} at the end of its log")
 
     def replay_from_here(self) -> None:
         """An older log has taken over: what it lacks, it can't show to one that was away all the time."""
