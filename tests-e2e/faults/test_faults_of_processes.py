@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -78,24 +77,6 @@ async def revive(deployment: Deployment) -> None:
         for process in died:
             assert process.exit_code == -signal.SIGKILL, process.log
             await process.start()
-
-
-async def test_a_rolling_restart(load: Load, judge: Judge, installation: Deployment) -> None:
-    """One process of each kind after the other; a soak restarts all of them."""
-    for processes in (
-        installation.command_apis,
-        installation.projectors,
-        installation.query_apis,
-        installation.push_nodes,
-    ):
-        began = time.monotonic()
-        assert await processes[0].terminate() == 0
-        print(f"{processes[0].script} ended in {time.monotonic() - began:.1f} s")  # noqa: T201
-        await load.more(10)
-        await processes[0].start()
-        await processes[0].ready()
-    report = await judge(load)
-    assert report.is_clean, report
 
 
 async def test_a_herd_of_gateways_comes_back_at_once(
