@@ -1,6 +1,9 @@
 """The bounds of every value that a request can carry."""
 
 import json
+import re
+import sys
+import unicodedata
 from typing import Any
 
 import pytest
@@ -28,6 +31,8 @@ TYPES: dict[str, TypeAdapter[Any]] = {
     "startTime": TypeAdapter(fields.Milliseconds),
     "endTime": TypeAdapter(fields.Milliseconds),
 }
+
+_APART = {"Cc", "Cf", "Zl", "Zp", "Zs"}
 
 NO_TEXT: list[Any] = [None, 1, 1.5, True, [], {}]
 NO_NUMBER: list[Any] = [
@@ -169,6 +174,21 @@ def test_content_keeps_every_text(text: str) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=127))
 def test_identifiers_take_every_text_without_spaces_and_controls(text: str) -> None:
     assert TYPES["groupId"].validate_python(text) == text
+
+
+def test_spaces_and_controls_are_what_unicode_calls_so_and_pythons_patterns_agree() -> None:
+    published = re.compile(TYPES["groupId"].json_schema()["pattern"])
+    is_valid = TYPES["groupId"].validator.isinstance_python
+    characters = [chr(code) for code in range(sys.maxunicode + 1)]
+    # Every character that is called anything like it, and its neighbours.
+    for character in [each for each in characters if unicodedata.category(each) in _APART or each < "\u3100"]:
+        is_control = unicodedata.category(character) == "Cc"
+        expected = {f"a{character}a": not is_control}
+        for at_an_end in (character, f"a{character}", f"{character}a"):
+            expected[at_an_end] = not is_control and not character.isspace()
+        for text, is_expected in expected.items():
+            assert is_valid(text) is is_expected, repr(text)
+            assert (published.fullmatch(text) is not None) is is_expected, repr(text)
 
 
 @given(st.sampled_from(["javascript", "data", "vbscript"]), st.data())

@@ -70,13 +70,23 @@ def _no_script(value: str) -> str:
     return value
 
 
-Whole = BeforeValidator(_whole_number, json_schema_input_type=int | str)
+Whole = BeforeValidator(
+    _whole_number,
+    json_schema_input_type=int | Annotated[str, StringConstraints(pattern=f"^{_DECIMAL.pattern}$")],
+)
 """Marks an integer that may also come as a decimal string."""
 
 AppId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,127}$")]
 GatewayId = AppId
+# Ranges rather than classes: the patterns are published, and ``\s`` and ``\p{Cc}`` are not the same, or not known,
+# in every language that reads them.
+_CONTROL = r"\u0000-\u001f\u007f-\u009f"
+_SPACE = r"\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _Identifier = Annotated[
-    str, StringConstraints(max_length=127, pattern=r"^[^\s\p{Cc}](?:[^\p{Cc}]*[^\s\p{Cc}])?$")
+    str,
+    StringConstraints(
+        max_length=127, pattern=f"^[^{_CONTROL}{_SPACE}](?:[^{_CONTROL}]*[^{_CONTROL}{_SPACE}])?$"
+    ),
 ]
 GroupId = _Identifier
 UserId = _Identifier

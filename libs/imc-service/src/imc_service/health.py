@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
@@ -72,7 +73,7 @@ def routes(readiness: Readiness, registry: CollectorRegistry) -> APIRouter:
             return JsonReply({"status": "not ready", "reasons": reasons}, status_code=503)
         return JsonReply({"status": "ready"})
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Metrics in the text format of Prometheus."""
         ready.set(not await readiness.reasons())
