@@ -35,7 +35,7 @@ bench-full: setup     ## the long form, whose results are kept: some twenty-five
 bench-table: setup    ## the table and picture in both READMEs, from the results of the last full run
 	$(BIN)/python -m imc_bench.readme
 fuzz: setup           ## bytes and bodies that make no sense, for MINUTES=10, with SEED=1
-	FUZZ_MINUTES="$(or $(MINUTES),10)" FUZZ_SEED="$(or $(SEED),1)" $(BIN)/pytest tests-e2e/test_fuzz.py
+	FUZZ_MINUTES="$(or $(MINUTES),10)" FUZZ_SEED="$(or $(SEED),1)" $(BIN)/pytest tests-e2e/test_fuzz*.py
 
 audit: setup          ## known vulnerabilities of the pins; needs an index that serves them
 	for pins in requirements/*.txt; do \

@@ -1,13 +1,14 @@
 """Which node a gateway belongs to."""
 
 from fastapi import APIRouter, Request, Response
-from imc_contracts.envelope import Envelope
-from imc_contracts.fields import RULES
+from imc_contracts.envelope import Envelope, Failure
+from imc_contracts.fields import RULES, AppId, GatewayId
 from imc_contracts.views import Node
 from imc_service import replies
 from imc_service.access.grant import Scope
 from imc_service.access.middleware import grant_in
 from imc_service.openapi import REFUSALS
+from pydantic import TypeAdapter
 
 from imc_push_node.bootstrap import PushNode
 from imc_push_node.connection import read_ids
@@ -16,9 +17,19 @@ from imc_push_node.connection import read_ids
 PATH = "/chat/message/broadcast/{appId}/{gatewayId:path}/node"
 
 _PARAMETERS = [
-    {"name": name, "in": "path", "required": True, "description": RULES[name], "schema": {"type": "string"}}
-    for name in ("appId", "gatewayId")
+    {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": RULES[name],
+        "schema": TypeAdapter[str](kind).json_schema(),
+    }
+    for name, kind in (("appId", AppId), ("gatewayId", GatewayId))
 ]
+_REFUSALS = {
+    **{status: REFUSALS[status] for status in (400, 401, 403, 500, 503)},
+    404: {"model": Failure, "description": "40400: this is no path of a gateway."},
+}
 
 
 def routes() -> APIRouter:
@@ -28,7 +39,7 @@ def routes() -> APIRouter:
     @router.get(
         PATH,
         response_model=Envelope[Node],
-        responses={status: REFUSALS[status] for status in (400, 401, 403, 500, 503)},
+        responses=_REFUSALS,
         openapi_extra={"parameters": _PARAMETERS},
     )
     async def node(request: Request) -> Response:
