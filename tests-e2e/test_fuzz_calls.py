@@ -1,4 +1,4 @@
-"""Calls drawn from what the processes publish of themselves: each answer is one that the description knows."""
+"""Calls drawn from what the processes publish of themselves: each answer is one that is described."""
 
 import asyncio
 import os

@@ -249,4 +249,5 @@ def test_the_call_is_described() -> None:
         ("appId", "path"),
         ("gatewayId", "path"),
     ]
-    assert call["responses"].keys() == {"200", "400", "401", "403", "500", "503"}
+    assert all("pattern" in each["schema"] for each in call["parameters"])
+    assert call["responses"].keys() == {"200", "400", "401", "403", "404", "500", "503"}

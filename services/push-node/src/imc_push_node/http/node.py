@@ -1,5 +1,7 @@
 """Which node a gateway belongs to."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 from imc_contracts.envelope import Envelope, Failure
 from imc_contracts.fields import RULES, AppId, GatewayId
@@ -22,11 +24,11 @@ _PARAMETERS = [
         "in": "path",
         "required": True,
         "description": RULES[name],
-        "schema": TypeAdapter[str](kind).json_schema(),
+        "schema": adapter.json_schema(),
     }
-    for name, kind in (("appId", AppId), ("gatewayId", GatewayId))
+    for name, adapter in (("appId", TypeAdapter(AppId)), ("gatewayId", TypeAdapter(GatewayId)))
 ]
-_REFUSALS = {
+_REFUSALS: dict[int | str, dict[str, Any]] = {
     **{status: REFUSALS[status] for status in (400, 401, 403, 500, 503)},
     404: {"model": Failure, "description": "40400: this is no path of a gateway."},
 }
