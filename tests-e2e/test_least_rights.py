@@ -16,6 +16,7 @@ from imc_testkit.gateway import connect
 from imc_testkit.processes import Process, free_port, run_script
 from imc_testkit.programs import search_path
 from imc_testkit.servers import PrivateMariadb, PrivateRedis, private_mariadb, private_redis
+from imc_testkit.tokens import OFF
 from imc_testkit.waiting import wait_until
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
@@ -75,8 +76,14 @@ def acl_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def statements() -> list[str]:
-    return [part for part in filled_in(DEPLOY / "mariadb/users.sql").split(";\n") if part.strip()]
+def init_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("init")
+    folder.chmod(0o755)
+    path = folder / "users.sql"
+    administrator = "CREATE USER IF NOT EXISTS 'imc'@'127.0.0.1' IDENTIFIED BY 'imc';\n"
+    rights = "GRANT ALL PRIVILEGES ON *.* TO 'imc'@'127.0.0.1';\n"
+    path.write_text(filled_in(DEPLOY / "mariadb/users.sql") + administrator + rights)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +101,10 @@ async def redis_server(certificate: Path, acl_file: Path) -> AsyncGenerator[TlsR
 
 
 @pytest.fixture(scope="module")
-async def mariadb_server(certificate: Path, statements: list[str]) -> AsyncGenerator[PrivateMariadb]:
+async def mariadb_server(certificate: Path, init_file: Path) -> AsyncGenerator[PrivateMariadb]:
     tls = [f"--ssl-cert={certificate / 'certificate.pem'}", f"--ssl-key={certificate / 'key.pem'}"]
-    async with private_mariadb(*tls) as server:
-        await databases.run(server.url, "CREATE DATABASE imc CHARACTER SET latin1", *statements)
+    async with private_mariadb(*tls, f"--init-file={init_file}") as server:
+        await databases.run(server.url, "CREATE DATABASE imc CHARACTER SET latin1")
         yield server
 
 
@@ -261,7 +268,7 @@ async def test_a_server_whose_certificate_nobody_vouches_for_is_not_talked_to(
         "database": database_url(mariadb_server, certificate, "command-api"),
     }
     urls[store] = urls[store].partition("?ssl_ca")[0].partition("&ssl_ca")[0]
-    given = {"IMC_REDIS_URL": urls["redis"], "IMC_DATABASE_URL": urls["database"]}
+    given = {**OFF, "IMC_REDIS_URL": urls["redis"], "IMC_DATABASE_URL": urls["database"]}
     if store == "database":
         with pytest.raises(AssertionError, match="CERTIFICATE_VERIFY_FAILED"):
             await run_script(

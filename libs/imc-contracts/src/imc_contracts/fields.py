@@ -78,8 +78,8 @@ Whole = BeforeValidator(
 
 AppId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,127}$")]
 GatewayId = AppId
-# Ranges rather than classes: the patterns are published, and not every language that reads them knows ``\p{Cc}``,
-# or means the same by ``\s``.
+# Ranges rather than classes: the patterns are published, and not every language that reads them knows
+# ``\p{Cc}``, or means the same by ``\s``.
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _SPACE = r"\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _Identifier = Annotated[
