@@ -63,7 +63,7 @@ def test_a_process_is_its_own_user(service: str, store: str):
     [url] = [url for each, of, url in URLS if (each, of) == (service, store)]
     process = SERVICES[service]["command"][0]
     assert url.username == (process if store == "mariadb" else process.removeprefix("imc-"))
-    assert url.password == users(store)[url.username]
+    assert url.password == users(store)[url.username or ""]
     assert url.hostname == store
 
 

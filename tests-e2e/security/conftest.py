@@ -29,6 +29,12 @@ def guarded(request: pytest.FixtureRequest) -> Deployment:
     return request.getfixturevalue(f"guarded_{request.param}")
 
 
+@pytest.fixture
+def both_forms(guarded_standalone: Deployment, guarded_separate: Deployment) -> list[Deployment]:
+    """The same, for tests that wait for clocks: they wait once."""
+    return [guarded_standalone, guarded_separate]
+
+
 @pytest.fixture(scope="session")
 async def stranger() -> AsyncGenerator[httpx.AsyncClient]:
     """A client that bears no token of its own."""

@@ -1,5 +1,6 @@
 """No gateway without a good token: before the upgrade, and for as long as its socket is open."""
 
+import asyncio
 import time
 
 import httpx
@@ -126,7 +127,13 @@ async def closed_after(gateway: Gateway, begun: float, lifetime: float) -> None:
     assert lifetime - 0.1 < time.time() - begun < lifetime + 1.4
 
 
-async def test_a_socket_ends_with_its_token(node: Node, app_id: str):
+async def test_a_socket_ends_with_its_token(
+    both_forms: list[Deployment], stranger: httpx.AsyncClient, app_id: str
+):
+    await asyncio.gather(*(sockets_end(Node(each, stranger), app_id) for each in both_forms))
+
+
+async def sockets_end(node: Node, app_id: str) -> None:
     begun = time.time()
     short = token(app_id, lifetime=1.5)
     headers = {"Authorization": f"Bearer {short}"}
@@ -143,7 +150,11 @@ async def test_a_socket_ends_with_its_token(node: Node, app_id: str):
         await long.wait_for_code(2003)
 
 
-async def test_a_fresh_token_keeps_a_socket_open(guarded: Deployment, app_id: str):
+async def test_a_fresh_token_keeps_a_socket_open(both_forms: list[Deployment], app_id: str):
+    await asyncio.gather(*(fresh_token_counts(each, app_id) for each in both_forms))
+
+
+async def fresh_token_counts(guarded: Deployment, app_id: str) -> None:
     node = guarded.push_nodes[0].url
     begun = time.time()
     async with (
@@ -159,7 +170,11 @@ async def test_a_fresh_token_keeps_a_socket_open(guarded: Deployment, app_id: st
         assert renews.with_code(4001) == []
 
 
-async def test_no_bad_token_keeps_a_socket_open(guarded: Deployment, app_id: str):
+async def test_no_bad_token_keeps_a_socket_open(both_forms: list[Deployment], app_id: str):
+    await asyncio.gather(*(bad_tokens_do_not_count(each, app_id) for each in both_forms))
+
+
+async def bad_tokens_do_not_count(guarded: Deployment, app_id: str) -> None:
     node = guarded.push_nodes[0].url
     headers = bearer(app_id, lifetime=3)
     foreign = {
