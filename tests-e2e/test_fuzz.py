@@ -15,7 +15,7 @@ from imc_testkit.deployment import Deployment, standalone
 from imc_testkit.gateway import connect
 from imc_testkit.processes import Process
 from imc_testkit.waiting import wait_until
-from imc_testkit.wire_fuzz import INJECTIONS, WireFuzz
+from imc_testkit.wire_fuzz import INJECTIONS, WireFuzz, frame, handshake
 
 SECONDS = float(os.environ.get("FUZZ_MINUTES", "0")) * 60 or 6.0
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
@@ -63,6 +63,19 @@ async def test_bytes_that_keep_to_no_rule(victim: Deployment, http: httpx.AsyncC
     for line in process.log.splitlines():
         if line.startswith("{"):
             assert json.loads(line)["level"] != "error", line
+
+
+@pytest.mark.parametrize("after", [frame(b"", 8), frame(b"x", 3), frame(b"x", mask=None)])
+async def test_a_binary_frame_and_an_end_in_one_read(victim: Deployment, app_id: str, after: bytes):
+    host, _, port = victim.push_nodes[0].url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(handshake(host, f"/chat/message/broadcast/{app_id}/g"))
+    await reader.readuntil(b"2000")
+    writer.write(frame(b"x", 2) + after)
+    async with asyncio.timeout(10):
+        await reader.read()
+    writer.close()
+    assert '"level": "error"' not in victim.push_nodes[0].log
 
 
 async def test_a_flood_of_bad_frames_is_ended(victim: Deployment, app_id: str):

@@ -18,6 +18,7 @@ from imc_service.guard.settings import GuardSettings
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
+from websockets.protocol import State
 
 from imc_push_node.gateway import SocketListener
 from imc_push_node.keepalive import Keepalive, Pulse
@@ -77,6 +78,8 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
         """Send a close frame after all that was written; hang up once it is answered, or soon."""
         if self.has_ended or self.close_sent:
             return
+        if self.conn.state is not State.OPEN:
+            return  # it broke the protocol, or closed, within the same read: that is handled next
         self._end(code)
         self.conn.send_close(code, reason)
         self._hang_up_later()
