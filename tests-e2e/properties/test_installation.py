@@ -21,6 +21,7 @@ from imc_push_node.log_reader import LogReader
 from imc_testkit.deployment import Deployment
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.push_model import NEVER, Happened, Moment, Told
+from imc_testkit.tokens import bearer
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry, Counter
 from redis.asyncio import Redis
@@ -68,7 +69,7 @@ class Installation(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.deployment = deployment
         self.app_id = f"app-{secrets.token_hex(6)}"
-        self.http = httpx.AsyncClient(trust_env=False, timeout=20)
+        self.http = httpx.AsyncClient(trust_env=False, timeout=20, headers=bearer(self.app_id))
         self.redis: Any = Redis.from_url(redis_url)  # pyright: ignore[reportUnknownMemberType]
         self.turn = 0
         self.messages: list[Reply] = []
@@ -191,7 +192,9 @@ class Installation(RuleBasedStateMachine):
 
     async def open(self, url: str, gateway_id: str, cursor: str | None, notices: bool, told: Told) -> None:
         closing = contextlib.AsyncExitStack()
-        opening = connect(url, self.app_id, gateway_id, cursor, notices)
+        opening = connect(
+            url, self.app_id, gateway_id, cursor, notices, additional_headers=bearer(self.app_id)
+        )
         gateway = await closing.enter_async_context(opening)
         for link in self.links:
             link.is_newest = link.is_newest and link.gateway_id != gateway_id

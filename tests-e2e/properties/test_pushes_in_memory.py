@@ -137,7 +137,7 @@ class PushMachine(RuleBasedStateMachine):
     @rule(at=choices)
     def send_again(self, at: int) -> None:
         write, cursor = chosen(self.sent, at)
-        assert self.append(write) == [Repeated(cast(Sending, write.sending), cursor)]
+        assert self.append(write) == [Repeated(cast(Sending, write.sending), str(cursor))]
 
     @precondition(lambda self: self.sent)
     @rule(at=choices)
