@@ -3,6 +3,7 @@
 from collections.abc import Generator
 
 import pytest
+import structlog
 from blockbuster import BlockBuster
 
 pytest_plugins = ["imc_testkit.plugin"]
@@ -20,6 +21,16 @@ _MAY_BLOCK = [
     ("importlib/metadata/__init__.py", "version"),  # redis-py asks for its own version
     ("linecache.py", "updatecache"),  # a traceback shows its source lines
 ]
+
+
+def pytest_configure() -> None:
+    """Keep logs as plain as processes do.
+
+    Left alone, structlog draws exceptions by way of rich where that is installed: with all that their frames
+    hold, which takes minutes.
+    """
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.processors.add_log_level, plain])
 
 
 @pytest.fixture(scope="session", autouse=True)
