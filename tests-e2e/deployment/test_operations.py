@@ -36,6 +36,8 @@ def test_every_alert_that_is_described_is_there():
 
 def test_variables_and_files_are_there():
     known = {name for process in PROCESSES.values() for name in process.settings.variables()}
+    for template in ("deploy/redis/users.acl", "deploy/mariadb/users.sql"):
+        known.update(re.findall(r"@(IMC_[A-Z_]+)@", (ROOT / template).read_text()))
     assert set(re.findall(r"\bIMC_[A-Z_]+", TEXT)) - known == set()
     for link in re.findall(r"\]\(([^)#]+)\)", TEXT):
         assert (ROOT / "docs" / link).exists(), link
