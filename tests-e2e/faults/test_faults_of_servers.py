@@ -17,10 +17,6 @@ from imc_testkit.waiting import wait_until
 Judge = Callable[..., Awaitable[Report]]
 
 
-def refused(load: Load) -> int:
-    return sum(attempt.answer is Answer.REFUSED for send in load.history.sends for attempt in send.attempts)
-
-
 def recalled(load: Load) -> int:
     return sum(recall.answer is Answer.ACKNOWLEDGED for recall in load.history.recalls)
 
@@ -34,7 +30,7 @@ async def status_of(http: httpx.AsyncClient, process: Process) -> int:
 async def test_nothing_happens(load: Load, judge: Judge) -> None:
     """The load by itself is clean, or nothing here would mean anything."""
     await load.more(300)
-    assert refused(load) == 0
+    assert load.history.refusals == 0
     report = await judge(load)
     assert report.is_clean, report
 
@@ -44,8 +40,8 @@ async def test_redis_is_killed_and_restarted_with_its_file(
 ) -> None:
     for _ in range(3):
         await own_redis.kill()
-        before, acknowledged = refused(load), load.acknowledged
-        await wait_until(lambda before=before: refused(load) >= before + 10)
+        before, acknowledged = load.history.refusals, load.acknowledged
+        await wait_until(lambda before=before: load.history.refusals >= before + 10)
         assert load.acknowledged - acknowledged <= 30, "only what was answered before may still come in"
         await own_redis.start()
         await load.more(60)
@@ -110,8 +106,8 @@ async def test_redis_is_out_of_memory(
     async with own_stores.redis() as redis:
         await redis.config_set("maxmemory", "1mb")  # pyright: ignore[reportUnknownMemberType]
         try:
-            before, acknowledged = refused(load), load.acknowledged
-            await wait_until(lambda: refused(load) >= before + 30)
+            before, acknowledged = load.history.refusals, load.acknowledged
+            await wait_until(lambda: load.history.refusals >= before + 30)
             assert load.acknowledged - acknowledged <= 30
             for projector in installation.projectors:
                 projector.resume()

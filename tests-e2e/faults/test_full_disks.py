@@ -9,8 +9,6 @@ import pytest
 from imc_testkit.checker import Report
 from imc_testkit.databases import new_database
 from imc_testkit.disks import NotPermitted, SmallDisk, small_disk
-from imc_testkit.history import Answer
-from imc_testkit.load import Load
 from imc_testkit.processes import run_script
 from imc_testkit.servers import PrivateMariadb, PrivateRedis, private_mariadb, private_redis
 from imc_testkit.settling import Stores
@@ -61,11 +59,7 @@ async def test_disks_are_full(servers: Servers, small_on: Make, load_between: Ma
             await servers.mariadb.start()  # some versions end themselves over a full disk
         with servers.redis_disk.filled():
             # What can't be kept is refused.
-            await wait_until(lambda: refused(load) >= 10, 30)
+            await wait_until(lambda: load.history.refusals >= 10, 30)
         await load.more(50, 30)
         report = await judge(load, 60)
         assert report.is_clean, report
-
-
-def refused(load: Load) -> int:
-    return sum(attempt.answer is Answer.REFUSED for send in load.history.sends for attempt in send.attempts)

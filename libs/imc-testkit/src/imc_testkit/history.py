@@ -146,6 +146,11 @@ class History:
     notes: list[str] = field(default_factory=list[str])
     """What was done to the processes, and when, for people."""
 
+    @property
+    def refusals(self) -> int:
+        """How many attempts were refused so far."""
+        return sum(attempt.answer is Answer.REFUSED for send in self.sends for attempt in send.attempts)
+
     def save(self, path: Path, rows: list[Row]) -> None:
         """Write it as JSON lines, each with its ``record``."""
         parts: dict[str, list[Any]] = {
