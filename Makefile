@@ -12,8 +12,10 @@ export UV_PYTHON_DOWNLOADS = never
 run: setup            ## start everything in one process, on http://127.0.0.1:8000; nobody is asked for a token
 	@IMC_AUTH="$${IMC_AUTH:-off}" IMC_PORT="$${IMC_PORT:-$${PORT:-8000}}" exec $(BIN)/imc-standalone
 
-test: check           ## everything that must pass, on a real MariaDB and Redis
-	$(BIN)/pytest --ignore=tests-e2e/faults
+# Two files at once, since many tests wait more than they compute; in the order of the folders, so that the
+# installations of tests-e2e, which stay until the end, begin after the tests that want a Redis to themselves.
+test: check           ## everything that must pass, on a real MariaDB and Redis: some twelve minutes
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 faults: setup         ## each fault in turn, and those that come again and again at length: some ten minutes
 	LONG=1 $(BIN)/pytest -s tests-e2e/faults

@@ -139,6 +139,8 @@ async def test_a_projector_that_hung_writes_old_news(
         ids: list[str] = []
         while not mark.exists():
             ids += await send(load, 1)
+        # Those that it did not read before it stopped are the other projector's.
+        ids += await send(load, 3)
         for message_id in ids:
             await load.clients.recall(load.app_ids[0], message_id)
         await load.pause()

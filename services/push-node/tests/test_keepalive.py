@@ -1,5 +1,6 @@
 """Pings, and the pongs that are read without a parser."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -65,6 +66,8 @@ def test_half_open_gateways_are_found_within_40_seconds() -> None:
         ([], b"", False),
         ([], b"\x81", False),
     ],
+    # Masks are random; a case must have the same name in every process that collects it.
+    ids=itertools.count(),
 )
 def test_a_pong_is_one_only_where_a_frame_begins(before: list[bytes], data: bytes, is_pong: bool) -> None:
     pulse = Pulse(FakeSocket())

@@ -75,7 +75,7 @@ class Process:
         """Start it, or start it again after its end, on the same port."""
         self._child.spawn()
 
-    async def ready(self, timeout: float = 20.0) -> None:
+    async def ready(self, timeout: float = 60.0) -> None:
         """Wait until ``/readyz`` says so.
 
         Raises `AssertionError` with its log if it ends or is not ready in time.

@@ -1,10 +1,12 @@
 """The server programs that tests run themselves: found, or installed where that is one command."""
 
 import contextlib
+import fcntl
 import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
@@ -23,8 +25,12 @@ def program(*names: str, packages: Sequence[str] = SERVERS) -> str:
     """
     path = _find(names)
     if path is None and packages and _can_install():
-        _install(packages)
-        path = _find(names)
+        with _alone():
+            # Whoever held the lock before may have installed it.
+            path = _find(names)
+            if path is None:
+                _install(packages)
+                path = _find(names)
     if path is None:
         missing = " and ".join(packages or names[:1])
         raise NotInstalled(f"{names[0]} is not on the PATH: install {missing} (no service needs to run)")
@@ -47,6 +53,14 @@ def _can_install() -> bool:
         release = platform.freedesktop_os_release()
         return bool({"debian", "ubuntu"} & {release["ID"], *release.get("ID_LIKE", "").split()})
     return False
+
+
+@contextlib.contextmanager
+def _alone() -> Generator[None]:
+    # Two apt-get at once: the second fails. Tests run in several processes that all begin with the servers.
+    with (Path(tempfile.gettempdir()) / "imc-testkit-install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _install(packages: Sequence[str]) -> None:
