@@ -26,8 +26,10 @@ from imc_testkit.waiting import wait_until
 Judge = Callable[..., Awaitable[Report]]
 Make = Callable[..., Any]
 
-PATIENCE = 4.0
-"""How long a run may take to settle: a broken one may never."""
+
+def patience(broken: str | None) -> float:
+    """How many seconds a run may take to settle: a broken one may never."""
+    return 30.0 if broken is None else 4.0
 
 
 def twice(broken: str) -> pytest.MarkDecorator:
@@ -64,7 +66,7 @@ async def test_acknowledged_before_the_commit(
         await send(load, 5)
         await wait_until(lambda: projector.exit_code == -signal.SIGKILL)
         await projector.start()
-        expect(await judge(load, PATIENCE, replay=False), broken, "lost")
+        expect(await judge(load, patience(broken), replay=False), broken, "lost")
 
 
 @twice("repairs-no-hole")
@@ -78,7 +80,7 @@ async def test_a_hole_is_not_repaired(
         load_small(deployment, apps=1, gateways=1) as load,
     ):
         assert len(await send(load, 8)) == 8
-        expect(await judge(load, PATIENCE, replay=False), broken, "lost")
+        expect(await judge(load, patience(broken), replay=False), broken, "lost")
 
 
 @twice("checks-no-tail")
@@ -92,7 +94,7 @@ async def test_the_tail_is_not_checked(
         load_small(deployment, apps=1, gateways=1) as load,
     ):
         assert len(await send(load, 5)) == 5
-        expect(await judge(load, PATIENCE, replay=False), broken, "lost")
+        expect(await judge(load, patience(broken), replay=False), broken, "lost")
 
 
 @twice("trims-by-length")
@@ -104,7 +106,7 @@ async def test_trimmed_by_length(small: Make, load_small: Make, judge: Judge, br
         deployment.projectors[0].pause()
         assert len(await send(load, 40)) == 40
         deployment.projectors[0].resume()
-        expect(await judge(load, PATIENCE, replay=False), broken, "lost")
+        expect(await judge(load, patience(broken), replay=False), broken, "lost")
 
 
 @twice("publishes-apart")
@@ -122,7 +124,7 @@ async def test_published_outside_of_the_script(
         await deployment.command_apis[0].start()
         await deployment.ready()
         assert len(await send(load, 3)) == 3
-        expect(await judge(load, PATIENCE, replay=False), broken, "phantom")
+        expect(await judge(load, patience(broken), replay=False), broken, "phantom")
 
 
 @twice("restores-status")
@@ -152,7 +154,7 @@ async def test_a_projector_that_hung_writes_old_news(
             return "imc_projector_batches_total 0.0" not in metrics
 
         await wait_until(has_written)
-        report = await judge(load, PATIENCE, replay=False)
+        report = await judge(load, patience(broken), replay=False)
         assert {row.status for row in load.rows} == ({0} if broken is None else {0, 1})
         expect(report, broken, "un_recalled")
 
@@ -207,7 +209,7 @@ async def test_a_stale_replica_is_promoted(
         await readers.accept()
         await deployment.ready()
         assert len(await send(load, 3)) == 3
-        report = await judge(load, PATIENCE, replay=False)
+        report = await judge(load, patience(broken), replay=False)
         assert len(gaps_of(load)) - before == (1 if broken is None else 0)
         expect(report, broken, "lost")
 

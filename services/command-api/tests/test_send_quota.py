@@ -102,9 +102,9 @@ async def test_the_bucket_fills_as_time_goes_by(process: Any, app_id: str):
 
 
 async def test_a_bucket_that_is_full_takes_no_room(process: Any, redis: Any, app_id: str):
-    one = process('"sends_per_second": 1000, "send_burst": 5')
+    one = process('"sends_per_second": 1, "send_burst": 5')
     await one.append(app_id, *one.writes(5))
-    assert 0 < await redis.pttl(names.send_quota(app_id)) <= 7
+    assert 0 < await redis.pttl(names.send_quota(app_id)) <= 5002
 
 
 async def test_a_clock_that_stepped_back_closes_no_app(process: Any, redis: Any, app_id: str):

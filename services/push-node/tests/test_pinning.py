@@ -87,7 +87,7 @@ async def agree(nodes: list[Process], *numbers: int) -> None:
 
     for node in nodes:
         async with httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
-            await wait_until(lambda client=client: knows(client), 10, what=f"{numbers} known to {node.url}")
+            await wait_until(lambda client=client: knows(client), what=f"{numbers} known to {node.url}")
 
 
 async def test_a_node_that_comes_or_goes_moves_only_its_share() -> None:
@@ -122,7 +122,9 @@ async def test_a_node_that_is_told_to_stop_gives_its_lease_up_at_once_and_goes_o
         goes.send_signal(signal.SIGTERM)
         began = asyncio.get_running_loop().time()
         await agree([stays, goes], 0)
-        assert asyncio.get_running_loop().time() - began < membership.LEASE_SECONDS / 2
+        # A lease that runs out by itself was renewed that long ago at most.
+        runs_out_after = membership.LEASE_SECONDS - membership.RENEW_SECONDS
+        assert asyncio.get_running_loop().time() - began < runs_out_after
         async with httpx.AsyncClient(trust_env=False) as client:
             assert (await client.get(f"{goes.url}/readyz")).status_code == 503
         async with connect(goes.url, app_id, "one") as gateway:

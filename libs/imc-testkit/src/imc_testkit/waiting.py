@@ -22,7 +22,7 @@ async def wait_until(
 
 
 async def wait_until(
-    condition: Callable[[], Any], timeout: float = 10.0, interval: float = 0.01, *, what: str = ""
+    condition: Callable[[], Any], timeout: float = 30.0, interval: float = 0.01, *, what: str = ""
 ) -> Any:
     """Ask ``condition`` (plain or async) every ``interval`` seconds until it is true; returns what it said.
 
