@@ -12,14 +12,7 @@ from imc_testkit.processes import run_script
 from imc_testkit.servers import private_redis
 
 from imc_bench import cores
-
-PRODUCTION = {
-    "IMC_AUTH": "off",
-    "IMC_LOG_LEVEL": "warning",
-    # Nothing is projected while pushes alone are measured.
-    "IMC_BACKLOG_LIMIT": "1000000000",
-    "IMC_DATABASE_POOL": "4",
-}
+from imc_bench.processes import PRODUCTION
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,23 @@ from imc_testkit.processes import Process, free_port
 
 from imc_bench import cores
 
+PRODUCTION = {
+    "IMC_AUTH": "off",
+    "IMC_LOG_LEVEL": "warning",
+    # Nothing is projected while pushes alone are measured.
+    "IMC_BACKLOG_LIMIT": "1000000000",
+    "IMC_DATABASE_POOL": "4",
+}
+"""What every process of IMC is told in a measurement, unless its row says otherwise."""
+
 
 @contextlib.asynccontextmanager
 async def started(script: str, env: Mapping[str, str]) -> AsyncGenerator[Process]:
-    """A console script of IMC on the core for servers, from its first moment on."""
-    async with _on_its_core(Process(script, env)) as process:
+    """A console script of IMC on the core for servers, from its first moment on.
+
+    It runs as in `PRODUCTION`, changed by ``env``.
+    """
+    async with _on_its_core(Process(script, {**PRODUCTION, **env})) as process:
         yield process
 
 

@@ -17,7 +17,7 @@ from imc_testkit.processes import Process
 from imc_bench import cores
 from imc_bench.cpu import cpu_seconds
 from imc_bench.http import callers, drafts, senders
-from imc_bench.installation import PRODUCTION
+from imc_bench.processes import PRODUCTION
 from imc_bench.rows import Faulty
 
 UNDER_WAY = 4

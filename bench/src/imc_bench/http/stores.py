@@ -8,7 +8,7 @@ from imc_testkit.databases import new_database
 from imc_testkit.processes import run_script
 from imc_testkit.servers import private_mariadb, private_redis
 
-from imc_bench.installation import PRODUCTION
+from imc_bench.processes import PRODUCTION
 
 _MARIADB = ("--innodb-buffer-pool-size=2G", "--innodb-log-file-size=512M")
 
