@@ -3,13 +3,13 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from imc_contracts.envelope import Envelope, Failure
+from imc_contracts.envelope import Envelope
 from imc_contracts.fields import RULES, AppId, GatewayId
 from imc_contracts.views import Node
 from imc_service import replies
 from imc_service.access.grant import Scope
 from imc_service.access.middleware import grant_in
-from imc_service.openapi import REFUSALS
+from imc_service.openapi import REFUSALS, refusal
 from pydantic import TypeAdapter
 
 from imc_push_node.bootstrap import PushNode
@@ -30,7 +30,7 @@ _PARAMETERS = [
 ]
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     **{status: REFUSALS[status] for status in (400, 401, 403, 500, 503)},
-    404: {"model": Failure, "description": "40400: this is no path of a gateway."},
+    404: refusal("40400: this is no path of a gateway."),
 }
 
 
