@@ -34,8 +34,9 @@ bench: setup          ## a short form of all measurements, and the table of goal
 bench-full: setup     ## the long form, whose results are kept: some twenty-five minutes on a quiet machine
 	$(BIN)/python -m imc_bench full
 
-bench-table: setup    ## the table and picture in both READMEs, from the results of the last full run
+bench-table: setup    ## tables and pictures in READMEs and docs/operations.md, from the last full run
 	$(BIN)/python -m imc_bench.readme
+
 fuzz: setup           ## bytes and bodies that make no sense, for MINUTES=10, with SEED=1
 	FUZZ_MINUTES="$(or $(MINUTES),10)" FUZZ_SEED="$(or $(SEED),1)" $(BIN)/pytest tests-e2e/test_fuzz*.py
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from imc_bench import plots, readme, results, table
+from imc_bench import catalogue, costs, plots, readme, results, table
 from imc_bench.rows import Curve, Result, Spread
 
 FIGURE = Spread(1234.5, 1000.0, 2000.0, "sends/s")
@@ -25,21 +25,63 @@ def result(**changes: object) -> Result:
 )
 def test_a_verdict(changes: dict[str, object], verdict: str):
     assert table.verdict(result(**changes)) == verdict
-    assert table.cells(result(**changes))[-1] == verdict
 
 
-def test_a_row_as_markdown():
-    made = table.markdown([result(met=True, ratio=12.345), result(goal="")], ("a", "b", "c", "d", "e", ""))
-    assert made == (
-        "| a | b | c | d | e |  |\n| --- | --- | --- | --- | --- | --- |\n"
-        "| 1 | sends | many | IMC: 1,230 sends/s | 12.3 | met |\n"
+def test_rows_as_markdown():
+    figures = {"IMC": FIGURE, "plain": FIGURE}
+    measured = [
+        result(met=True, ratio=12.345),
+        result(met=True, goal="more", figures=figures, shown=1),
+        result(row="2", goal="more", missing=["nchan"], figures=figures),
+        result(goal=""),
+    ]
+    assert table.markdown(measured).splitlines()[2:] == [
+        "| 1 | sends | many | IMC: 1,230 sends/s | 12.3 | **met** |",
+        "|  |  | more | IMC: 1,230 sends/s |  | **met** |",
+        "| 2 | sends | more | IMC: 1,230 sends/s<br>plain: 1,230 sends/s |  | missing: nchan |",
+    ]
+
+
+def test_a_row_that_misses_its_goal_names_the_decision_about_it():
+    made = table.markdown([result(row="6", met=False)], docs="../docs")
+    [path] = catalogue.records("6")
+    assert f"not met: [0052](../docs/decisions/{path.name})" in made
+    with pytest.raises(LookupError, match="row 5"):
+        table.markdown([result(row="5", met=False)])
+
+
+def test_decisions_are_about_rows_that_are_there():
+    assert catalogue.RECORDS.keys() <= catalogue.MODULES.keys()
+
+
+def test_costs_are_told_each():
+    figures = {
+        "projector, CPU of client": Spread(38.72, 1, 99, "µs/row"),
+        "projector, CPU of MariaDB": Spread(30.0, 1, 99, "µs/row"),
+    }
+    made = costs.markdown(
+        run_of(
+            result(row="1", figures={"IMC": Spread(4_000_000, 1, 9_999_999, "deliveries/CPU-s")}),
+            result(row="5", figures=figures),
+            result(row="7", figures={"IMC, a core": Spread(2_000, 1, 9_999, "reads/s")}),
+            result(row="9", figures={"memory of one": Spread(20.44, 20.44, 20.44, "KB")}),
+        )
     )
+    for cost in (
+        "| 0.25 µs of a core of push-node |",
+        "| 38.7 µs of a core of the projector |",
+        "| 30 µs of a core of MariaDB |",
+        "| 500 µs of a core of query-api |",
+        "| 20.4 KB of a push-node's memory |",
+    ):
+        assert cost in made
+    assert made.count("\n| ") == 1 + 5
 
 
-def test_a_row_as_text_tells_extremes_checks_and_what_is_missing():
-    told = table.text([result(met=False, checks=["lost 0"], missing=["nchan"])])
-    for part in ("not met", "1,000 to 2,000", "checked: lost 0", "nchan is not installed", "goal: many"):
-        assert part in told
+def test_the_last_full_run_tells_all_costs():
+    if readme.FULL.exists():
+        made = costs.markdown(results.load(readme.FULL))
+        assert [cost.what for cost in costs.COSTS if f"| {cost.what} |" not in made] == []
 
 
 @pytest.mark.parametrize(
@@ -62,8 +104,8 @@ def test_a_run_is_kept_as_it_was(tmp_path: Path):
 
 
 def test_rows_that_are_measured_again_replace_the_older():
-    run = run_of(result(row="1"), result(row="2")).with_results([result(row="2", name="newer")])
-    assert [each.name for each in run.results] == ["sends", "newer"]
+    run = run_of(result(row="1"), result(row="2")).with_results([result(row="1", name="newer")])
+    assert [each.name for each in run.results] == ["newer", "sends"]
 
 
 def test_a_curve_becomes_a_picture(tmp_path: Path):
@@ -72,22 +114,34 @@ def test_a_curve_becomes_a_picture(tmp_path: Path):
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", readme.HEADS)
-def test_the_readme_gets_the_table_with_date_machine_and_command(name: str):
-    made = readme.section(name, run_of(result(met=True), result(row="gateways", name="a curve", goal="")))
-    for part in ("2026-11-23", "a machine", "`make bench-full`", "| 1 | sends |", readme.PICTURE, "a curve"):
+@pytest.mark.parametrize("name", readme.DOCUMENTS)
+def test_documents_tell_date_machine_and_command(name: str):
+    curve = Curve("a curve", "x", "y", {"IMC": {1: FIGURE}})
+    made = readme.DOCUMENTS[name](run_of(result(met=True), result(row="gateways", goal="", curve=curve)))
+    for part in ("2026-11-23", "a machine", "`make bench-full`"):
         assert part in made
     text = f"before\n{readme.BEGIN}old\n{readme.END}\nafter"
     assert readme.with_section(text, made) == f"before\n{readme.BEGIN}{made}{readme.END}\nafter"
 
 
-def test_a_readme_without_a_place_for_it_is_refused():
+def test_readmes_show_the_table_and_one_picture_and_the_bench_shows_all():
+    curve = Curve("a curve", "x", "y", {"IMC": {1: FIGURE}})
+    run = run_of(result(met=True), *(result(row=row, goal="", curve=curve) for row in ("gateways", "rows")))
+    for made in (readme.goals(run), readme.goals_in_chinese(run)):
+        assert "| 1 | sends |" in made
+        assert made.count("![") == 1
+        assert "(bench/results/gateways.png)" in made
+    assert "(results/gateways.png)" in readme.curves(run)
+    assert "(results/rows.png)" in readme.curves(run)
+
+
+def test_a_document_without_a_place_for_it_is_refused():
     with pytest.raises(ValueError, match="measurements"):
         readme.with_section("no marks", "table")
 
 
-@pytest.mark.parametrize("name", readme.HEADS)
-def test_the_readme_shows_the_last_full_run(name: str):
+@pytest.mark.parametrize("name", readme.DOCUMENTS)
+def test_documents_show_the_last_full_run(name: str):
     text = (readme.ROOT / name).read_text()
-    made = readme.section(name, results.load(readme.FULL)) if readme.FULL.exists() else ""
+    made = readme.DOCUMENTS[name](results.load(readme.FULL)) if readme.FULL.exists() else ""
     assert readme.with_section(text, made) == text

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from imc_bench.rows import Result, Scale
 
@@ -25,6 +26,24 @@ MODULES = {
     "backlog": "imc_bench.store.curve_backlog",
 }
 """Each module has ``measure(scale: Scale) -> list[Result]``."""
+
+RECORDS = {
+    **dict.fromkeys(("1", "2", "8", "9", "10", "11"), ("0040", "0041")),
+    **dict.fromkeys(("3", "4"), ("0042", "0043")),
+    "6": ("0052",),
+    "12": ("0048",),
+}
+"""For rows whose goal may be missed, the numbers of the decisions that say what stands in the way."""
+
+DECISIONS = Path(__file__).parents[3] / "docs" / "decisions"
+
+
+def records(row: str) -> list[Path]:
+    """The decisions about what a row misses; raises `LookupError` if there is none."""
+    found = [path for number in RECORDS.get(row, ()) for path in DECISIONS.glob(f"{number}-*.md")]
+    if not found:
+        raise LookupError(f"row {row} misses its goal, and no decision in {DECISIONS} says why")
+    return found
 
 
 def measure(row: str, scale: Scale) -> Sequence[Result]:

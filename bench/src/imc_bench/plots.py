@@ -1,29 +1,57 @@
 """Curves as PNG files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib.figure
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
-from imc_bench.rows import Curve
+from imc_bench.rows import Curve, Spread
 
-INCHES = (6.4, 4.0)
-DOTS_PER_INCH = 120
+INCHES = (7.2, 4.2)
+DOTS_PER_INCH = 140
+_COLOURS = ("#0b6e99", "#d9730d", "#448361", "#9065b0", "#c14c8a", "#787774")
+_GREY = "#8a8a8a"
 
 
 def draw(curve: Curve, path: Path) -> None:
     """Draw each line with the band from its least to its most; both axes are logarithmic."""
     figure: Any = matplotlib.figure.Figure(INCHES, dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
-    for name, points in curve.lines.items():
+    for (name, points), colour in zip(curve.lines.items(), _COLOURS * len(curve.lines), strict=False):
         xs = sorted(points)
-        axes.plot(xs, [points[x].median for x in xs], marker="o", markersize=3, label=name)
-        axes.fill_between(xs, [points[x].low for x in xs], [points[x].high for x in xs], alpha=0.2)
-    smallest = min(x for points in curve.lines.values() for x in points)
-    axes.set_xscale("log" if smallest > 0 else "symlog")
-    axes.set_yscale("log")
-    axes.set(title=curve.title, xlabel=curve.x, ylabel=curve.y)
-    axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend()
+        axes.plot(xs, [points[x].median for x in xs], marker="o", markersize=4, color=colour, label=name)
+        lows, highs = [points[x].low for x in xs], [points[x].high for x in xs]
+        axes.fill_between(xs, lows, highs, color=colour, alpha=0.13, linewidth=0)
+    _across(axes, sorted({x for points in curve.lines.values() for x in points}))
+    _upwards(axes, [figure for points in curve.lines.values() for figure in points.values()])
+    axes.set_title(curve.title, loc="left", pad=12, fontweight="bold")
+    axes.set(xlabel=curve.x, ylabel=curve.y)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_GREY)
+    axes.minorticks_off()
+    axes.tick_params(color=_GREY)
+    axes.grid(visible=True, axis="y", color=_GREY, alpha=0.25)
+    # Below the lines, never over them.
+    figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
+
+
+def _across(axes: Any, xs: Sequence[float]) -> None:
+    """A mark where something was measured, and nowhere else; a nought stands one step before the rest."""
+    if xs[0] > 0:
+        axes.set_xscale("log")
+    else:
+        axes.set_xscale("symlog", linthresh=xs[1], linscale=0.5)
+    axes.set_xticks(xs, [f"{x:,.0f}" for x in xs])
+
+
+def _upwards(axes: Any, figures: Sequence[Spread]) -> None:
+    """Whole powers of ten, with steps between them, as people write numbers."""
+    axes.set_yscale("log")
+    low, high = min(each.low for each in figures), max(each.high for each in figures)
+    axes.set_ylim(low / 1.3, high * 1.3)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.15g}"))

@@ -1,53 +1,85 @@
-"""``python -m imc_bench.readme``: the READMEs' table of goals, from the results of the last full run.
+"""``python -m imc_bench.readme``: tables and pictures in documents, from the results of the last full run.
 
 ``--check`` only compares, and ends with status 1 if one is stale.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from imc_bench import results, table
+from imc_bench import costs, results, table
 from imc_bench.results import Run
+from imc_bench.table import ENGLISH, Words
 
 ROOT = Path(__file__).parents[3]
 FULL = ROOT / "bench" / "results" / "full.json"
-PICTURE = "bench/results/gateways.png"
+PICTURE = "gateways"
+"""The curve that the READMEs show."""
 BEGIN = "<!-- measurements: made by `make bench-table` -->\n"
 END = "<!-- measurements end -->"
-HEADS = {
-    "README.md": ("#", "what", "goal", "measured", "ratio", ""),
-    "README.zh-CN.md": ("#", "内容", "目标", "测得", "比值", ""),
-}
-CAPTIONS = {
-    "README.md": "Measured on {date} on {machine}, by `{command}`.",
-    "README.zh-CN.md": "{date} 在 {machine} 上用 `{command}` 测得。",
-}
+
+CHINESE = Words(("#", "内容", "目标", "测得", "比值", ""), "**达到**", "未达到", "缺少")
+_CAPTION = (
+    "Measured on {date} on {machine}, by `{command}`: medians of rounds in which all are measured in turn. "
+    "CPU-s is a second of processor time of the process under measurement: what one core can do. "
+    "*Plain* is an ordinary FastAPI application, *bare* does only what can't be avoided. "
+    "[bench](bench/README.md) has the curves over gateways, sizes, apps, rows and backlog."
+)
+_CHINESE_CAPTION = (
+    "{date} 在 {machine} 上用 `{command}` 测得：各方轮流测量，取各轮的中位数。"
+    "CPU-s 指被测进程的一秒处理器时间，即一个核的能力。"
+    "plain 是普通的 FastAPI 应用，bare 只做不可避免的事。"
+    "随网关、大小、应用、行数与积压变化的曲线见 [bench](bench/README.md)。"
+)
 
 
-def section(name: str, run: Run) -> str:
-    """What stands between the marks of the README ``name``."""
-    caption = CAPTIONS[name].format(date=run.date, machine=run.machine, command=run.command)
-    made = table.markdown(run.results, HEADS[name])
-    return f"{caption}\n\n{made}\n![{table.titles(run.results)}]({PICTURE})\n"
+def goals(run: Run, words: Words = ENGLISH, caption: str = _CAPTION) -> str:
+    """The table of goals and the picture."""
+    told = caption.format(date=run.date, machine=run.machine, command=run.command)
+    return f"{told}\n\n{table.markdown(run.results, words)}\n{_pictures(run, 'bench/results', PICTURE)}"
+
+
+def goals_in_chinese(run: Run) -> str:
+    """The same for Chinese readers; names of rows and figures stay as the results have them."""
+    return goals(run, CHINESE, _CHINESE_CAPTION)
+
+
+def curves(run: Run) -> str:
+    """All pictures."""
+    return f"Measured on {run.date} on {run.machine}, by `{run.command}`.\n\n{_pictures(run, 'results')}"
+
+
+DOCUMENTS: dict[str, Callable[[Run], str]] = {
+    "README.md": goals,
+    "README.zh-CN.md": goals_in_chinese,
+    "bench/README.md": curves,
+    "docs/operations.md": costs.markdown,
+}
+"""What stands between the marks of each document."""
 
 
 def with_section(text: str, made: str) -> str:
-    """A README with ``made`` between its marks; raises `ValueError` if it has none."""
+    """A document with ``made`` between its marks; raises `ValueError` if it has none."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"the README has no {BEGIN.strip()} … {END}")
+        raise ValueError(f"the document has no {BEGIN.strip()} … {END}")
     return before + BEGIN + made + END + after
 
 
+def _pictures(run: Run, folder: str, *rows: str) -> str:
+    shown = [each for each in run.results if each.curve is not None and (not rows or each.row in rows)]
+    return "\n".join(f"![{each.name}]({folder}/{each.row}.png)\n" for each in shown)
+
+
 def main() -> None:
-    """Write the tables, or compare them."""
+    """Write what is made, or compare it."""
     run = results.load(FULL)
     stale: list[str] = []
-    for name in HEADS:
+    for name, make in DOCUMENTS.items():
         path = ROOT / name
         text = path.read_text()
-        made = with_section(text, section(name, run))
+        made = with_section(text, make(run))
         if made != text:
             stale.append(name)
             if "--check" not in sys.argv:

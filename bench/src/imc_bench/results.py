@@ -6,6 +6,7 @@ from pathlib import Path
 import orjson
 from pydantic import TypeAdapter
 
+from imc_bench import catalogue
 from imc_bench.rows import Result
 
 
@@ -21,10 +22,12 @@ class Run:
     results: list[Result]
 
     def with_results(self, results: list[Result]) -> "Run":
-        """The same run with ``results`` in place of older ones of the same rows."""
+        """The same run with ``results`` in place of older ones of the same rows, in the order of all rows."""
         measured = {result.row for result in results}
         kept = [result for result in self.results if result.row not in measured]
-        return Run(self.date, self.machine, self.command, self.scale, kept + results)
+        order = list(catalogue.MODULES)
+        both = sorted(kept + results, key=lambda result: order.index(result.row))
+        return Run(self.date, self.machine, self.command, self.scale, both)
 
 
 def save(run: Run, path: Path) -> None:

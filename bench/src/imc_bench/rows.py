@@ -42,6 +42,8 @@ class Result:
     missing: list[str] = field(default_factory=list[str])
     """Peers that are not installed and could not be."""
     curve: Curve | None = None
+    shown: int = 4
+    """How many of the figures, the first of them, the goal is about: the README shows these."""
 
 
 @dataclass(frozen=True)

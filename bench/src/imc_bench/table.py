@@ -1,11 +1,23 @@
-"""The table of goals with what was measured, for a terminal and for the README."""
+"""The table of goals with what was measured, for a terminal and for the READMEs."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from imc_bench import catalogue
 from imc_bench.rows import Result, Spread
 
-FIGURES = 4
-"""How many figures of a row the table of the README shows."""
+
+@dataclass(frozen=True)
+class Words:
+    """What a README in some language says around the figures."""
+
+    heads: tuple[str, ...]
+    met: str
+    not_met: str
+    missing: str
+
+
+ENGLISH = Words(("#", "what", "goal", "measured", "ratio", ""), "**met**", "not met", "missing")
 
 
 def verdict(result: Result) -> str:
@@ -15,35 +27,49 @@ def verdict(result: Result) -> str:
     return f"missing: {', '.join(result.missing)}" if result.missing else ""
 
 
-def cells(result: Result) -> tuple[str, ...]:
-    """What stands in each column of its row: of its figures the first few, which the goal is about."""
-    some = list(result.figures.items())[:FIGURES]
+def markdown(results: Iterable[Result], words: Words = ENGLISH, docs: str = "docs") -> str:
+    """The rows that have goals, as a table in Markdown; ``docs`` is where links find that folder.
+
+    Raises `LookupError` if a goal is missed and no decision says why.
+    """
+    lines: list[Sequence[str]] = [words.heads, ["---"] * len(words.heads)]
+    named: tuple[str, str] | None = None
+    for result in results:
+        if result.goal:
+            # Several goals of one thing: named once.
+            name = ("", "") if named == (result.row, result.name) else (result.row, result.name)
+            named = (result.row, result.name)
+            lines.append((*name, *_measured(result), _linked(result, words, docs)))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _measured(result: Result) -> tuple[str, str, str]:
+    some = list(result.figures.items())[: result.shown]
     figures = "<br>".join(f"{name}: {number(figure)}" for name, figure in some)
-    ratio = "" if result.ratio is None else _digits(result.ratio)
-    return (result.row, result.name, result.goal, figures, ratio, verdict(result))
+    return result.goal, figures, "" if result.ratio is None else digits(result.ratio)
+
+
+def _linked(result: Result, words: Words, docs: str) -> str:
+    if result.met is None:
+        return f"{words.missing}: {', '.join(result.missing)}" if result.missing else ""
+    if result.met:
+        return words.met
+    paths = catalogue.records(result.row)
+    links = ", ".join(f"[{path.name[:4]}]({docs}/decisions/{path.name})" for path in paths)
+    return f"{words.not_met}: {links}"
 
 
 def number(figure: Spread) -> str:
     """A figure as people read it, with its unit: three digits, thousands apart."""
-    return f"{_digits(figure.median)} {figure.unit}".strip()
+    return f"{digits(figure.median)} {figure.unit}".strip()
 
 
-def _digits(value: float) -> str:
+def digits(value: float) -> str:
+    """Three digits of a number, thousands apart."""
     if abs(value) >= 999.5:
-        digits = len(str(round(abs(value))))
-        return f"{round(value, 3 - digits):,.0f}"
+        length = len(str(round(abs(value))))
+        return f"{round(value, 3 - length):,.0f}"
     return f"{value:.3g}"
-
-
-def markdown(results: Iterable[Result], heads: Sequence[str]) -> str:
-    """The rows that have goals, as a table in Markdown."""
-    lines = [heads, ["---"] * len(heads), *(cells(result) for result in results if result.goal)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def titles(results: Iterable[Result]) -> str:
-    """What the curve over gateways shows, in words."""
-    return next((each.name for each in results if each.row == "gateways"), "")
 
 
 def text(results: Sequence[Result]) -> str:
@@ -55,10 +81,10 @@ def _lines(result: Result) -> str:
     head = f"{result.row:>9}  {result.name}"
     told = [f"{head}: {verdict(result)}" if verdict(result) else head]
     if result.goal:
-        ratio = "" if result.ratio is None else f" (ratio {_digits(result.ratio)})"
+        ratio = "" if result.ratio is None else f" (ratio {digits(result.ratio)})"
         told.append(f"goal: {result.goal}{ratio}")
     for name, figure in result.figures.items():
-        told.append(f"{name}: {number(figure)} ({_digits(figure.low)} to {_digits(figure.high)})")
+        told.append(f"{name}: {number(figure)} ({digits(figure.low)} to {digits(figure.high)})")
     told += [f"checked: {check}" for check in result.checks]
     told += [f"missing: {peer} is not installed" for peer in result.missing]
     return f"\n{' ' * 11}".join(told)

@@ -119,4 +119,5 @@ def _result(found: Mapping[str, Mapping[str, list[float]]], check: str) -> Resul
         ratio,
         ratio >= TIMES_PLAIN,
         [check],
+        shown=2,
     )

@@ -146,4 +146,5 @@ def _result(found: Mapping[str, Mapping[str, list[float]]], rounds: _Rounds) -> 
         ratio,
         ratio >= SHARE_OF_RAW,
         [f"{rounds.checked:,} acknowledged messages are each one row, whole, at their place"],
+        shown=2,
     )
