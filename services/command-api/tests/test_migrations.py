@@ -1,15 +1,21 @@
 """The tables: made, made twice, adopted from the Java version."""
 
 import asyncio
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
+from imc_command_api import migrations
 from imc_command_api.migrations import MigrationError, migrate
 from imc_contracts.cursor import EntryId
 from imc_service.database import open_database
 from imc_testkit.databases import run
 from imc_testkit.processes import Process, free_port, run_script
 
+VERSIONS = Path(migrations.__file__).parent / "versions"
 JAVA_MESSAGES = """
 CREATE TABLE imc_chat_message (
     message_id VARCHAR(64), app_id VARCHAR(64), group_id VARCHAR(64), user_id VARCHAR(64),
@@ -70,6 +76,22 @@ async def test_sqlite_two_at_once(tmp_path: Any):
     async with open_database(url) as database:
         assert await database.fetch_all("PRAGMA journal_mode") == [("wal",)]
         assert await database.fetch_all("SELECT version_num FROM imc_schema_version") == [("0001",)]
+
+
+def test_what_is_up_to_date_is_found_so_without_alembic(tmp_path: Path):
+    url = f"sqlite:///{tmp_path / 'imc.db'}"
+    migrate(url)
+    look = "import sys; from imc_command_api import migrations; migrations.migrate(sys.argv[1])"
+    again = subprocess.run([sys.executable, "-X", "importtime", "-c", look, url], capture_output=True)
+    assert again.returncode == 0
+    assert b"sqlalchemy" in again.stderr
+    assert b"alembic" not in again.stderr
+
+
+@pytest.mark.parametrize("path", sorted(VERSIONS.glob("*.py")), ids=lambda path: path.stem)
+def test_the_file_of_a_change_bears_its_number(path: Path):
+    change = import_module(f"imc_command_api.migrations.versions.{path.stem}")
+    assert path.name.startswith(f"{change.revision}_")
 
 
 async def test_the_greatest_ids_fit(empty_database_url: str):
@@ -178,8 +200,6 @@ async def test_waits_for_a_server_but_not_for_ever():
 
 
 async def test_downgrades_are_not_offered():
-    from importlib import import_module
-
     first = import_module("imc_command_api.migrations.versions.0001_expand_tables")
     with pytest.raises(NotImplementedError, match="not offered"):
         first.downgrade()

@@ -2,9 +2,7 @@
 
 from alembic import context
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    # A name of our own: the database may be shared with another user of alembic.
-    version_table="imc_schema_version",
-)
+from imc_command_api.migrations.upgrade import VERSION_TABLE
+
+context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
 context.run_migrations()

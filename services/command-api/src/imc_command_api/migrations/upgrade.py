@@ -3,17 +3,20 @@
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from imc_service import database_tls
 from imc_service.logs import logger
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 log = logger("migrations")
 
+VERSION_TABLE = "imc_schema_version"
+"""A name of our own: the database may be shared with another user of alembic."""
+
+_VERSIONS = Path(__file__).parent / "versions"
 _STRICT = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
 _LOCK = "CONCAT('imc-migrate-', SHA1(DATABASE()))"
 _LOCK_SECONDS = 3600
@@ -34,8 +37,9 @@ def migrate(database_url: str, wait_seconds: float = 60) -> None:
     engine = _engine(sa.make_url(database_url))
     try:
         _wait_for(engine, wait_seconds)
-        with _locked(engine) as connection:
-            command.upgrade(_config(connection), "head")
+        if not _is_current(engine):
+            with _locked(engine) as connection:
+                _upgrade(connection)
     except SQLAlchemyError as error:
         raise MigrationError(f"the migration failed: {_reason(error)}") from error
     finally:
@@ -96,12 +100,25 @@ def _locked(engine: sa.Engine) -> Generator[sa.Connection]:
             yield connection
 
 
-def _config(connection: sa.Connection) -> Config:
+def _is_current(engine: sa.Engine) -> bool:
+    """Whether the newest change is made: its file bears its number, which is noted once it is complete."""
+    newest = max(path.name for path in _VERSIONS.glob("*.py"))[:4]
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table(VERSION_TABLE):
+            return False
+        return [*connection.scalars(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))] == [newest]  # noqa: S608
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    # Not at the top: standalone looks here at each of its starts, and alembic takes long to import.
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", "imc_command_api:migrations")
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    return config
+    command.upgrade(config, "head")
 
 
 def _reason(error: SQLAlchemyError) -> str:
