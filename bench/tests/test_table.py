@@ -44,8 +44,9 @@ def test_rows_as_markdown():
 
 def test_a_row_that_misses_its_goal_names_the_decision_about_it():
     made = table.markdown([result(row="6", met=False)], docs="../docs")
-    [path] = catalogue.records("6")
-    assert f"not met: [0052](../docs/decisions/{path.name})" in made
+    for path in catalogue.records("6"):
+        assert f"[{path.name[:4]}](../docs/decisions/{path.name})" in made
+    assert "not met: [0049]" in made
     with pytest.raises(LookupError, match="row 5"):
         table.markdown([result(row="5", met=False)])
 

@@ -30,7 +30,7 @@ MODULES = {
 RECORDS = {
     **dict.fromkeys(("1", "2", "8", "9", "10", "11"), ("0040", "0041")),
     **dict.fromkeys(("3", "4"), ("0042", "0043")),
-    "6": ("0052",),
+    "6": ("0049", "0052"),
     "12": ("0048",),
 }
 """For rows whose goal may be missed, the numbers of the decisions that say what stands in the way."""
