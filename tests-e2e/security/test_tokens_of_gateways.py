@@ -9,6 +9,7 @@ from imc_testkit.calls import COMMANDS
 from imc_testkit.deployment import Deployment
 from imc_testkit.gateway import Gateway, connect, connect_at
 from imc_testkit.tokens import EVERY_SCOPE, bad_tokens, bearer, token
+from prometheus_client.parser import text_string_to_metric_families
 
 MESSAGE = {"groupId": "g", "userId": "u", "content": "c"}
 
@@ -32,10 +33,12 @@ class Node:
         self._http = http
 
     async def answer(
-        self, token: str | None, path: str = "app/gateway", **query: str
+        self, token: str | None, path: str = "app/gateway", origin: str | None = None, **query: str
     ) -> tuple[int, int, str | None]:
         """Status, code and challenge of the reply that came instead of an upgrade."""
         headers = {} if token is None else {b"Authorization": f"Bearer {token}".encode()}
+        if origin is not None:
+            headers[b"Origin"] = origin.encode()
         all_headers = {**{name.encode(): value.encode() for name, value in UPGRADE.items()}, **headers}
         address = f"{self.url}/chat/message/broadcast/{path}"
         reply = await self._http.get(address, params=query, headers=all_headers)
@@ -46,6 +49,17 @@ class Node:
             "application/json",
         )
         return reply.status_code, body["code"], reply.headers.get("WWW-Authenticate")
+
+    async def counted(self) -> dict[tuple[str, str], float]:
+        """What was answered at the door so far, by the name of the metric and the status."""
+        metrics = text_string_to_metric_families((await self._http.get(self.url + "/metrics")).text)
+        return {
+            (sample.name, sample.labels["status"]): sample.value
+            for family in metrics
+            if family.name in ("imc_gateway_handshakes", "imc_guard_refusals")
+            for sample in family.samples
+            if sample.name.endswith("_total")
+        }
 
 
 @pytest.fixture
@@ -77,6 +91,20 @@ async def test_a_gateway_needs_its_scope_and_its_app(node: Node):
         assert await node.answer(None, access_token=token(apps, scope)) == refused, (apps, scope)
     for path in ("APP/g", "app%20/g", "ap%70x/g", "%2e%2e/g", "xapp/g", "app%00/g"):
         assert await node.answer(token("app"), path) == refused, path
+
+
+async def test_each_refusal_is_counted(node: Node):
+    before = await node.counted()
+    await node.answer(None)
+    await node.answer(token("other"))
+    await node.answer(token("app"), origin="http://evil.test")
+    after = await node.counted()
+    grown = {name: after[name] - before.get(name, 0) for name in after}
+    assert {name: number for name, number in grown.items() if number} == {
+        ("imc_gateway_handshakes_total", "401"): 1,
+        ("imc_gateway_handshakes_total", "403"): 1,
+        ("imc_guard_refusals_total", "403"): 1,
+    }
 
 
 async def test_only_who_may_connect_is_told_where(guarded: Deployment, stranger: httpx.AsyncClient):

@@ -16,6 +16,7 @@ from imc_service.guard.options import guarded
 from imc_service.guard.settings import GuardSettings
 from imc_service.settings import SettingsError, load
 from imc_testkit.waiting import wait_until
+from prometheus_client import CollectorRegistry
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 GET = "GET /livez HTTP/1.1\r\nHost: imc.test\r\n"
@@ -91,7 +92,8 @@ Serve = Callable[..., contextlib.AbstractAsyncContextManager[tuple[FastAPI, Conn
 @contextlib.asynccontextmanager
 async def serving(**settings: Any) -> AsyncGenerator[tuple[FastAPI, Connect]]:
     app = application()
-    options = guarded(GuardSettings.model_validate(settings), WebSocketsSansIOProtocol)
+    app.state.registry = CollectorRegistry()
+    options = guarded(GuardSettings.model_validate(settings), app.state.registry, WebSocketsSansIOProtocol)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, **options)
     server, listener = _Server(config), socket.create_server(("127.0.0.1", 0))
     running = asyncio.create_task(server.serve(sockets=[listener]))
@@ -290,6 +292,26 @@ async def test_pages_of_foreign_origins_are_kept_out(
         socket = await connect()
         await socket.send("GET /ws HTTP/1.1\r\nHost: imc.test\r\n" + header + UPGRADE + KEY + "\r\n")
         assert (await socket.reply())[0] == (101 if is_welcome else 403)
+
+
+async def test_what_is_refused_is_counted_by_its_status() -> None:
+    async with serving(max_header_bytes=1024) as (app, connect):
+        evil = "Host: imc.test\r\nOrigin: http://evil.test\r\n"
+        for head in (
+            f"GET /livez HTTP/1.1\r\n{evil}",
+            f"GET /ws HTTP/1.1\r\n{evil}{UPGRADE}{KEY}",
+            f"{GET}X: {'x' * 2000}\r\n",
+            GET,
+        ):
+            peer = await connect()
+            await peer.send(head + "\r\n")
+            await peer.reply()
+        registry: CollectorRegistry = app.state.registry
+        counted = {
+            status: registry.get_sample_value("imc_guard_refusals_total", {"status": status})
+            for status in ("200", "403", "431")
+        }
+        assert counted == {"200": None, "403": 2, "431": 1}
 
 
 @pytest.mark.parametrize(

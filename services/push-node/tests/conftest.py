@@ -186,7 +186,7 @@ async def running_node(
     )
     app = create_app(all_settings)
     keepalive = None if ping_seconds is None else Keepalive(ping_seconds, ping_seconds)
-    options = server_options(all_settings, keepalive)
+    options = server_options(all_settings, app.state.registry, keepalive)
     async with serving(app, **options) as url:
         yield Node(url, app.state.push_node)
 

@@ -26,9 +26,9 @@ def equip(
     ``app`` is made without pages of its own (``docs_url=None, redoc_url=None``): it gets ours.
     With a ``gatekeeper`` every call but those of operations has a grant in its state. An ``app`` that answers
     nothing else needs none. Its ``state.readiness`` is for `server.serve`, which takes it out of service when
-    it ends.
+    it ends; its ``state.registry`` for `guarded`, which counts what it refuses.
     """
-    app.state.readiness = readiness
+    app.state.readiness, app.state.registry = readiness, registry
     replies.install(app)
     for router in (*routers, health.routes(readiness, registry), pages.description_of(app)):
         app.include_router(router)

@@ -32,7 +32,7 @@ async def _serve(settings: PushNodeSettings) -> None:
         settings.port,
         delay_seconds=settings.drain_delay_seconds,
         drain=drain,
-        **server_options(settings),
+        **server_options(settings, app.state.registry),
     )
 
 

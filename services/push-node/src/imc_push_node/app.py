@@ -46,4 +46,6 @@ def create_app(settings: PushNodeSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    return equip(app, readiness, registry, http.routes(), gatekeeper=gatekeeper)
+    equip(app, readiness, registry, http.routes(), gatekeeper=gatekeeper)
+    http.count_handshakes(app, registry)
+    return app

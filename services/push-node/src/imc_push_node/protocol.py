@@ -15,6 +15,7 @@ from typing import Any, cast
 from imc_contracts.codes import CloseCode
 from imc_service.guard.options import guarded
 from imc_service.guard.settings import GuardSettings
+from prometheus_client import CollectorRegistry
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
@@ -32,11 +33,14 @@ CLOSE_SECONDS = 5.0
 
 
 def server_options(
-    settings: PushNodeSettings, keepalive: Keepalive | None = None, limits: GuardSettings | None = None
+    settings: PushNodeSettings,
+    registry: CollectorRegistry,
+    keepalive: Keepalive | None = None,
+    limits: GuardSettings | None = None,
 ) -> dict[str, Any]:
     """Options for `uvicorn.Config`; ``limits`` are those of the process, where it is not the node's own."""
     return {
-        **guarded(limits or settings, GatewayProtocol, keepalive=keepalive or Keepalive()),
+        **guarded(limits or settings, registry, GatewayProtocol, keepalive=keepalive or Keepalive()),
         "ws_max_size": settings.max_frame_bytes,
         # Compressing costs a gateway's CPU and memory each, where the log's entries are small and go to all.
         "ws_per_message_deflate": False,

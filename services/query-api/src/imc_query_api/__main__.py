@@ -14,14 +14,17 @@ def main() -> None:
     """Serve until SIGTERM."""
     settings = load_or_exit(QueryApiSettings, os.environ)
     logs.configure("query-api", settings.log_level)
-    server.run(
-        lambda: server.serve(
-            create_app(settings),
-            settings.host,
-            settings.port,
-            delay_seconds=settings.drain_delay_seconds,
-            **guarded(settings),
-        )
+    server.run(lambda: _serve(settings))
+
+
+async def _serve(settings: QueryApiSettings) -> None:
+    app = create_app(settings)
+    await server.serve(
+        app,
+        settings.host,
+        settings.port,
+        delay_seconds=settings.drain_delay_seconds,
+        **guarded(settings, app.state.registry),
     )
 
 

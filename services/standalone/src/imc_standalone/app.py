@@ -45,13 +45,15 @@ def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
     )
     imc_query_api.http.add_hot_path(app)
     imc_command_api.http.add_hot_path(app)
-    return equip(
+    equip(
         app,
         readiness,
         registry,
         *(part.routes() for part in (imc_command_api.http, imc_query_api.http, imc_push_node.http)),
         gatekeeper=gatekeeper,
     )
+    imc_push_node.http.count_handshakes(app, registry)
+    return app
 
 
 def _own_calls() -> FastAPI:

@@ -3,6 +3,8 @@
 from functools import partial
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from imc_service.guard.protocol import GuardedProtocol, Present
 from imc_service.guard.rules import Guard
 from imc_service.guard.settings import GuardSettings
@@ -12,10 +14,14 @@ _HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store")
 
 
 def guarded(
-    settings: GuardSettings, websocket: type[Any] | None = None, **websocket_options: Any
+    settings: GuardSettings,
+    registry: CollectorRegistry,
+    websocket: type[Any] | None = None,
+    **websocket_options: Any,
 ) -> dict[str, Any]:
     """Options for `uvicorn.Config`.
 
+    ``registry`` is told what is refused; an application that `equip` has furnished has it in its state.
     ``websocket`` is the protocol of those who ask for an upgrade, ``websocket_options`` what it is made with.
     """
     sockets = None
@@ -23,7 +29,7 @@ def guarded(
         present = type(f"Present{websocket.__name__}", (Present, websocket), {})
         sockets = partial(present, **websocket_options)
     return {
-        "http": partial(GuardedProtocol, Guard(settings)),
+        "http": partial(GuardedProtocol, Guard(settings, registry)),
         "ws": sockets or "none",
         "headers": list(_HEADERS),
     }

@@ -101,7 +101,7 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_headers_complete()
             return
         application = self.app
-        self.app = _refusing(self._refused)
+        self.app = _refusing(self._guard, self._refused)
         super().on_headers_complete()
         self.app = application
 
@@ -199,6 +199,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_over = True
         cycle: Any = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:
+            self._guard.count(refused)
             self.transport.write(_raw(refused))
         if cycle is not None:
             cycle.disconnected = True
@@ -208,8 +209,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
 
-def _refusing(refused: Refused) -> Any:
+def _refusing(guard: Guard, refused: Refused) -> Any:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        guard.count(refused)
         await replies.refusal(refused)(scope, receive, send)
 
     return application

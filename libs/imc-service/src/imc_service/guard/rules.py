@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
+from prometheus_client import CollectorRegistry, Counter
 
+from imc_service import replies
 from imc_service.guard.addresses import Headers, Presence, Proxies
 from imc_service.guard.settings import GuardSettings, split
 
@@ -17,13 +19,19 @@ RETRY_SECONDS = 1
 class Guard:
     """The limits of one process, and what it counts for them."""
 
-    def __init__(self, settings: GuardSettings) -> None:
+    def __init__(self, settings: GuardSettings, registry: CollectorRegistry) -> None:
         self.max_header_bytes = settings.max_header_bytes
         self.header_seconds = settings.header_seconds
         self.body_seconds = settings.body_seconds
         self.max_requests = settings.max_requests_in_flight
         self.proxies = Proxies(split(settings.trusted_proxies))
         self.presence = Presence(settings.max_connections_per_address)
+        self._refusals = Counter(
+            "imc_guard_refusals",
+            "Requests and handshakes refused before the application was asked, by status.",
+            ["status"],
+            registry=registry,
+        )
         self._origins = frozenset(origin.lower().encode() for origin in split(settings.allowed_origins))
 
     def refuses(self, url: bytes, headers: Sequence[tuple[bytes, bytes]], in_flight: int) -> Refused | None:
@@ -34,6 +42,10 @@ class Guard:
         if self._is_foreign(headers):
             return Refused(ErrorCode.FORBIDDEN, "pages of this origin may not call this service")
         return None
+
+    def count(self, refused: Refused) -> None:
+        """Note that somebody was told this."""
+        self._refusals.labels(replies.STATUS[refused.code]).inc()
 
     def _is_foreign(self, headers: Headers) -> bool:
         """Whether a browser sends this for a page of an origin that is neither ours nor allowed.

@@ -14,14 +14,17 @@ def main() -> None:
     """Project until SIGTERM."""
     settings = load_or_exit(ProjectorSettings, os.environ)
     logs.configure("projector", settings.log_level)
-    server.run(
-        lambda: server.serve(
-            create_app(settings),
-            settings.host,
-            settings.port,
-            delay_seconds=settings.drain_delay_seconds,
-            **guarded(settings),
-        )
+    server.run(lambda: _serve(settings))
+
+
+async def _serve(settings: ProjectorSettings) -> None:
+    app = create_app(settings)
+    await server.serve(
+        app,
+        settings.host,
+        settings.port,
+        delay_seconds=settings.drain_delay_seconds,
+        **guarded(settings, app.state.registry),
     )
 
 

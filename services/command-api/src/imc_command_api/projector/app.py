@@ -29,6 +29,7 @@ def create_app(settings: ProjectorSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.state.registry = registry
     replies.install(app)
     app.include_router(health.routes(readiness, registry))
     return app

@@ -3,6 +3,9 @@
 from fastapi import APIRouter
 
 from imc_push_node.http import broadcast, node, test_page
+from imc_push_node.http.handshakes import count_handshakes
+
+__all__ = ["count_handshakes", "routes"]
 
 
 def routes() -> APIRouter:
