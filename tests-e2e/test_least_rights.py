@@ -19,7 +19,6 @@ from imc_testkit.servers import PrivateMariadb, PrivateRedis, private_mariadb, p
 from imc_testkit.tokens import OFF
 from imc_testkit.waiting import wait_until
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 USERS = ("command-api", "projector", "push-node", "query-api", "migrate")
@@ -181,39 +180,6 @@ async def test_the_journey_needs_no_more_rights_than_are_given(
         assert "NoPermission" not in process.log
     async with Redis.from_url(f"redis://administrator:admin@{redis_server.plain}") as redis:
         assert [(entry["username"], entry["object"]) for entry in await redis.acl_log()] == []
-
-
-FORBIDDEN_IN_REDIS = [
-    *((user, ("FLUSHALL",)) for user in ("command-api", "projector", "push-node", "default")),
-    *((user, ("CONFIG", "GET", "*")) for user in ("command-api", "projector", "push-node")),
-    *((user, ("KEYS", "*")) for user in ("command-api", "projector", "push-node")),
-    *((user, ("GET", "other")) for user in ("command-api", "projector", "push-node", "default")),
-    *((user, ("DEL", "imc:{a}:log")) for user in ("command-api", "projector", "push-node")),
-    *((user, ("CLIENT", "KILL", "TYPE", "normal")) for user in ("command-api", "projector", "push-node")),
-    *((user, ("EVAL", "return 1", "0")) for user in ("command-api", "projector", "push-node")),
-    ("command-api", ("XTRIM", "imc:{a}:log", "MAXLEN", "0")),
-    ("command-api", ("SUBSCRIBE", "imc:{a}:live")),
-    ("projector", ("PUBLISH", "imc:{a}:live", "x")),
-    ("projector", ("HSET", "imc:workers", "1", "x")),
-    ("projector", ("SADD", "imc:apps", "x")),
-    ("projector", ("SET", "imc:{a}:sent:x", "y")),
-    ("push-node", ("EVALSHA", "0" * 40, "1", "imc:{a}:log")),
-    ("push-node", ("SCRIPT", "FLUSH")),
-    ("push-node", ("XADD", "imc:{a}:log", "*", "k", "v")),
-    ("push-node", ("HSET", "imc:{a}:log-state", "last", "9-9")),
-    ("push-node", ("SMEMBERS", "imc:apps")),
-    ("push-node", ("SUBSCRIBE", "other")),
-]
-
-
-@pytest.mark.parametrize(("user", "command"), FORBIDDEN_IN_REDIS)
-async def test_what_a_process_has_no_need_of_redis_refuses_it(
-    redis_server: TlsRedis, certificate: Path, user: str, command: tuple[str, ...]
-):
-    url = f"redis://{redis_server.plain}" if user == "default" else redis_url(redis_server, certificate, user)
-    async with Redis.from_url(url) as redis:
-        with pytest.raises(NoPermissionError):
-            await redis.execute_command(*command)
 
 
 FORBIDDEN_IN_MARIADB = [

@@ -15,7 +15,6 @@ from imc_contracts.errors import unavailable
 from imc_contracts.views import Node
 from imc_service.health import Readiness
 from imc_service.logs import logger
-from imc_service.redis_client import script_in
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -32,7 +31,7 @@ class Membership:
     """One node among all. `run` must be running."""
 
     def __init__(self, redis: Redis, readiness: Readiness, own_address: str | None) -> None:
-        self._script = script_in(redis, "imc_push_node", "renew.lua")
+        self._redis = redis
         self._readiness = readiness
         self._own_address = own_address
         self._nodes: list[str] = []
@@ -62,10 +61,23 @@ class Membership:
                     await self._due.wait()
 
     async def _renew(self) -> None:
-        lease_ms = 0 if await self._readiness.reasons() else int(LEASE_SECONDS * 1000)
+        """Renew the lease, or give it up, and read which nodes have one."""
+        is_ready = not await self._readiness.reasons()
         asked_at = _now()
-        reply = await self._script(keys=[names.PUSH_NODES], args=[self._own_address or "", lease_ms])
-        self._nodes = [node.decode() for node in cast("list[bytes]", reply)]
+        # By the clock of Redis, so that nodes need not agree on theirs. If it hangs before the second step
+        # the time is one gone by: our lease is shorter then, and others that ended stay until the next.
+        seconds, microseconds = await self._redis.time()  # pyright: ignore[reportUnknownMemberType]
+        now_ms = seconds * 1000 + microseconds // 1000
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            if self._own_address is not None and is_ready:
+                ends = now_ms + int(LEASE_SECONDS * 1000)
+                pipeline.zadd(names.PUSH_NODES, {self._own_address: ends})  # pyright: ignore[reportUnknownMemberType]
+            elif self._own_address is not None:
+                pipeline.zrem(names.PUSH_NODES, self._own_address)  # pyright: ignore[reportUnknownMemberType]
+            pipeline.zremrangebyscore(names.PUSH_NODES, "-inf", now_ms)  # pyright: ignore[reportUnknownMemberType]
+            pipeline.zrange(names.PUSH_NODES, 0, -1)  # pyright: ignore[reportUnknownMemberType]
+            *_, nodes = await pipeline.execute()
+        self._nodes = [node.decode() for node in cast("list[bytes]", nodes)]
         self._read_at = asked_at
 
 

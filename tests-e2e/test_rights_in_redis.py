@@ -1,0 +1,163 @@
+"""What each process may do in Redis: all that it does, and nothing else, by scripts neither."""
+
+import subprocess
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from imc_command_api.log.recent import RecentEntries
+from imc_command_api.projector.log_group import LogGroup
+from imc_command_api.projector.reader import LogReader
+from imc_contracts import names
+from imc_contracts.events import EventKind
+from imc_service import redis_client
+from imc_testkit.programs import search_path
+from imc_testkit.servers import PrivateRedis, private_redis
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, ResponseError
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+USERS = ("command-api", "projector", "push-node")
+
+As = Callable[[str], Redis]
+
+
+@pytest.fixture(scope="module")
+async def server(users: Path) -> AsyncGenerator[PrivateRedis]:
+    async with private_redis("--aclfile", str(users)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def users(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The users of the template; the password of each is its name."""
+    passwords = {f"IMC_REDIS_{user.upper().replace('-', '_')}_PASSWORD": user for user in USERS}
+    filled_in = subprocess.run(
+        ["sh", str(DEPLOY / "fill-in.sh"), str(DEPLOY / "redis/users.acl")],
+        env={"PATH": search_path(), **passwords},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    path = tmp_path_factory.mktemp("acl") / "users.acl"
+    path.write_text(f"{filled_in}user administrator reset on >administrator ~* &* +@all\n")
+    return path
+
+
+@pytest.fixture
+async def as_user(server: PrivateRedis) -> AsyncGenerator[As]:
+    """A client of each user, ``default`` included."""
+    clients: list[Redis] = []
+
+    def connect(user: str) -> Redis:
+        who = "" if user == "default" else f"{user}:{user}@"
+        clients.append(redis_client.connect(f"redis://{who}127.0.0.1:{server.port}/0"))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        await client.aclose()
+
+
+@pytest.fixture
+async def log_of_app(as_user: As, app_id: str) -> AsyncGenerator[str]:
+    """The key of a log with ten entries; afterwards, that Redis has refused nobody anything meanwhile."""
+    administrator, log = as_user("administrator"), names.log(app_id)
+    await cast("Awaitable[Any]", administrator.acl_log_reset())
+    await administrator.sadd(names.APPS, app_id)
+    for number in range(10):
+        await administrator.xadd(log, {"k": "s", "v": "x"}, id=f"{number + 1}-0")
+    yield log
+    refused = await cast("Awaitable[list[dict[str, Any]]]", administrator.acl_log())
+    assert [(entry["username"], entry["object"]) for entry in refused] == []
+
+
+async def test_a_projector_may_do_all_that_it_does(as_user: As, app_id: str, log_of_app: str):
+    redis = as_user("projector")
+    group, reader = LogGroup(redis), LogReader(redis, redis, "one", 0)
+    delivered = await reader.read()
+    assert len(delivered) == 10
+    ids = [each.entry_id for each in delivered]
+    assert [len(page) async for page in reader.claim()] == [10]
+    assert await group.put_aside(app_id, ids[0], "reason")
+    assert (await group.lag([app_id])).entries == 0
+    await group.acknowledge({app_id: ids}, {app_id: 100})
+    assert await group.trim(app_id, 0, 5) == 9
+    assert await group.trim(app_id, 0, 0) == 0  # and now the marks
+    assert await group.forget_consumers(app_id, -1) == 1
+    [(letter, _)] = cast("list[Any]", await redis.xrange(names.dead_letters(app_id)))
+    assert await redis.xdel(names.dead_letters(app_id), letter) == 1
+
+
+async def test_command_api_may_look_for_what_it_takes_back(as_user: As, app_id: str, log_of_app: str):
+    administrator = as_user("administrator")
+    await administrator.hset(names.recent(app_id, 26_000_000), "1", "5-0")  # pyright: ignore
+    recent = RecentEntries(as_user("command-api"))
+    assert await recent.app_of(1 << 22) is None
+    assert await recent.find(app_id, 1 << 22, EventKind.MESSAGE_SENT) is None
+    assert await as_user("command-api").xrange(log_of_app, "5-0", "5-0") != []
+
+
+FORBIDDEN = [
+    *((user, ("FLUSHALL",)) for user in ("command-api", "projector", "push-node", "default")),
+    *((user, ("CONFIG", "GET", "*")) for user in ("command-api", "projector", "push-node")),
+    *((user, ("KEYS", "*")) for user in ("command-api", "projector", "push-node")),
+    *((user, ("GET", "other")) for user in ("command-api", "projector", "push-node", "default")),
+    *((user, ("DEL", "imc:{a}:log")) for user in ("command-api", "projector", "push-node")),
+    *((user, ("CLIENT", "KILL", "TYPE", "normal")) for user in ("command-api", "projector", "push-node")),
+    *((user, ("EVAL", "return 1", "0")) for user in ("command-api", "projector", "push-node")),
+    ("command-api", ("XTRIM", "imc:{a}:log", "MAXLEN", "0")),
+    ("command-api", ("SUBSCRIBE", "imc:{a}:live")),
+    ("projector", ("PUBLISH", "imc:{a}:live", "x")),
+    ("projector", ("HSET", "imc:workers", "1", "x")),
+    ("projector", ("SADD", "imc:apps", "x")),
+    ("projector", ("SET", "imc:{a}:sent:x", "y")),
+    ("projector", ("XADD", "imc:{a}:log", "*", "k", "v")),
+    ("projector", ("XDEL", "imc:{a}:log", "1-1")),
+    ("projector", ("HSET", "imc:{a}:dead-letters", "f", "x")),
+    ("projector", ("EVALSHA", "0" * 40, "1", "imc:{a}:sent:x")),
+    ("command-api", ("HSET", "imc:apps", "f", "x")),
+    ("command-api", ("XADD", "imc:{a}:dead-letters", "*", "k", "v")),
+    ("command-api", ("EVALSHA", "0" * 40, "1", "imc:push-nodes")),
+    ("push-node", ("EVALSHA", "0" * 40, "0")),
+    ("push-node", ("EVALSHA", "0" * 40, "1", "imc:push-nodes")),
+    ("push-node", ("SCRIPT", "LOAD", "return 1")),
+    ("push-node", ("FUNCTION", "LIST")),
+    ("push-node", ("XADD", "imc:{a}:log", "*", "k", "v")),
+    ("push-node", ("HSET", "imc:{a}:log-state", "last", "9-9")),
+    ("push-node", ("SMEMBERS", "imc:apps")),
+    ("push-node", ("SUBSCRIBE", "other")),
+]
+
+
+@pytest.mark.parametrize(("user", "command"), FORBIDDEN)
+async def test_what_a_process_has_no_need_of_is_refused(as_user: As, user: str, command: tuple[str, ...]):
+    with pytest.raises(NoPermissionError):
+        await as_user(user).execute_command(*command)
+
+
+FORBIDDEN_IN_SCRIPTS = [
+    ("projector", ("XADD", "imc:{a}:log", "*", "k", "v")),
+    ("projector", ("XDEL", "imc:{a}:log", "1-1")),
+    ("projector", ("DEL", "imc:{a}:log")),
+    ("projector", ("SET", "imc:{a}:sent:x", "y")),
+    ("projector", ("PUBLISH", "imc:{a}:live", "x")),
+    ("projector", ("FLUSHALL",)),
+    ("command-api", ("XTRIM", "imc:{a}:log", "MAXLEN", "0")),
+    ("command-api", ("DEL", "imc:{a}:log")),
+    ("command-api", ("GET", "other")),
+    ("command-api", ("HSET", "imc:{a}:dead-letters", "f", "x")),
+    ("command-api", ("ZADD", "imc:push-nodes", "1", "x")),
+    ("command-api", ("CONFIG", "GET", "*")),
+]
+
+
+@pytest.mark.parametrize(("user", "command"), FORBIDDEN_IN_SCRIPTS)
+async def test_a_script_may_do_no_more_than_who_runs_it(as_user: As, user: str, command: tuple[str, ...]):
+    redis = as_user(user)
+    words = ", ".join(f"'{word}'" for word in command)
+    script = await redis.script_load(f"return redis.call({words})")
+    for key in ((), ("imc:{a}:log",)):
+        with pytest.raises(ResponseError, match=r"user executing the script|not allowed from script"):
+            await redis.evalsha(script, len(key), *key)  # pyright: ignore
