@@ -41,6 +41,7 @@ def test_each_call_has_its_parameters(document: dict[str, Any], path: str) -> No
     parameters = document["paths"][path]["get"]["parameters"]
     assert {parameter["name"] for parameter in parameters} == required | optional
     assert {parameter["name"] for parameter in parameters if parameter["required"]} == required
+    assert {parameter["name"] for parameter in parameters if "allowEmptyValue" in parameter} == optional
     assert all(parameter["in"] == "query" and parameter["description"] for parameter in parameters)
 
 

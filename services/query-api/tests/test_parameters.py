@@ -105,6 +105,12 @@ async def test_of_a_repeated_parameter_the_last_counts(client: httpx.AsyncClient
     assert reply.json()["message"].startswith("pageSize is not valid")
 
 
+async def test_an_empty_parameter_that_is_not_required_is_absent(client: httpx.AsyncClient) -> None:
+    optional = dict.fromkeys(("startTime", "endTime", "pageNum", "pageSize", "withTotal"), "")
+    reply = await client.get(MESSAGES, params={**GOOD, **optional})
+    assert reply.status_code == 503  # nothing was wrong with it: there is no database
+
+
 async def test_malformed_escapes_are_no_fault_of_ours(client: httpx.AsyncClient) -> None:
     for query in ("appId=%zz", "appId=app&groupId=%00", "appId=%ED%A0%80&groupId=g", "&&==&%", "appId"):
         reply = await client.get(f"{MESSAGES}?{query}")

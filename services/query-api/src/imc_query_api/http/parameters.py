@@ -107,6 +107,8 @@ def described(model: type[BaseModel]) -> dict[str, Any]:
                 "in": "query",
                 "required": "default" not in field,
                 "description": RULES[name],
+                # An empty one counts as absent, which those that are required may not be.
+                **({"allowEmptyValue": True} if "default" in field else {}),
                 "schema": {key: value for key, value in field.items() if key != "title"},
             }
             for name, field in schema["properties"].items()
