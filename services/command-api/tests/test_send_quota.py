@@ -1,6 +1,7 @@
 """Quotas of sends and of the backlog, on a real Redis: exact, for each app, over all processes."""
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -149,6 +150,22 @@ async def test_an_app_over_its_quota_is_turned_away_at_the_door(process: Any, re
     after = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
     # That of the other app, that of the repeat, and what other tests may do meanwhile: nothing.
     assert after == before[0] + 2
+
+
+async def test_what_is_turned_away_is_not_kept_in_memory(process: Any, app_id: str):
+    """A refusal that is raised again and again would hold the body of every request it ended."""
+    door = process(f'"sends_per_second": {NEVER}').quota
+    door.sends_used_up(app_id, 60_000_000)
+    bodies: list[weakref.ref[object]] = []
+
+    def turn_away(body: Callable[[], None]) -> None:
+        bodies.append(weakref.ref(body))
+        with pytest.raises(Refused):
+            door.require(app_id)
+
+    for _ in range(10):
+        turn_away(lambda: None)
+    assert [body() for body in bodies] == [None] * 10
 
 
 async def test_the_door_is_closed_for_as_long_as_the_bucket_needs_and_no_longer(process: Any, app_id: str):

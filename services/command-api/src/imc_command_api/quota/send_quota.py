@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
 
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
@@ -47,8 +46,13 @@ class Bucket:
 @dataclass(frozen=True, slots=True)
 class _Closed:
     until: float
-    refused: Refused
+    what: str
+    retry_after: int
     refusals: Counter
+
+    def refused(self) -> Refused:
+        """A new one each time: one that is raised again keeps alive all that it was ever raised through."""
+        return _refused(self.what, self.retry_after)
 
 
 class SendQuota:
@@ -67,10 +71,11 @@ class SendQuota:
         if (closed := self._closed.get(app_id)) is not None:
             if self._clock() < closed.until:
                 closed.refusals.inc()
-                raise closed.refused
+                raise closed.refused()
             del self._closed[app_id]
         if self._quotas.of(app_id).sends_per_second == 0:
-            self._refuse_all()
+            self._metrics.sends.inc()
+            raise _refused("the quota of this app allows no sends", NOTHING_ALLOWED_RETRY_SECONDS)
 
     def bucket(self, app_id: str) -> Bucket:
         """What the append script has to keep to."""
@@ -84,25 +89,28 @@ class SendQuota:
         # Not for so long that the bucket overflows: what is allowed is to be had in full.
         pause = min(LEAST_SECONDS, (depth_us - send_us) / 2 / MICROSECONDS)
         wait = wait_us / MICROSECONDS
-        refused = _refused("the quota of sends is used up", max(1, math.ceil(wait)))
-        return self._close(app_id, max(pause, wait), refused, self._metrics.sends)
+        what, retry_after = "the quota of sends is used up", max(1, math.ceil(wait))
+        return self._close(app_id, max(pause, wait), what, retry_after, self._metrics.sends)
 
     def backlog_used_up(self, app_id: str) -> Refused:
         """The refusal of sends for which there is no room among what waits for the database."""
-        refused = _refused("the quota of what may wait to be stored is used up", BACKLOG_RETRY_SECONDS)
-        return self._close(app_id, BACKLOG_SECONDS, refused, self._metrics.backlog)
+        what = "the quota of what may wait to be stored is used up"
+        return self._close(app_id, BACKLOG_SECONDS, what, BACKLOG_RETRY_SECONDS, self._metrics.backlog)
 
-    def _close(self, app_id: str, seconds: float, refused: Refused, refusals: Counter) -> Refused:
+    def _close(self, app_id: str, seconds: float, what: str, retry_after: int, refusals: Counter) -> Refused:
         now = self._clock()
         if len(self._closed) >= _SWEEP_AT:
             self._closed = {app: closed for app, closed in self._closed.items() if now < closed.until}
-        self._closed[app_id] = _Closed(now + min(seconds, MOST_SECONDS), refused, refusals)
+        closed = _Closed(now + min(seconds, MOST_SECONDS), what, retry_after, refusals)
+        self._closed[app_id] = closed
         refusals.inc()
-        return refused
+        return closed.refused()
 
-    def _refuse_all(self) -> NoReturn:
-        self._metrics.sends.inc()
-        raise _refused("the quota of this app allows no sends", NOTHING_ALLOWED_RETRY_SECONDS)
+
+def _refused(what: str, retry_after: int) -> Refused:
+    return Refused(
+        ErrorCode.QUOTA_USED_UP, f"{what}; nothing was accepted, send less", retry_after=retry_after
+    )
 
 
 def _microseconds(quota: Quota) -> tuple[float, float]:
@@ -111,9 +119,3 @@ def _microseconds(quota: Quota) -> tuple[float, float]:
         return 0, 0
     send_us = MICROSECONDS / quota.sends_per_second
     return send_us, send_us * quota.send_burst
-
-
-def _refused(what: str, retry_after: int) -> Refused:
-    return Refused(
-        ErrorCode.QUOTA_USED_UP, f"{what}; nothing was accepted, send less", retry_after=retry_after
-    )
