@@ -19,6 +19,7 @@ MODULES = {
     "10": "imc_bench.push.neighbours",
     "11": "imc_bench.push.resume",
     "12": "imc_bench.http.starts",
+    "quota": "imc_bench.http.quota",
     "gateways": "imc_bench.push.curve_gateways",
     "push-size": "imc_bench.push.curve_push_size",
     "apps": "imc_bench.push.curve_apps",

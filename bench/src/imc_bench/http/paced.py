@@ -1,0 +1,145 @@
+"""HTTP callers that keep to a pace, as clients do that have so much to say and no more.
+
+Nothing is parsed while time is taken: bodies of replies are kept and read afterwards.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import cast
+from urllib.parse import urlsplit
+
+from imc_bench.http.callers import PATIENCE_SECONDS, Calls, Requests
+from imc_bench.rows import Faulty
+
+_END_OF_HEAD = b"\r\n\r\n"
+_LENGTH = b"content-length: "
+_STATUS = slice(9, 12)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """So many requests a second together, over so many connections."""
+
+    connections: int
+    requests_per_second: float
+
+
+@dataclass
+class Answers:
+    """What came of a paced load: its accepted calls, and how many were answered with which status."""
+
+    accepted: Calls
+    statuses: Counter[int] = field(default_factory=Counter[int])
+
+
+class _Caller(asyncio.Protocol):
+    """One connection. A request that is due while another is under way waits, and its time runs already."""
+
+    def __init__(self, requests: Iterator[bytes], statuses: Counter[int]) -> None:
+        self._requests = requests
+        self._statuses = statuses
+        self._received = b""
+        self._due: list[float] = []
+        self._transport: asyncio.WriteTransport | None = None
+        self._is_last = False
+        self.replies: list[bytes] = []
+        self.latencies: list[float] = []
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.WriteTransport, transport)
+
+    def ask(self) -> None:
+        """Make the next request, as soon as the one before is answered."""
+        self._due.append(time.perf_counter())
+        if len(self._due) == 1:
+            self._write()
+
+    def finish(self) -> None:
+        """Nothing is asked from here on; ``done`` once all is answered."""
+        self._is_last = True
+        self._end_if_answered()
+
+    def data_received(self, data: bytes) -> None:
+        """Part of a reply, or all of it."""
+        data = self._received + data if self._received else data
+        end = data.find(_END_OF_HEAD)
+        at = data.lower().find(_LENGTH, 0, end)
+        if end < 0 or len(data) < end + 4 + int(data[at + len(_LENGTH) :].split(b"\r", 1)[0]):
+            self._received = data
+            return
+        self._received = b""
+        taken, status = time.perf_counter() - self._due.pop(0), int(data[_STATUS])
+        self._statuses[status] += 1
+        if status == 200:
+            self.latencies.append(taken)
+            self.replies.append(data[end + 4 :])
+        elif status != 429:
+            self._fail(f"a request was answered with {data[:300]!r}")
+        if self._due:
+            self._write()
+        self._end_if_answered()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(f"a connection was closed ({exc})")
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _write(self) -> None:
+        assert self._transport is not None
+        self._transport.write(next(self._requests))
+
+    def _end_if_answered(self) -> None:
+        if self._is_last and not self._due and not self.done.done():
+            self.done.set_result(None)
+
+    def _fail(self, reason: str) -> None:
+        if not self.done.done():
+            self.done.set_exception(Faulty(reason))
+
+
+async def call(url: str, pace: Pace, seconds: float, requests: Requests) -> Answers:
+    """Make requests at this pace for so long; every one is waited for.
+
+    Raises `Faulty` for any reply but 200 and 429, and for one that does not come.
+    """
+    place, loop = urlsplit(url), asyncio.get_running_loop()
+    host, port = place.hostname or "127.0.0.1", place.port or 80
+    statuses: Counter[int] = Counter()
+    callers: list[_Caller] = []
+    try:
+        for number in range(pace.connections):
+            made = await loop.create_connection(
+                lambda number=number: _Caller(requests(number), statuses), host, port
+            )
+            callers.append(made[1])
+        begun = time.perf_counter()
+        await _keep_pace(callers, pace, seconds)
+        for caller in callers:
+            caller.finish()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await asyncio.gather(*(caller.done for caller in callers))
+    except TimeoutError:
+        raise Faulty("a request was not answered") from None
+    finally:
+        for caller in callers:
+            caller.close()
+    taken = time.perf_counter() - begun
+    replies, latencies = [each.replies for each in callers], [each.latencies for each in callers]
+    return Answers(Calls(taken, replies, latencies), statuses)
+
+
+async def _keep_pace(callers: list[_Caller], pace: Pace, seconds: float) -> None:
+    """The callers in turn; after a pause that was too long, those that are behind at once."""
+    begun = time.perf_counter()
+    for number in range(int(seconds * pace.requests_per_second)):
+        early = begun + number / pace.requests_per_second - time.perf_counter()
+        if early > 0:
+            await asyncio.sleep(early)
+        callers[number % len(callers)].ask()
