@@ -93,8 +93,12 @@ def secrets(_: Installation, workload: Workload, __: Process) -> Iterator[str]:
 
 
 def secret_references(workload: Workload) -> set[tuple[str, str]]:
+    """What it reads of Secrets, each by name and key: as variables, and as files."""
     sources = [entry.get("valueFrom", {}).get("secretKeyRef") for entry in workload.container.get("env", [])]
-    return {(source["name"], source["key"]) for source in sources if source}
+    files = [volume["secret"] for volume in workload.pod.get("volumes", []) if "secret" in volume]
+    return {(source["name"], source["key"]) for source in sources if source} | {
+        (file["secretName"], item["key"]) for file in files for item in file["items"]
+    }
 
 
 def ports(installation: Installation, workload: Workload, process: Process) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The manifests of deploy/k8s are what Kubernetes takes, and what the code is."""
 
-import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -62,5 +62,29 @@ def test_each_overlay_is_as_large_as_it_says():
 
 def test_secrets_of_a_trial_are_made_up_anew():
     once, again = secrets_of("trial"), secrets_of("trial")
-    assert once["redis"] != again["redis"]
-    assert re.fullmatch("[0-9a-f]{32}", once["mariadb"]["MARIADB_PASSWORD"])
+    for name, values in once.items():
+        assert all(value != again[name][key] for key, value in values.items())
+
+
+@pytest.mark.parametrize("overlay", ["trial", "production"])
+def test_each_process_is_the_user_that_is_made_for_it(overlay: str):
+    """With its own password, where Secrets hold what the servers are given."""
+    secrets = secrets_of(overlay)
+    for process, values in secrets.items():
+        for name, value in values.items():
+            url = urlsplit(value)
+            if url.scheme in ("redis", "rediss"):
+                assert url.username == process
+                template, password = "redis/users.acl", f"user {process} reset on >{url.password} "
+            elif url.scheme == "mysql":
+                assert url.username == f"imc-{process}"
+                template, password = (
+                    "mariadb/users.sql",
+                    f"'imc-{process}'@'%' IDENTIFIED BY '{url.password}'",
+                )
+            else:
+                continue
+            assert f"{url.username}" in (ROOT / "deploy" / template).read_text(), name
+            if overlay == "trial":
+                server, _, file = template.partition("/")
+                assert password in secrets[server][file]

@@ -2,26 +2,35 @@
 # Prints the Secrets of a trial, with passwords made up anew: sh secrets.sh | kubectl create -f -
 set -eu
 
+deploy=$(dirname "$0")/../../..
 random() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
-redis=$(random)
-mariadb=$(random)
-log="redis://:$redis@redis:6379/0"
-database="mysql://imc:$mariadb@mariadb:3306/imc"
+for user in REDIS_COMMAND_API REDIS_PROJECTOR REDIS_PUSH_NODE DB_MIGRATE DB_COMMAND_API DB_PROJECTOR DB_QUERY_API; do
+    export "IMC_${user}_PASSWORD=$(random)"
+done
 
 # secret NAME KEY VALUE [KEY VALUE]...
 secret() {
     printf -- '---\napiVersion: v1\nkind: Secret\nmetadata: { name: %s, namespace: imc }\nstringData:\n' "$1"
     shift
     while [ $# -gt 0 ]; do
-        printf '  %s: "%s"\n' "$1" "$2"
+        printf '  %s: |-\n' "$1"
+        printf '%s\n' "$2" | sed 's/^/    /'
         shift 2
     done
 }
 
-secret redis REDISCLI_AUTH "$redis"
-secret mariadb MARIADB_PASSWORD "$mariadb"
-secret migrate IMC_DATABASE_URL "$database"
-secret command-api IMC_REDIS_URL "$log" IMC_DATABASE_URL "$database"
-secret projector IMC_REDIS_URL "$log" IMC_DATABASE_URL "$database"
-secret query-api IMC_DATABASE_URL "$database"
-secret push-node IMC_REDIS_URL "$log"
+# log USER PASSWORD, database USER PASSWORD: where it is, for that user
+log() { echo "redis://$1:$2@redis:6379/0"; }
+database() { echo "mysql://imc-$1:$2@mariadb:3306/imc"; }
+
+users_of_redis=$(sh "$deploy/fill-in.sh" "$deploy/redis/users.acl")
+users_of_mariadb=$(sh "$deploy/fill-in.sh" "$deploy/mariadb/users.sql")
+secret redis users.acl "$users_of_redis"
+secret mariadb users.sql "$users_of_mariadb"
+secret migrate IMC_DATABASE_URL "$(database migrate "$IMC_DB_MIGRATE_PASSWORD")"
+secret command-api IMC_REDIS_URL "$(log command-api "$IMC_REDIS_COMMAND_API_PASSWORD")" \
+    IMC_DATABASE_URL "$(database command-api "$IMC_DB_COMMAND_API_PASSWORD")"
+secret projector IMC_REDIS_URL "$(log projector "$IMC_REDIS_PROJECTOR_PASSWORD")" \
+    IMC_DATABASE_URL "$(database projector "$IMC_DB_PROJECTOR_PASSWORD")"
+secret query-api IMC_DATABASE_URL "$(database query-api "$IMC_DB_QUERY_API_PASSWORD")"
+secret push-node IMC_REDIS_URL "$(log push-node "$IMC_REDIS_PUSH_NODE_PASSWORD")"
