@@ -40,7 +40,7 @@ bench-table: setup    ## tables and pictures in READMEs and docs/operations.md, 
 fuzz: setup           ## bytes and bodies that make no sense, for MINUTES=10, with SEED=1
 	FUZZ_MINUTES="$(or $(MINUTES),10)" FUZZ_SEED="$(or $(SEED),1)" $(BIN)/pytest tests-e2e/test_fuzz*.py
 
-audit: setup          ## known vulnerabilities of the pins; says so where the index knows none of them
+audit: setup          ## known vulnerabilities of the pins; fails too where the index tells nothing of them
 	sh requirements/audit.sh .uv/bin/uv
 
 fmt: setup            ## put the code into its one form
