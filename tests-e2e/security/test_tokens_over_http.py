@@ -6,6 +6,7 @@ import httpx
 import jwt
 import pytest
 from imc_contracts.log_changes import PATH as LOG_CHANGES
+from imc_push_node.http.node import PATH as NODE
 from imc_service.access.grant import Scope
 from imc_service.access.service_tokens import COMMAND_API, QUERY_API, ServiceToken
 from imc_testkit.calls import CALLS, COMMANDS, Call
@@ -29,6 +30,15 @@ def refused(reply: httpx.Response) -> tuple[int, int]:
     body = reply.json()
     assert (body["success"], body["data"]) == (False, None)
     return reply.status_code, body["code"]
+
+
+async def test_no_call_is_left_out_here(guarded: Deployment, stranger: httpx.AsyncClient):
+    described: set[str] = set()
+    for process in (*guarded.command_apis, *guarded.query_apis):
+        described |= set((await stranger.get(process.url + "/openapi.json")).json()["paths"])
+    # Those of operations are open; where a gateway belongs is asked in the tests of tokens of gateways.
+    others = {"/livez", "/readyz", "/metrics", LOG_CHANGES, NODE.replace(":path", "")}
+    assert described - others == {call.path for call in CALLS}
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
