@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from imc_service import server
 from imc_testkit.processes import Process, free_port
 from imc_testkit.waiting import wait_until
 
@@ -49,6 +50,7 @@ async def main():
     await server.serve(app, host, port, delay_seconds=delay, drain=None if HOW == "no drain" else drain)
     print("served", flush=True)
 
+server.KEEP_ALIVE_SECONDS = float(os.environ.get("KEEP_ALIVE", server.KEEP_ALIVE_SECONDS))
 logs.configure("test", "info")
 server.run(main)
 """
@@ -128,6 +130,18 @@ async def test_a_second_signal_ends_it_at_once(program: Program) -> None:
         assert await process.wait(3) == 0
         assert "drain ended" not in process.log
         await asyncio.gather(hung, return_exceptions=True)
+
+
+async def test_an_idle_connection_is_kept_for_longer_than_clients_keep_it(program: Program) -> None:
+    """A client that writes its next request while the server closes can't know what became of it."""
+    assert server.KEEP_ALIVE_SECONDS > 60
+    async with program("no drain", KEEP_ALIVE="0.2") as process:
+        await process.ready()
+        reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: imc.test\r\n\r\n")
+        async with asyncio.timeout(4):  # uvicorn's own figure is 5 seconds
+            assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        writer.close()
 
 
 async def test_a_port_in_use_is_told(program: Program) -> None:

@@ -23,6 +23,12 @@ Drain = Callable[[], Coroutine[Any, Any, None]]
 
 SHUTDOWN_SECONDS = 10
 
+KEEP_ALIVE_SECONDS = 75
+"""How long a connection may be idle: longer than proxies and clients keep one, 60 seconds at most as a rule.
+
+The client must close first: one that writes a request while we close can't know what became of it.
+"""
+
 
 class _Server(uvicorn.Server):
     """uvicorn that neither handles signals (it would close all sockets at once) nor exits by itself."""
@@ -84,6 +90,7 @@ async def serve(
             server_header=False,
             # uvicorn would believe whoever connects from this machine; see `imc_service.guard.addresses`.
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             **options,
         ),
