@@ -1,7 +1,9 @@
 """``python -m imc_bench short|full [--rows 1,2,gateways]``: measure, tell, write JSON and pictures."""
 
 import argparse
+import contextlib
 import datetime
+import io
 import os
 import sys
 import time
@@ -36,14 +38,17 @@ def measure(rows: list[str], scale: Scale) -> tuple[list[Result], list[str]]:
     faults: list[str] = []
     for row in rows:
         began = time.monotonic()
+        logs = io.StringIO()
         try:
-            found = catalogue.measure(row, scale)
+            # Processes write their logs there at their end: they are of use where there is no result.
+            with contextlib.redirect_stdout(logs):
+                found = catalogue.measure(row, scale)
         except Faulty as fault:
-            faults.append(f"{row}: no result: {fault}")
+            faults.append(f"{row}: no result: {fault}\n{logs.getvalue()}")
             continue
         except Exception:
             # The other rows of a long run are results all the same.
-            faults.append(f"{row}: no result:\n{traceback.format_exc()}")
+            faults.append(f"{row}: no result:\n{traceback.format_exc()}{logs.getvalue()}")
             continue
         sys.stdout.write(f"{table.text(found)}\n{' ' * 11}took {time.monotonic() - began:.0f} s\n")
         sys.stdout.flush()

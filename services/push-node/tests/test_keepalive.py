@@ -18,13 +18,15 @@ class FakeSocket:
     def __init__(self) -> None:
         self.read_paused = False
         self.has_ended = False
+        self.greeting = b"2000"
         self.frames: list[bytes] = []
+        """What was written after it."""
         self.closed: CloseCode | None = None
         self.untaken = 0
 
     @property
     def written(self) -> int:
-        return sum(map(len, self.frames))
+        return len(self.greeting) + sum(map(len, self.frames))
 
     @property
     def taken(self) -> int:
@@ -89,6 +91,17 @@ def test_who_is_silent_after_a_ping_is_gone() -> None:
     socket.untaken = len(PING)
     assert not pulse.ask()
     assert socket.closed == CloseCode.NO_PROGRESS
+
+
+def test_nobody_is_pinged_before_the_greeting() -> None:
+    socket = FakeSocket()
+    socket.greeting = b""
+    pulse = Pulse(socket)
+    assert not pulse.ping()
+    assert not pulse.ask()
+    assert socket.frames == []
+    socket.greeting = b"2000"
+    assert pulse.ping()
 
 
 def test_who_can_not_have_answered_yet_is_asked_again() -> None:

@@ -81,10 +81,15 @@ class Pulse:
         return False
 
     def ping(self) -> bool:
-        """Write `PING`, noting where in the stream it is. False if an answer to the last is still awaited."""
+        """Write `PING`, noting where in the stream it is.
+
+        False if nothing was written: an answer to the last is still awaited, or no greeting went before.
+        """
         socket = self._socket
         if self.is_silent or socket.has_ended:
             return False
+        if not socket.written:
+            return False  # a gateway hears its 2000 before anything else, and is not read until then
         # To ask the kernel costs more than the ping, and is needless if nothing was written since the last.
         written = socket.written
         self._taken_before = written if written == self._ping_ends_at else socket.taken
