@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+import hiredis
 import pytest
 import structlog
 from imc_contracts.cursor import Cursor
@@ -32,6 +33,7 @@ from imc_testkit.memory_socket import MemorySocket
 from imc_testkit.push_model import NEVER, Moment
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as Unreachable
 
 PAGE = 3
 BUFFER_BYTES = 600
@@ -41,7 +43,8 @@ STALL_SECONDS = 20.0
 class Wire:
     """The Pub/Sub connection of a node: everything takes ``lag`` seconds on it, and some things are lost."""
 
-    def __init__(self) -> None:
+    def __init__(self, redis: MemoryRedis) -> None:
+        self._redis = redis
         self.lag = 0.0
         self.to_lose = 0
         """How many batches are lost next."""
@@ -58,10 +61,24 @@ class Wire:
     def release(self, channel: str) -> None:
         self._listeners.pop(channel, None)
 
-    async def heard_all(self) -> None:
-        heard = asyncio.get_running_loop().create_future()
-        self._later(lambda: heard.done() or heard.set_result(None))
-        await heard
+    async def ask(self, commands: bytes, count: int) -> list[Any]:
+        if not self._redis.is_reachable:
+            raise Unreachable("out of reach")
+        reader = hiredis.Reader()
+        reader.feed(commands)
+        replies = [self._carry_out(*cast("list[bytes]", reader.gets())) for _ in range(count)]
+        answered = asyncio.get_running_loop().create_future()
+        self._later(lambda: answered.done() or answered.set_result(replies))
+        return await answered
+
+    def _carry_out(self, name: bytes, *arguments: bytes) -> Any:
+        key, *rest = [argument.decode() for argument in arguments] or [""]
+        keys = self._redis.keys
+        return {
+            b"TIME": keys.time,
+            b"HMGET": lambda: keys.hmget(key, rest),
+            b"ZSCORE": lambda: keys.zscore(key, *rest),
+        }[name]()
 
     def publish(self, channel: str, payload: bytes) -> None:
         """Called within Redis, once for each message."""
@@ -104,7 +121,7 @@ class MemoryNode:
 
     def __init__(self, keys: Keys, now: Callable[[], Moment]) -> None:
         self.redis = MemoryRedis(keys)
-        self.wire = Wire()
+        self.wire = Wire(self.redis)
         self.wire.on_heard = self._note
         self.was_hard_to_reach = False
         self._loop = asyncio.get_running_loop()
@@ -115,7 +132,7 @@ class MemoryNode:
         reader = _SmallPages(redis, metrics.skipped)
         self.hub = Hub(reader=reader, archive=None, subscriber=subscriber, metrics=metrics, linger_seconds=2)
         registration = Registration(redis, self.hub)
-        watch = Watch(self.hub, reader, registration, subscriber, STALL_SECONDS)
+        watch = Watch(self.hub, registration, subscriber, STALL_SECONDS)
         nothing_is_sent = cast(Any, None)
         drain = Drain(self.hub, nothing_is_sent, 0)
         tokens = Tokens(Gatekeeper(None), metrics)

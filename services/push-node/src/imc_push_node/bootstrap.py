@@ -77,7 +77,7 @@ async def open_push_node(
         registration = Registration(redis, hub)
         quotas = await stack.enter_async_context(open_quotas(settings, metrics.quotas_stale))
         places = Places(redis, hub, quotas, metrics.places_refused)
-        watch = Watch(hub, reader, registration, subscriber, settings.stall_seconds)
+        watch = Watch(hub, registration, subscriber, settings.stall_seconds)
         forwarder = Forwarder(CommandApiClient(command_api), metrics, limits)
         membership = Membership(redis, readiness, settings.advertise_url)
         drain = Drain(hub, forwarder, settings.drain_seconds)

@@ -71,22 +71,20 @@ class Feed:
             self.resync()
 
     def check(self, state: LogState, tip_before: Cursor) -> bool:
-        """Hold the feed against where the log stands. ``tip_before``: its tip when the log was asked.
+        """Hold the feed against where the log stood, once all that was published until then has been heard.
 
-        Whether it is behind: what it lacks was published, and is on its way here or lost; see `expect`.
+        ``tip_before``: its tip when the log was asked. Whether it is certain that nothing is missing.
         """
-        if self._reading is not None or state.stays_unborn_since(tip_before):
+        if self._reading is not None:
             return False
-        if state.lineage != tip_before.lineage or state.last < tip_before.entry:
-            self.resync()  # another log than the one we followed, or one that has lost what we told
-            return False
-        return state.last > self._audience.tip.entry
-
-    def expect(self, point: Cursor) -> None:
-        """Everything up to ``point`` should have been heard by now: `prev` can't show a lost newest batch."""
-        tip = self._audience.tip
-        if tip.lineage != point.lineage or tip.entry < point.entry:
+        if state.stays_unborn_since(tip_before):
+            return True
+        is_another = state.lineage != tip_before.lineage or state.last < tip_before.entry
+        # `prev` can't show a lost newest batch.
+        if is_another or state.last > self._audience.tip.entry:
             self.resync()
+            return False
+        return True
 
     def _fits(self, batch: LiveBatch) -> bool:
         """Tell the batch if it follows the tip, drop it if it is older; False if it leaves a hole."""

@@ -8,7 +8,7 @@ from imc_contracts import names
 from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import Cursor
 
-from imc_push_node import frames
+from imc_push_node import frames, questions
 from imc_push_node.archive import Archive
 from imc_push_node.audience import Audience
 from imc_push_node.catch_up import CatchUp
@@ -41,6 +41,10 @@ class App:
     fence_before: int = 0
     """The same, a look earlier."""
     release: asyncio.TimerHandle | None = None
+    questions: bytes = b""
+    """What is asked about it each second."""
+    look: tuple[Cursor, list[bytes | None]] | None = None
+    """Where it and its log stood when it was certain that it lacks nothing; None if that is not so."""
 
     def join(self, gateway: Gateway, offered: Cursor | None) -> None:
         """Let a gateway in, at the point it offers or at the tip. Needs a settled feed; never waits."""
@@ -195,7 +199,8 @@ class Hub:
         if self._archive is not None:
             deep_resume = DeepResume(app_id, self._reader, self._archive, catch_up, self._metrics)
             catch_up.on_unproven = deep_resume.add
-        app = self._apps[app_id] = App(app_id, feed, audience, catch_up, deep_resume)
+        app = App(app_id, feed, audience, catch_up, deep_resume, questions=questions.about(app_id))
+        self._apps[app_id] = app
         # News first: once the feed is settled, no newer connection elsewhere goes unheard.
         self._subscriber.hold(names.gateway_news(app_id), _News(app))
         self._subscriber.hold(names.live(app_id), _Live(feed))

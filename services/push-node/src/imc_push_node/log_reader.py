@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -47,17 +46,12 @@ class LogReader:
 
     async def state(self, app_id: str) -> LogState:
         """Where the app's log stands."""
-        return await self._named(app_id, (await self.states([app_id]))[0])
-
-    async def states(self, app_ids: Sequence[str]) -> list[LogState]:
-        """Where each app's log stands, in one round trip; without a lineage if nobody has looked at it."""
         async with self._places, self._redis.pipeline(transaction=False) as pipeline:
             # The time first: if the log is born in between, it was born after the point that is told of it.
             pipeline.time()  # pyright: ignore[reportUnknownMemberType]
-            for app_id in app_ids:
-                pipeline.hmget(names.log_state(app_id), log_state.FIELDS)  # pyright: ignore[reportUnknownMemberType]
-            now, *states = await pipeline.execute()
-        return [log_state.read(now, state) for state in states]
+            pipeline.hmget(names.log_state(app_id), log_state.FIELDS)  # pyright: ignore[reportUnknownMemberType]
+            now, fields = await pipeline.execute()
+        return await self._named(app_id, log_state.read(now, fields))
 
     async def remainder(self, app_id: str) -> Remainder:
         """What the app's log still holds."""

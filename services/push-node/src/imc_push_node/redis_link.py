@@ -1,13 +1,15 @@
 """One connection to Redis for Pub/Sub: all that has come is taken in one step, without a task or an await.
 
 redis-py connects (TLS, authentication, RESP3); from there on the socket is read and written here. Its own
-reading costs, for each message, about half as much as writing to a hundred gateways does.
+reading costs, for each message, about half as much as writing to a hundred gateways does. Other commands may
+be asked on it too: their replies come in one order with what is published.
 """
 
 import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import hiredis
@@ -21,6 +23,24 @@ Hear = Callable[[bytes, bytes, Any], None]
 """Hears what is pushed: its kind, its channel, and the payload of a message."""
 
 
+def packed(*command: str | bytes) -> bytes:
+    """A command as it is written to Redis."""
+    return cast(Any, hiredis).pack_command(command)
+
+
+PING = packed("PING")
+
+
+@dataclass(slots=True)
+class _Question:
+    """Commands that were written, and the replies that have come so far."""
+
+    count: int
+    answered: asyncio.Future[list[Any]] | None
+    """None if nobody waits for the replies."""
+    replies: list[Any] = field(default_factory=list[Any])
+
+
 class RedisLink(asyncio.Protocol):
     """A connection in use; see `connected`."""
 
@@ -30,30 +50,41 @@ class RedisLink(asyncio.Protocol):
         self._replies = hiredis.Reader(
             protocolError=InvalidResponse, replyError=ResponseError, notEnoughData=_NOTHING
         )
-        self._pack: Callable[[tuple[str | bytes, ...]], bytes] = cast(Any, hiredis).pack_command
         self._loop = asyncio.get_running_loop()
-        self._pings: deque[list[asyncio.Future[None]]] = deque()
-        """Those that have no answer yet, each with those that wait for it."""
+        self._questions: deque[_Question] = deque()
+        """Those that lack replies, in the order in which these come."""
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self.heard_at = self._loop.time()
 
     def send(self, *command: str | bytes) -> None:
-        """Write a command; never waits. Dropped once the connection has ended."""
-        self._transport.write(self._pack(command))
+        """Write a command that pushes alone answer; never waits. Dropped once the connection has ended."""
+        self._transport.write(packed(*command))
 
-    def ping(self, waiting: list[asyncio.Future[None]]) -> None:
-        """Ping, and let ``waiting`` know of the answer. All that was published before is heard before."""
-        self._pings.append(waiting)
-        self.send("PING")
+    def ping(self) -> None:
+        """Make Redis say something."""
+        self._questions.append(_Question(1, None))
+        self._transport.write(PING)
+
+    async def ask(self, commands: bytes, count: int) -> list[Any]:
+        """The replies to ``count`` commands, which are `packed` and joined.
+
+        What was published before they were carried out is heard before this returns. Raises `RedisError` or
+        `OSError` if the connection ends first, `ResponseError` if a key is not what it should be.
+        """
+        if self._ended.done():
+            self._ended.result()
+        answered: asyncio.Future[list[Any]] = self._loop.create_future()
+        self._questions.append(_Question(count, answered))
+        self._transport.write(commands)
+        replies = await answered
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                raise reply
+        return replies
 
     async def ended(self) -> None:
         """Wait for the end of the connection; raises `RedisError` or `OSError`."""
         await asyncio.shield(self._ended)
-
-    def release_waiting(self) -> None:
-        """Let those that wait for an answer wait no more."""
-        while self._pings:
-            self._answer()
 
     # What the event loop calls.
 
@@ -65,31 +96,39 @@ class RedisLink(asyncio.Protocol):
             while (reply := self._replies.gets()) is not _NOTHING:
                 self._take(reply)
         except Exception as fault:
-            self._end(fault)
+            self.end(fault)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self._end(exc or Disconnected("Redis closed the connection"))
+        self.end(exc or Disconnected("Redis closed the connection"))
+
+    def end(self, fault: Exception) -> None:
+        """Give the connection up; whoever waits for something is told of ``fault``."""
+        if not self._ended.done():
+            self._ended.set_exception(fault)
+            self._ended.exception()  # looked at, also if nobody waits for the end any more
+        for question in self._questions:
+            if question.answered is not None and not question.answered.done():
+                question.answered.set_exception(fault)
+        self._questions.clear()
+        self._transport.abort()
 
     def _take(self, reply: Any) -> None:
         if isinstance(reply, hiredis.PushNotification):
             kind, channel, payload = cast("list[Any]", reply)[:3]
             self._hear(kind, channel, payload)
-        elif isinstance(reply, Exception):
-            raise reply
+        elif isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"):
+            raise reply  # it may answer a subscription: which question the next reply belongs to is not known
         else:
-            self._answer()
+            self._answer(reply)
 
-    def _answer(self) -> None:
-        for waiting in self._pings.popleft():
-            if not waiting.done():
-                waiting.set_result(None)
-
-    def _end(self, fault: Exception) -> None:
-        if not self._ended.done():
-            self._ended.set_exception(fault)
-            self._ended.exception()  # looked at, also if nobody waits for the end any more
-        self._transport.abort()
+    def _answer(self, reply: Any) -> None:
+        question = self._questions[0]
+        question.replies.append(reply)
+        if len(question.replies) == question.count:
+            self._questions.popleft()
+            if question.answered is not None and not question.answered.done():
+                question.answered.set_result(question.replies)
 
 
 @contextlib.asynccontextmanager
@@ -105,6 +144,6 @@ async def connected(redis: Redis, hear: Hear) -> AsyncGenerator[RedisLink]:
         try:
             yield link
         finally:
-            link.release_waiting()
+            link.end(Disconnected("the connection was given up"))
     finally:
         await connection.disconnect(nowait=True)

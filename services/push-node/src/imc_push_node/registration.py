@@ -17,12 +17,12 @@ from redis.exceptions import RedisError
 
 from imc_push_node.gateway import Gateway
 from imc_push_node.hub import App, Hub
+from imc_push_node.questions import FENCE
 
 log = logger("registration")
 
 _Waiting = tuple[Gateway, asyncio.Future[None]]
 
-_FENCE = "f"
 APPS_AT_ONCE = 16
 """Apps registered at side by side: a Redis that hangs must not make them time out one after the other."""
 
@@ -95,8 +95,8 @@ class Registration:
         now_us = time.time_ns() // 1000
         fence, key = names.gateway_fence(app_id), names.gateways(app_id)
         async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.zadd(fence, {_FENCE: now_us}, gt=True)  # pyright: ignore[reportUnknownMemberType]
-            pipeline.zincrby(fence, len(gateways), _FENCE)  # pyright: ignore[reportUnknownMemberType]
+            pipeline.zadd(fence, {FENCE: now_us}, gt=True)  # pyright: ignore[reportUnknownMemberType]
+            pipeline.zincrby(fence, len(gateways), FENCE)  # pyright: ignore[reportUnknownMemberType]
             _, newest = await pipeline.execute()
         first = int(newest) - len(gateways) + 1
         arrived = [gateway for gateway in gateways if not gateway.socket.has_ended]
@@ -132,25 +132,22 @@ class Registration:
             # What stays behind has an old number: it keeps nobody out.
             log.debug("registrations stay behind", fault=type(error).__name__, count=len(departures))
 
-    async def check(self, apps: list[App]) -> None:
-        """Close what was replaced without our hearing of it. Raises as `register` does."""
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for app in apps:
-                pipeline.zscore(names.gateway_fence(app.app_id), _FENCE)  # pyright: ignore[reportUnknownMemberType]
-            fences: list[float | None] = await pipeline.execute()
-        for app, fence in zip(apps, fences, strict=True):
-            newest = int(fence or 0)
-            if newest < app.fence:
-                # Redis was emptied, or one that knew less has taken over, perhaps in the midst of somebody's
-                # registration. The next looks, close ones again, find what the other nodes have said.
-                await self._say_again(app)
-                app.fence_before = app.fence = 0
-                continue
-            # A number is given out before it is written beside its gatewayId: what is not there yet at this
-            # look is there at the next.
-            if newest > app.fence_before:
-                await self._close_replaced(app, list(app.newest.values()))
-            app.fence_before, app.fence = app.fence, newest
+    async def check(self, app: App, newest: int) -> None:
+        """Close what was replaced without our hearing of it; ``newest`` is the app's fence just now.
+
+        Raises as `register` does.
+        """
+        if newest < app.fence:
+            # Redis was emptied, or one that knew less has taken over, perhaps in the midst of somebody's
+            # registration. The next looks, close ones again, find what the other nodes have said.
+            await self._say_again(app)
+            app.fence_before = app.fence = 0
+            return
+        # A number is given out before it is written beside its gatewayId: what is not there yet at this
+        # look is there at the next.
+        if newest > app.fence_before:
+            await self._close_replaced(app, list(app.newest.values()))
+        app.fence_before, app.fence = app.fence, newest
 
     async def _say_again(self, app: App) -> None:
         numbers = {gateway_id: gateway.number for gateway_id, gateway in app.newest.items()}
@@ -158,7 +155,7 @@ class Registration:
             return
         fence, key = names.gateway_fence(app.app_id), names.gateways(app.app_id)
         async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.zadd(fence, {_FENCE: max(numbers.values())}, gt=True)  # pyright: ignore[reportUnknownMemberType]
+            pipeline.zadd(fence, {FENCE: max(numbers.values())}, gt=True)  # pyright: ignore[reportUnknownMemberType]
             pipeline.zadd(key, cast("dict[Any, float]", numbers), gt=True)  # pyright: ignore[reportUnknownMemberType]
             await pipeline.execute()
 

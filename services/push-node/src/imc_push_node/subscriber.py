@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from imc_service import background
 from imc_service.logs import logger
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import RedisError
 
 from imc_push_node.metrics import NodeMetrics
@@ -49,7 +50,6 @@ class Subscriber:
         self._metrics = metrics
         self._listeners: dict[bytes, ChannelListener] = {}
         self._changed = asyncio.Event()
-        self._asking: list[asyncio.Future[None]] = []
         self._link: RedisLink | None = None
 
     def hold(self, channel: str, listener: ChannelListener) -> None:
@@ -62,15 +62,15 @@ class Subscriber:
         self._listeners.pop(channel.encode(), None)
         self._changed.set()
 
-    async def heard_all(self) -> None:
-        """Wait until everything that was published before this call has been heard.
+    async def ask(self, commands: bytes, count: int) -> list[Any]:
+        """The replies to ``count`` commands, packed and joined; see `RedisLink.ask`.
 
-        Or until the connection has ended, which every listener is told of. Bound the wait.
+        Everything that was published before Redis carried them out has been heard when this returns. Raises
+        `RedisError` or `OSError` when there is no connection, and once it is given up for its silence.
         """
-        asking = asyncio.get_running_loop().create_future()
-        self._asking.append(asking)
-        self._changed.set()
-        await asking
+        if self._link is None:
+            raise Disconnected("no Pub/Sub connection")
+        return await self._link.ask(commands, count)
 
     async def alive(self) -> str | None:
         """A readiness check: why nothing could be heard just now, or None."""
@@ -121,8 +121,7 @@ class Subscriber:
             if new:
                 link.send("SUBSCRIBE", *new)
             subscribed = held
-            asking, self._asking = self._asking, []
-            link.ping(asking)
+            link.ping()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PING_SECONDS):
                     await self._changed.wait()

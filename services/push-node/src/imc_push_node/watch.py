@@ -5,8 +5,9 @@ import asyncio
 from imc_contracts.codes import CloseCode
 from imc_service.logs import logger
 
+from imc_push_node import log_state, questions
 from imc_push_node.hub import App, Hub
-from imc_push_node.log_reader import REDIS_FAULTS, LogReader
+from imc_push_node.log_reader import REDIS_FAULTS
 from imc_push_node.registration import Registration
 from imc_push_node.subscriber import Subscriber
 from imc_push_node.tail import TAIL_SECONDS
@@ -24,13 +25,11 @@ class Watch:
     def __init__(
         self,
         hub: Hub,
-        reader: LogReader,
         registration: Registration,
         subscriber: Subscriber,
         stall_seconds: float,
     ) -> None:
         self._hub = hub
-        self._reader = reader
         self._registration = registration
         self._subscriber = subscriber
         self._stall_seconds = stall_seconds
@@ -43,28 +42,26 @@ class Watch:
             apps = [app for app in self._hub.apps if app.audience.has_begun]
             try:
                 for first in range(0, len(apps), APPS_AT_ONCE):
-                    some = apps[first : first + APPS_AT_ONCE]
-                    await self._registration.check(some)
-                    await self._look_at_logs(some)
+                    await self._look_at(apps[first : first + APPS_AT_ONCE])
             except REDIS_FAULTS as error:
                 log.debug("the logs can't be looked at", fault=type(error).__name__)
             except Exception as error:
                 log.error("a look at the logs failed", exc_info=error)
 
-    async def _look_at_logs(self, apps: list[App]) -> None:
+    async def _look_at(self, apps: list[App]) -> None:
         # The tips before the question: an answer may be older than what is told while it is on its way.
         tips = [app.audience.tip for app in apps]
-        states = await self._reader.states([app.app_id for app in apps])
-        looks = zip(apps, tips, states, strict=True)
-        behind = [(app.feed, state.point) for app, tip, state in looks if app.feed.check(state, tip)]
-        if behind:
-            try:
-                async with asyncio.timeout(PERIOD_SECONDS):
-                    await self._subscriber.heard_all()
-            except TimeoutError:
-                return  # so much is on its way that nothing can be said of the newest; look again later
-            for feed, point in behind:
-                feed.expect(point)
+        commands = b"".join([questions.TIME, *(app.questions for app in apps)])
+        now, *answers = await self._subscriber.ask(commands, 1 + questions.REPLIES * len(apps))
+        states, fences = answers[::2], answers[1::2]
+        for app, tip, fields in zip(apps, tips, states, strict=True):
+            look = (tip, fields)
+            # Most apps are quiet: where nothing has changed since all was well, all is well.
+            if look != app.look:
+                state = log_state.read((int(now[0]), int(now[1])), fields)
+                app.look = look if app.feed.check(state, tip) else None
+        for app, fence in zip(apps, fences, strict=True):
+            await self._registration.check(app, int(fence or 0))
 
     def _look_at_gateways(self) -> None:
         now = asyncio.get_running_loop().time()
