@@ -43,8 +43,8 @@ class App:
     release: asyncio.TimerHandle | None = None
     questions: bytes = b""
     """What is asked about it each second."""
-    look: tuple[Cursor, list[bytes | None]] | None = None
-    """Where it and its log stood when it was certain that it lacks nothing; None if that is not so."""
+    look: tuple[Cursor, list[bytes | None], float | None] | None = None
+    """Where it, its log and its fence stood when all was well with it; None if that is not certain."""
 
     def join(self, gateway: Gateway, offered: Cursor | None) -> None:
         """Let a gateway in, at the point it offers or at the tip. Needs a settled feed; never waits."""

@@ -120,15 +120,12 @@ class RedisLink(asyncio.Protocol):
         elif isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"):
             raise reply  # it may answer a subscription: which question the next reply belongs to is not known
         else:
-            self._answer(reply)
-
-    def _answer(self, reply: Any) -> None:
-        question = self._questions[0]
-        question.replies.append(reply)
-        if len(question.replies) == question.count:
-            self._questions.popleft()
-            if question.answered is not None and not question.answered.done():
-                question.answered.set_result(question.replies)
+            question = self._questions[0]
+            question.replies.append(reply)
+            if len(question.replies) == question.count:
+                self._questions.popleft()
+                if question.answered is not None and not question.answered.done():
+                    question.answered.set_result(question.replies)
 
 
 @contextlib.asynccontextmanager

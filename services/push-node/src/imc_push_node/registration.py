@@ -132,22 +132,23 @@ class Registration:
             # What stays behind has an old number: it keeps nobody out.
             log.debug("registrations stay behind", fault=type(error).__name__, count=len(departures))
 
-    async def check(self, app: App, newest: int) -> None:
+    async def check(self, app: App, newest: int) -> bool:
         """Close what was replaced without our hearing of it; ``newest`` is the app's fence just now.
 
-        Raises as `register` does.
+        Whether everything is known up to there. Raises as `register` does.
         """
         if newest < app.fence:
             # Redis was emptied, or one that knew less has taken over, perhaps in the midst of somebody's
             # registration. The next looks, close ones again, find what the other nodes have said.
             await self._say_again(app)
             app.fence_before = app.fence = 0
-            return
+            return False
         # A number is given out before it is written beside its gatewayId: what is not there yet at this
         # look is there at the next.
         if newest > app.fence_before:
             await self._close_replaced(app, list(app.newest.values()))
         app.fence_before, app.fence = app.fence, newest
+        return app.fence_before == app.fence
 
     async def _say_again(self, app: App) -> None:
         numbers = {gateway_id: gateway.number for gateway_id, gateway in app.newest.items()}

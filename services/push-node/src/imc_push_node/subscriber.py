@@ -49,17 +49,24 @@ class Subscriber:
         self._redis = redis
         self._metrics = metrics
         self._listeners: dict[bytes, ChannelListener] = {}
+        self._touched: dict[bytes, None] = {}
+        """The channels that Redis is still to be told of, in the order in which they were held."""
         self._changed = asyncio.Event()
         self._link: RedisLink | None = None
 
     def hold(self, channel: str, listener: ChannelListener) -> None:
         """Listen to ``channel``. Channels that are held in one step are subscribed to in that order."""
         self._listeners[channel.encode()] = listener
-        self._changed.set()
+        self._touch(channel.encode())
 
     def release(self, channel: str) -> None:
         """Listen no more; nothing is heard of the channel from here on."""
         self._listeners.pop(channel.encode(), None)
+        self._touch(channel.encode())
+
+    def _touch(self, channel: bytes) -> None:
+        self._touched.pop(channel, None)  # it comes last then
+        self._touched[channel] = None
         self._changed.set()
 
     async def ask(self, commands: bytes, count: int) -> list[Any]:
@@ -109,18 +116,17 @@ class Subscriber:
 
     async def _write(self, link: RedisLink) -> None:
         """Keep the connection's channels as they are held, and ping."""
-        subscribed: dict[bytes, ChannelListener] = {}
+        self._touched = dict.fromkeys(self._listeners)
         while True:
             self._changed.clear()
-            held = dict(self._listeners)
-            gone = [channel for channel in subscribed if channel not in held]
-            # A new listener of a channel that is subscribed already must hear of a subscription too.
-            new = [channel for channel, listener in held.items() if subscribed.get(channel) is not listener]
+            touched, self._touched = self._touched, {}
+            gone = [channel for channel in touched if channel not in self._listeners]
+            # One that is subscribed already is among them if its listener is new, which must hear of it too.
+            new = [channel for channel in touched if channel in self._listeners]
             if gone:
                 link.send("UNSUBSCRIBE", *gone)
             if new:
                 link.send("SUBSCRIBE", *new)
-            subscribed = held
             link.ping()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PING_SECONDS):

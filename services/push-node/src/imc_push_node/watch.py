@@ -53,20 +53,19 @@ class Watch:
         tips = [app.audience.tip for app in apps]
         commands = b"".join([questions.TIME, *(app.questions for app in apps)])
         now, *answers = await self._subscriber.ask(commands, 1 + questions.REPLIES * len(apps))
-        states, fences = answers[::2], answers[1::2]
-        for app, tip, fields in zip(apps, tips, states, strict=True):
-            look = (tip, fields)
+        for app, look in zip(apps, zip(tips, answers[::2], answers[1::2], strict=True), strict=True):
             # Most apps are quiet: where nothing has changed since all was well, all is well.
-            if look != app.look:
-                state = log_state.read((int(now[0]), int(now[1])), fields)
-                app.look = look if app.feed.check(state, tip) else None
-        for app, fence in zip(apps, fences, strict=True):
-            await self._registration.check(app, int(fence or 0))
+            if look == app.look:
+                continue
+            tip, fields, fence = look
+            lacks_nothing = app.feed.check(log_state.read((int(now[0]), int(now[1])), fields), tip)
+            replaces_nobody = await self._registration.check(app, int(fence or 0))
+            app.look = look if lacks_nothing and replaces_nobody else None
 
     def _look_at_gateways(self) -> None:
         now = asyncio.get_running_loop().time()
         for app in self._hub.apps:
             app.audience.tail.forget(now - TAIL_SECONDS)
-            for gateway in list(app.full):
+            for gateway in list(app.full) if app.full else ():
                 if gateway.is_stuck(now, self._stall_seconds):
                     gateway.socket.close(CloseCode.NO_PROGRESS, "too slow for too long")
