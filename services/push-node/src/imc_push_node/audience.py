@@ -33,6 +33,8 @@ class Audience:
         self._written_to: Cursor | None = None
         self._flush_handle: asyncio.Handle | None = None
         self.tail = Tail()
+        self.epoch = 0
+        """Grows with each recall and each gap: what was read before may not be shown again as it was."""
 
     @property
     def tip(self) -> Cursor:
@@ -58,6 +60,7 @@ class Audience:
                 self._outbox_messages.append(frame)
             if entry.kind is EventKind.MESSAGE_RECALLED:
                 self._outbox_recalls = True
+                self.epoch += 1
             self._outbox_bytes += len(frame)
             if self._outbox_bytes >= JOIN_BYTES:
                 self._tip = Cursor(lineage, entry.id)
@@ -123,6 +126,7 @@ class Audience:
             gateway.socket.write(frame)
         self._metrics.gaps.inc(len(self._live))
         self._tip = self._written_to = to
+        self.epoch += 1
         self.tail.clear()
 
     def admit(self, gateway: Gateway) -> None:

@@ -2,15 +2,16 @@
 
 One task an app reads the log for all of them, from the lowest place among those that have room. A page of it
 serves every gateway whose place lies within, so that a thousand gateways that come back at once cost as many
-reads as one. A gateway that has come up to the tip goes live in the same step, without an await in between.
+reads as one; those that come a moment later get the same page, see `RecentPages`. A gateway that has come up
+to the tip goes live in the same step, without an await in between.
 """
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from imc_contracts.codes import CloseCode
-from imc_contracts.cursor import ORIGIN, Cursor, EntryId
+from imc_contracts.cursor import Cursor
 from imc_service.logs import logger
 
 from imc_push_node import frames
@@ -18,11 +19,15 @@ from imc_push_node.audience import Audience
 from imc_push_node.feed import Feed
 from imc_push_node.gateway import Gateway
 from imc_push_node.log_reader import REDIS_FAULTS, LogReader
-from imc_push_node.log_state import Stretch
+from imc_push_node.log_state import LogState, Stretch
 from imc_push_node.metrics import NodeMetrics
-from imc_push_node.pages import FramedEntries
+from imc_push_node.pages import place_of
+from imc_push_node.recent_pages import LogPage, RecentPages
 
 log = logger("catch-up")
+
+Look = Callable[[], Awaitable[LogState]]
+"""Where the log stands, once all that was published until then has been heard. Raises `REDIS_FAULTS`."""
 
 RETRY_SECONDS = 0.5
 SETTLE_SECONDS = 5.0
@@ -32,10 +37,19 @@ class CatchUp:
     """The lagging gateways of one app."""
 
     def __init__(
-        self, app_id: str, reader: LogReader, audience: Audience, feed: Feed, metrics: NodeMetrics
+        self,
+        app_id: str,
+        reader: LogReader,
+        recent: RecentPages,
+        look: Look,
+        audience: Audience,
+        feed: Feed,
+        metrics: NodeMetrics,
     ) -> None:
         self._app_id = app_id
         self._reader = reader
+        self._recent = recent
+        self._look = look
         self._audience = audience
         self._feed = feed
         self._metrics = metrics
@@ -97,25 +111,66 @@ class CatchUp:
     def _without_those_the_tail_serves(self) -> list[Gateway]:
         """Serve from memory whom it can; the others that have room."""
         self._audience.flush()
-        for gateway in [gateway for gateway in self._lagging if not gateway.socket.is_full]:
-            if gateway.is_resuming:
-                continue
-            for told in self._audience.tail.after(gateway.position):
-                if gateway.socket.is_full:
-                    break
-                gateway.socket.write(told.frames if gateway.wants_notices else told.messages)
-                self._metrics.deliveries.inc(told.count if gateway.wants_notices else told.messages_count)
-                gateway.position = told.end
-            if gateway.position == self._audience.tip:
-                self._go_live(gateway)
+        for gateway in self._ready():
+            if not gateway.is_resuming:
+                self._give_tail(gateway)
+        return self._ready()
+
+    def _ready(self) -> list[Gateway]:
         return [gateway for gateway in self._lagging if not gateway.socket.is_full]
 
+    def _give_tail(self, gateway: Gateway) -> None:
+        for told in self._audience.tail.after(gateway.position):
+            if gateway.socket.is_full:
+                break
+            gateway.greet(gateway.position, recovered=True)
+            gateway.socket.write(told.frames if gateway.wants_notices else told.messages)
+            self._metrics.deliveries.inc(told.count if gateway.wants_notices else told.messages_count)
+            gateway.position = told.end
+        if gateway.position == self._audience.tip:
+            self._go_live(gateway)
+
     async def _serve(self, ready: list[Gateway]) -> None:
-        """Read one page of the log, and give each of ``ready`` its part of it."""
+        """Give each of ``ready`` its next part: of what is remembered, or of one page that is read now."""
+        if any(map(self._remembers, ready)) and await self._is_memory_fresh():
+            self._audience.flush()
+            others = [gateway for gateway in ready if not self._gave_from_memory(gateway)]
+            ready = [gateway for gateway in others if gateway in self._lagging]
+        if ready:
+            await self._read_and_give(ready)
+
+    def _remembers(self, gateway: Gateway) -> bool:
+        return gateway.position in self._audience.tail or self._page_after(gateway) is not None
+
+    def _page_after(self, gateway: Gateway) -> LogPage | None:
+        return self._recent.after(self._app_id, gateway.position, self._audience.epoch)
+
+    async def _is_memory_fresh(self) -> bool:
+        """Whether a read of the log would show nothing that has not been heard, a recall above all."""
         tip_before = self._audience.tip
+        try:
+            state = await self._look()
+        except REDIS_FAULTS:
+            return False  # the log may be within reach all the same
+        return self._feed.check(state, tip_before)
+
+    def _gave_from_memory(self, gateway: Gateway) -> bool:
+        """Give a gateway what is remembered next, in the step in which that is known to be fresh."""
+        if gateway not in self._lagging or not self._remembers(gateway):
+            return False
+        page = self._page_after(gateway)
+        if page is None:
+            self._give_tail(gateway)
+        else:
+            self._give(gateway, page)
+        return True
+
+    async def _read_and_give(self, ready: list[Gateway]) -> None:
+        """Read one page of the log, and give each of ``ready`` its part of it."""
+        tip_before, epoch = self._audience.tip, self._audience.epoch
         positions = [gateway.position for gateway in ready]
         places = [each for each in positions if each.is_unborn or each.lineage == tip_before.lineage]
-        start = min(places, key=_place, default=tip_before)
+        start = min(places, key=place_of, default=tip_before)
         stretch = await self._reader.after(self._app_id, start)
         self._audience.flush()
         if self._is_feed_behind(stretch, tip_before, ready):
@@ -123,7 +178,10 @@ class CatchUp:
             async with asyncio.timeout(SETTLE_SECONDS):
                 await self._feed.settled()
             return
-        page = _Page(stretch, self._audience.tip)
+        page = LogPage(stretch, self._audience.tip, epoch)
+        # If a recall was heard meanwhile, the page may have been read before it: it is of a past epoch.
+        if page.epoch == self._audience.epoch:
+            self._recent.keep(self._app_id, page, asyncio.get_running_loop().time())
         for gateway in ready:
             if gateway in self._lagging:
                 self._give(gateway, page)
@@ -142,7 +200,7 @@ class CatchUp:
             for gateway in ready
         )
 
-    def _give(self, gateway: Gateway, page: "_Page") -> None:
+    def _give(self, gateway: Gateway, page: LogPage) -> None:
         point = gateway.position
         if not page.covers(point):
             return
@@ -178,27 +236,3 @@ class CatchUp:
             gateway.socket.write(frames.not_connected("the log is out of reach: try again"))
             gateway.socket.close(CloseCode.TRY_AGAIN_LATER, "the log is out of reach")
             self._metrics.refused.inc()
-
-
-class _Page:
-    """One read of the log, as frames, up to the tip: what is beyond it comes to live gateways by the feed."""
-
-    def __init__(self, stretch: Stretch, tip: Cursor) -> None:
-        self.stretch = stretch
-        self.end = min(stretch.end, tip, key=lambda cursor: cursor.entry)
-        entries = [entry for entry in stretch.entries if entry.id <= tip.entry]
-        self._framed = FramedEntries(stretch.state.lineage, entries)
-
-    def covers(self, point: Cursor) -> bool:
-        """Whether this page decides what becomes of a gateway at ``point``."""
-        if not self.stretch.state.names(point):
-            return True
-        return self.stretch.is_last or _place(point) < self.end.entry
-
-    def after(self, point: Cursor, with_notices: bool) -> tuple[int, bytes]:
-        """How many pushes follow ``point``, and their frames."""
-        return self._framed.after(_place(point), with_notices)
-
-
-def _place(point: Cursor) -> EntryId:
-    return ORIGIN if point.is_unborn else point.entry

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from imc_contracts import names
 from imc_contracts.codes import CloseCode
@@ -17,6 +18,7 @@ from imc_push_node.feed import Feed
 from imc_push_node.gateway import Gateway, Hold
 from imc_push_node.log_reader import LogReader
 from imc_push_node.metrics import NodeMetrics
+from imc_push_node.recent_pages import RecentPages
 from imc_push_node.subscriber import Subscriber
 
 
@@ -132,6 +134,8 @@ class Hub:
         self._metrics = metrics
         self._linger_seconds = linger_seconds
         self._apps: dict[str, App] = {}
+        self.recent = RecentPages()
+        """What was read of their logs lately."""
         self._left = asyncio.Event()
         self.on_leave: list[Callable[[Gateway], None]] = []
         """Each is called with every registered gateway that has left."""
@@ -193,7 +197,8 @@ class Hub:
     def _follow(self, app_id: str) -> App:
         audience = Audience(self._metrics)
         feed = Feed(app_id, self._reader, audience, self._metrics)
-        catch_up = CatchUp(app_id, self._reader, audience, feed, self._metrics)
+        look = partial(questions.log_stands, self._subscriber, app_id)
+        catch_up = CatchUp(app_id, self._reader, self.recent, look, audience, feed, self._metrics)
         audience.on_slow = catch_up.add
         deep_resume = None
         if self._archive is not None:

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from imc_contracts.cursor import EntryId
+from imc_contracts.cursor import ORIGIN, Cursor, EntryId
 from imc_contracts.events import Entry
 
 from imc_push_node import frames
@@ -17,6 +17,8 @@ class FramedEntries:
         self._ids = [entry.id for entry in entries]
         self._frames = [frames.push(lineage, entry) for entry in entries]
         self._parts: dict[tuple[int, bool], tuple[int, bytes]] = {}
+        self.size = sum(map(len, self._frames))
+        """Bytes of all frames."""
 
     def after(self, place: EntryId, with_notices: bool) -> tuple[int, bytes]:
         """How many pushes follow ``place``, and their frames, joined once for all gateways at one place."""
@@ -30,3 +32,8 @@ class FramedEntries:
             ]
             part = self._parts[key] = (len(chosen), b"".join(chosen))
         return part
+
+
+def place_of(point: Cursor) -> EntryId:
+    """Where in its log a point is; that of a log which held nothing yet, before everything."""
+    return ORIGIN if point.is_unborn else point.entry

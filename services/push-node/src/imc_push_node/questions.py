@@ -3,7 +3,9 @@
 from imc_contracts import names
 
 from imc_push_node import log_state
+from imc_push_node.log_state import LogState
 from imc_push_node.redis_link import packed
+from imc_push_node.subscriber import Subscriber
 
 FENCE = "f"
 """The one member of an app's fence; its score is the newest number given out."""
@@ -16,5 +18,14 @@ REPLIES = 2
 
 def about(app_id: str) -> bytes:
     """Where the app's log stands, and where its fence."""
-    state = packed("HMGET", names.log_state(app_id), *log_state.FIELDS)
-    return state + packed("ZSCORE", names.gateway_fence(app_id), FENCE)
+    return _about_log(app_id) + packed("ZSCORE", names.gateway_fence(app_id), FENCE)
+
+
+async def log_stands(subscriber: Subscriber, app_id: str) -> LogState:
+    """Where the app's log stands, once all that was published until then has been heard; raises as `ask`."""
+    now, fields = await subscriber.ask(TIME + _about_log(app_id), 2)
+    return log_state.read((int(now[0]), int(now[1])), fields)
+
+
+def _about_log(app_id: str) -> bytes:
+    return packed("HMGET", names.log_state(app_id), *log_state.FIELDS)

@@ -43,6 +43,10 @@ class Tail:
         while self._size > TAIL_BYTES:
             self._drop()
 
+    def __contains__(self, point: Cursor) -> bool:
+        """Whether what followed ``point`` is known here."""
+        return point in self._numbers
+
     def after(self, point: Cursor) -> Iterator[Told]:
         """All that was told after ``point``, oldest first; nothing if it is not known here."""
         number = self._numbers.get(point)

@@ -8,6 +8,7 @@ from imc_service.logs import logger
 from imc_push_node import log_state, questions
 from imc_push_node.hub import App, Hub
 from imc_push_node.log_reader import REDIS_FAULTS
+from imc_push_node.recent_pages import RECENT_SECONDS
 from imc_push_node.registration import Registration
 from imc_push_node.subscriber import Subscriber
 from imc_push_node.tail import TAIL_SECONDS
@@ -64,6 +65,7 @@ class Watch:
 
     def _look_at_gateways(self) -> None:
         now = asyncio.get_running_loop().time()
+        self._hub.recent.forget(now - RECENT_SECONDS)
         for app in self._hub.apps:
             app.audience.tail.forget(now - TAIL_SECONDS)
             for gateway in list(app.full) if app.full else ():
