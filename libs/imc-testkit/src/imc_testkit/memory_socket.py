@@ -42,6 +42,13 @@ class MemorySocket:
             if self._listener is not None:
                 self._listener.on_full()
 
+    def enter(self, lane: Any) -> Callable[[bytes], None]:
+        """Be written to by a lane of the node's."""
+        return self.write
+
+    def leave(self) -> None:
+        """Be written to by none."""
+
     def close(self, code: CloseCode, reason: str = "") -> None:
         """Close by the node."""
         self._end(code)

@@ -8,6 +8,7 @@ from imc_contracts.events import Entry, EventKind
 
 from imc_push_node import frames
 from imc_push_node.gateway import Gateway
+from imc_push_node.lane import Lane
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.tail import Tail, Told
 
@@ -25,6 +26,10 @@ class Audience:
         self.on_slow: Callable[[Gateway, Cursor], None] = lambda _gateway, _position: None
         """Called with each gateway whose buffer is full, and the point that it was told up to."""
         self._live: set[Gateway] = set()
+        self.full: set[Gateway] = set()
+        """Those of the app, live or not, whose buffer is full just now."""
+        self._informed, self._plain = Lane(), Lane()
+        """The live ones that want notices, and those that do not."""
         self._tip: Cursor | None = None
         self._outbox: list[bytes] = []
         self._outbox_messages: list[bytes] = []
@@ -99,22 +104,16 @@ class Audience:
         return told
 
     def _write(self, told: Told) -> None:
-        slow: list[Gateway] = []
-        pushes = 0
-        for gateway in self._live:
-            socket = gateway.socket
-            if socket.is_full:
-                slow.append(gateway)
-            elif gateway.wants_notices:
-                socket.write(told.frames)
-                pushes += told.count
-            elif told.messages:
-                socket.write(told.messages)
-                pushes += told.messages_count
+        slow = self.full & self._live
+        for gateway in slow:
+            self.dismiss(gateway)
+        self._informed.write(told.frames)
+        if told.messages:
+            self._plain.write(told.messages)
         self._metrics.entries.inc(told.count)
+        pushes = told.count * len(self._informed) + told.messages_count * len(self._plain)
         self._metrics.deliveries.inc(pushes)
         for gateway in slow:
-            self._live.discard(gateway)
             self._metrics.demotions.inc()
             self.on_slow(gateway, told.start)
 
@@ -122,8 +121,8 @@ class Audience:
         """Go on from ``to``, which does not follow from ``tip``: every live gateway is told of the gap."""
         self.flush()
         frame = frames.gap(self.tip, to)
-        for gateway in self._live:
-            gateway.socket.write(frame)
+        for lane in (self._informed, self._plain):
+            lane.write(frame)
         self._metrics.gaps.inc(len(self._live))
         self._tip = self._written_to = to
         self.epoch += 1
@@ -133,7 +132,12 @@ class Audience:
         """Take in a gateway that stands at ``tip``, as far as `flush` has written it."""
         assert self._written_to == self._tip, "flush before anything is decided by the tip"
         self._live.add(gateway)
+        self._lane(gateway).add(gateway.socket)
 
     def dismiss(self, gateway: Gateway) -> None:
         """Let a gateway go."""
         self._live.discard(gateway)
+        self._lane(gateway).discard(gateway.socket)
+
+    def _lane(self, gateway: Gateway) -> Lane:
+        return self._informed if gateway.wants_notices else self._plain

@@ -160,11 +160,11 @@ class _SocketEvents:
     def on_full(self) -> None:
         # Its own answers fill the buffer too: who does not take them may not cause more of them.
         self._gateway.hold(Hold.BUFFER)
-        self._app.full.add(self._gateway)
+        self._app.audience.full.add(self._gateway)
 
     def on_room(self) -> None:
         self._gateway.release(Hold.BUFFER)
-        self._app.full.discard(self._gateway)
+        self._app.audience.full.discard(self._gateway)
         self._app.wake()
 
     def on_end(self, code: CloseCode | None) -> None:

@@ -8,9 +8,10 @@ from imc_contracts.cursor import ORIGIN, UNBORN, Cursor
 from imc_service.access.grant import Grant, Scope
 
 from imc_push_node import frames
+from imc_push_node.lane import LaneSocket
 
 
-class Socket(Protocol):
+class Socket(LaneSocket, Protocol):
     """What a gateway needs of its WebSocket. Everything written goes one way, in the order of the calls."""
 
     @property

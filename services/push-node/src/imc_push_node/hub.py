@@ -34,8 +34,6 @@ class App:
     """None if there is no query-api to ask."""
     members: set[Gateway] = field(default_factory=set[Gateway])
     """All its connections, those that are not registered yet among them."""
-    full: set[Gateway] = field(default_factory=set[Gateway])
-    """Those whose buffer is full just now."""
     newest: dict[str, Gateway] = field(default_factory=dict[str, Gateway])
     """Of each gatewayId the newest registered connection."""
     fence: int = 0
@@ -67,7 +65,7 @@ class App:
     def dismiss(self, gateway: Gateway) -> None:
         """Let a gateway go."""
         self.members.discard(gateway)
-        self.full.discard(gateway)
+        self.audience.full.discard(gateway)
         self.audience.dismiss(gateway)
         for lagging in self._lagging():
             lagging.discard(gateway)

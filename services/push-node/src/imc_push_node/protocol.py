@@ -23,6 +23,7 @@ from websockets.protocol import State
 
 from imc_push_node.gateway import SocketListener
 from imc_push_node.keepalive import Keepalive, Pulse
+from imc_push_node.lane import LaneMember
 from imc_push_node.settings import PushNodeSettings
 
 EXTENSION = "imc.gateway_socket"
@@ -48,7 +49,7 @@ def server_options(
     }
 
 
-class GatewayProtocol(WebSocketsSansIOProtocol):
+class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
     """uvicorn's protocol, with a way past its queues."""
 
     def __init__(self, *args: Any, keepalive: Keepalive, **options: Any) -> None:
@@ -62,7 +63,6 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
         self._listener: SocketListener | None = None
         self._texts: list[bytes] = []
         self._fragments = bytearray()
-        self.written = 0
 
     # What the node calls.
 
@@ -75,7 +75,7 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
     def write(self, frames: bytes) -> None:
         """Write encoded frames; never waits. Dropped once the socket has ended."""
         if not self.has_ended:
-            self.written += len(frames)
+            self._written_apart += len(frames)
             self.transport.write(frames)
 
     def close(self, code: CloseCode, reason: str = "") -> None:

@@ -68,6 +68,6 @@ class Watch:
         self._hub.recent.forget(now - RECENT_SECONDS)
         for app in self._hub.apps:
             app.audience.tail.forget(now - TAIL_SECONDS)
-            for gateway in list(app.full) if app.full else ():
+            for gateway in list(app.audience.full) if app.audience.full else ():
                 if gateway.is_stuck(now, self._stall_seconds):
                     gateway.socket.close(CloseCode.NO_PROGRESS, "too slow for too long")
