@@ -10,7 +10,8 @@ from imc_contracts.errors import Refused
 from imc_service import replies
 from imc_service.application import equip
 from imc_service.health import Readiness
-from imc_service.hot_path import HotPath
+from imc_service.hot_path import HotPath, HotPathMiddleware
+from imc_service.metrics import HttpSeries
 from prometheus_client import CollectorRegistry
 
 
@@ -37,10 +38,7 @@ def routes() -> APIRouter:
 
 
 def application(*, hot: bool) -> FastAPI:
-    app = FastAPI()
-    if hot:
-        app.add_middleware(HotPath, routers=[routes()])
-    return equip(app, Readiness(), CollectorRegistry(), routes())
+    return equip(FastAPI(), Readiness(), CollectorRegistry(), routes(), hot=[routes()] if hot else [])
 
 
 CALLS = [
@@ -76,6 +74,7 @@ async def test_a_hot_call_does_not_reach_fastapi(calling: Any) -> None:
     async def unreachable(*_: object) -> None:
         raise AssertionError("passed on")
 
-    async with calling(HotPath(unreachable, [routes()])) as client:
+    hot_path = HotPath([routes()], HttpSeries(CollectorRegistry()))
+    async with calling(HotPathMiddleware(unreachable, hot_path)) as client:
         assert (await client.get("/things/find?name=x")).json()["data"] == "x"
         assert (await client.get("/things/refused")).headers["Retry-After"] == "3"

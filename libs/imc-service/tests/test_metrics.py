@@ -5,7 +5,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from imc_service import replies
-from imc_service.metrics import HttpMetrics
+from imc_service.metrics import HttpMetrics, HttpSeries
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
@@ -21,7 +21,7 @@ def registry() -> CollectorRegistry:
 def app(registry: CollectorRegistry) -> FastAPI:
     app = FastAPI()
     replies.install(app)
-    app.add_middleware(HttpMetrics, registry=registry)
+    app.add_middleware(HttpMetrics, series=HttpSeries(registry))
 
     @app.get("/things/{thing}")
     async def thing(thing: int) -> object:
@@ -66,3 +66,15 @@ async def test_paths_that_nothing_answers_make_one_series(
         for number in range(20):
             await client.get(f"/nowhere/{number}")
     assert counted(registry) == {("other", "404"): 20}
+
+
+def test_times_are_a_histogram_that_prometheus_reads(registry: CollectorRegistry) -> None:
+    series = HttpSeries(registry)
+    for seconds in (0.0005, 0.001, 0.002, 60.0):
+        series.note("/a", 200, seconds)
+
+    def buckets(le: str) -> float | None:
+        return registry.get_sample_value("imc_http_request_seconds_bucket", {"path": "/a", "le": le})
+
+    assert (buckets("0.001"), buckets("0.0025"), buckets("10.0"), buckets("+Inf")) == (2, 3, 3, 4)
+    assert registry.get_sample_value("imc_http_request_seconds_sum", {"path": "/a"}) == pytest.approx(60.0035)

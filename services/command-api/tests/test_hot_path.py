@@ -9,7 +9,6 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from imc_command_api import http
-from imc_command_api.http import messages
 from imc_command_api.http.state import CommandApi
 from imc_contracts.codes import ErrorCode
 from imc_contracts.commands import SendMessage
@@ -17,7 +16,7 @@ from imc_contracts.errors import Refused, unavailable
 from imc_service.access.grant import EVERYTHING
 from imc_service.application import equip
 from imc_service.health import Readiness
-from imc_service.hot_path import HotPath
+from imc_service.hot_path import HotPathMiddleware
 from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 
@@ -51,10 +50,9 @@ class Served:
 
     def __init__(self, *, is_hot: bool) -> None:
         self.registry = CollectorRegistry()
-        app = FastAPI()
-        if is_hot:
-            http.add_hot_path(app)
-        self.app = equip(app, Readiness(), self.registry, http.routes())
+        self.app = equip(
+            FastAPI(), Readiness(), self.registry, http.routes(), hot=http.hot() if is_hot else ()
+        )
 
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[httpx.AsyncClient]:
@@ -147,7 +145,8 @@ async def test_a_send_does_not_pass_through_fastapi(path: str) -> None:
         raise AssertionError("passed on")
 
     served = Served(is_hot=True)
-    served.app = HotPath(elsewhere, [messages.routes()])  # pyright: ignore[reportAttributeAccessIssue]
+    hot_path = served.app.state.hot_path
+    served.app = HotPathMiddleware(elsewhere, hot_path)  # pyright: ignore[reportAttributeAccessIssue]
     async with served.client() as client:
         body = GOOD if path == SEND else {"messages": [GOOD]}
         assert (await client.post(path, json=body)).json()["code"] == 0

@@ -1,5 +1,7 @@
 """What the ASGI applications of all services have in common."""
 
+from collections.abc import Iterable
+
 from fastapi import APIRouter, FastAPI
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
@@ -8,7 +10,8 @@ from imc_service import health, openapi, pages, replies
 from imc_service.access.gatekeeper import Gatekeeper
 from imc_service.access.middleware import Authenticated
 from imc_service.health import Readiness
-from imc_service.metrics import HttpMetrics
+from imc_service.hot_path import HotPath, HotPathMiddleware
+from imc_service.metrics import HttpMetrics, HttpSeries
 
 TELEMETRY_OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """For ``FastAPI(telemetry=…)``: otherwise it looks for OpenTelemetry at each request, which takes time."""
@@ -20,13 +23,16 @@ def equip(
     registry: CollectorRegistry,
     *routers: APIRouter,
     gatekeeper: Gatekeeper | None = None,
+    hot: Iterable[APIRouter] = (),
 ) -> FastAPI:
     """Give ``app`` its routes, those of operations, replies in the envelope, and metrics; returns it.
 
     ``app`` is made without pages of its own (``docs_url=None, redoc_url=None``): it gets ours.
     With a ``gatekeeper`` every call but those of operations has a grant in its state. An ``app`` that answers
-    nothing else needs none. Its ``state.readiness`` is for `server.serve`, which takes it out of service when
-    it ends; its ``state.registry`` for `guarded`, which counts what it refuses.
+    nothing else needs none. Calls of the routers ``hot`` are answered as `HotPath` says: by a protocol that
+    finds it as ``state.hot_path``, or else by the outermost middleware. Its ``state.readiness`` is for
+    `server.serve`, which takes it out of service when it ends; its ``state.registry`` for `guarded`, which
+    counts what it refuses.
     """
     app.state.readiness, app.state.registry = readiness, registry
     replies.install(app)
@@ -35,6 +41,9 @@ def equip(
     if gatekeeper is not None:
         openapi.describe_tokens(app)
         app.add_middleware(Authenticated, gatekeeper=gatekeeper)
-    # Last, so that it is outermost: what is refused for its token is counted too.
-    app.add_middleware(HttpMetrics, registry=registry)
+    series = HttpSeries(registry)
+    # Outside of the one before, so that what is refused for its token is counted too.
+    app.add_middleware(HttpMetrics, series=series)
+    app.state.hot_path = HotPath(hot, series, gatekeeper)
+    app.add_middleware(HotPathMiddleware, hot_path=app.state.hot_path)
     return app

@@ -16,8 +16,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
-    more = True
-    while more:
+    while True:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             # Nobody reads this; it is no fault of ours either, for which a log would be written.
@@ -27,8 +26,8 @@ async def read_body(request: Request, limit: int) -> bytes:
         if size > limit:
             raise _too_large(limit)
         chunks.append(chunk)
-        more = message.get("more_body", False)
-    return b"".join(chunks)
+        if not message.get("more_body", False):
+            return chunk if len(chunks) == 1 else b"".join(chunks)
 
 
 async def read_json_body(request: Request, limit: int) -> bytes:
@@ -46,7 +45,10 @@ async def read_json_body(request: Request, limit: int) -> bytes:
 
 def media_type_of(request: Request) -> str:
     """The media type of the body in lower case without parameters, or ``""``."""
-    return _header(request, b"content-type").decode("latin-1").partition(";")[0].strip().lower()
+    told = _header(request, b"content-type")
+    if told == b"application/json":
+        return "application/json"  # what nearly everybody sends, without a look at each letter
+    return told.decode("latin-1").partition(";")[0].strip().lower()
 
 
 def _header(request: Request, name: bytes) -> bytes:

@@ -1,12 +1,13 @@
 """Calls answered before FastAPI's own stack.
 
-FastAPI's routing, dependencies and exit stacks cost as much as reading a page of history. A call that is
-nothing but a request in and a reply out needs none of them: its endpoint is called as it is. The routes stay
-registered with FastAPI, which describes them and answers all else on their paths.
+FastAPI's routing, dependencies, exit stacks and middleware cost as much as reading a page of history, or as
+two sends. A call that is nothing but a request in and a reply out needs none of them: its endpoint is called
+as it is. The routes stay registered with FastAPI, which describes them and answers all else on their paths.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import cast
+from typing import NamedTuple, cast
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
@@ -14,36 +15,72 @@ from imc_contracts.errors import Refused
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imc_service import replies
+from imc_service.access.gatekeeper import Gatekeeper
+from imc_service.access.middleware import admit
+from imc_service.metrics import HttpSeries
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
+class HotCall(NamedTuple):
+    """One of the calls: its route, as metrics name it, and what answers it."""
+
+    route: APIRoute
+    endpoint: Endpoint
+
+
 class HotPath:
-    """ASGI middleware, to be the innermost: what stands around FastAPI's routes stands around these too.
+    """The calls of a service that are answered so, with all that stands around the others: tokens, metrics.
 
     Paths of the routes in ``routers`` have no parameters; their endpoints take the request and no more.
     """
 
-    def __init__(self, app: ASGIApp, routers: Iterable[APIRouter]) -> None:
-        self._app = app
-        self._routes = {
-            (method, route.path): route
+    def __init__(
+        self, routers: Iterable[APIRouter], series: HttpSeries, gatekeeper: Gatekeeper | None = None
+    ) -> None:
+        self._series = series
+        self._gatekeeper = gatekeeper
+        self._calls = {
+            (method, route.path): HotCall(route, cast(Endpoint, route.endpoint))
             for router in routers
             for route in router.routes
             if isinstance(route, APIRoute)
             for method in route.methods or ()
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a hot call, pass on all else. A fault of ours is left to whoever catches FastAPI's."""
-        route = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        if route is None:
-            await self._app(scope, receive, send)
-            return
-        scope["route"] = route  # what metrics name the call by
-        endpoint = cast(Endpoint, route.endpoint)
+    def find(self, method: str, path: str) -> HotCall | None:
+        """The call that a request is for, or None if FastAPI answers it."""
+        return self._calls.get((method, path))
+
+    async def answer(self, call: HotCall, scope: Scope, receive: Receive) -> Response:
+        """The reply to a call, refused or not. A fault of ours is raised, for whoever catches FastAPI's."""
+        begun, status = time.perf_counter(), 500
+        scope["route"] = call.route
         try:
-            reply = await endpoint(Request(scope, receive))
+            if self._gatekeeper is not None:
+                await admit(scope, self._gatekeeper)
+            reply = await call.endpoint(Request(scope, receive))
+            status = reply.status_code
         except Refused as refused:
             reply = replies.refusal(refused)
+            status = reply.status_code
+        finally:
+            self._series.note(call.route.path, status, time.perf_counter() - begun)
+        return reply
+
+
+class HotPathMiddleware:
+    """ASGI middleware, to be the outermost: for requests that `imc_service.hot_protocol` passes on."""
+
+    def __init__(self, app: ASGIApp, hot_path: HotPath) -> None:
+        self._app = app
+        self._hot_path = hot_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a hot call, pass on all else."""
+        call = self._hot_path.find(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        if call is None:
+            await self._app(scope, receive, send)
+            return
+        reply = await self._hot_path.answer(call, scope, receive)
         await reply(scope, receive, send)

@@ -83,6 +83,12 @@ def refusal(refused: Refused) -> JsonReply:
     return JsonReply(envelope.failure_of(refused), status_code=STATUS[refused.code], headers=headers)
 
 
+def fault(path: str, error: Exception) -> JsonReply:
+    """The reply where ``error`` was raised, which goes to the log and no further; ``path`` is the route's."""
+    log.error("request failed", path=path, exc_info=error)
+    return refusal(Refused(ErrorCode.INTERNAL, _FAULT))
+
+
 def install(app: FastAPI) -> None:
     """Make every failure of ``app``, the framework's own included, answer in the envelope."""
 
@@ -103,13 +109,11 @@ def install(app: FastAPI) -> None:
         reply.headers.update(error.headers or {})
         return reply
 
-    async def fault(request: Request, error: Exception) -> Response:
+    async def failed(request: Request, error: Exception) -> Response:
         # The route, not the path: ids are part of paths.
-        path = getattr(request.scope.get("route"), "path", "other")
-        log.error("request failed", path=path, exc_info=error)
-        return refusal(Refused(ErrorCode.INTERNAL, _FAULT))
+        return fault(getattr(request.scope.get("route"), "path", "other"), error)
 
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, framework)
-    app.add_exception_handler(Exception, fault)
+    app.add_exception_handler(Exception, failed)

@@ -45,5 +45,4 @@ def create_app(settings: CommandApiSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    http.add_hot_path(app)
-    return equip(app, readiness, registry, http.routes(), gatekeeper=gatekeeper)
+    return equip(app, readiness, registry, http.routes(), gatekeeper=gatekeeper, hot=http.hot())

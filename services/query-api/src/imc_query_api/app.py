@@ -45,5 +45,6 @@ def create_app(settings: QueryApiSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    http.add_hot_path(app)
-    return equip(app, readiness, registry, http.routes(), http.internal_routes(), gatekeeper=gatekeeper)
+    return equip(
+        app, readiness, registry, http.routes(), http.internal_routes(), gatekeeper=gatekeeper, hot=http.hot()
+    )

@@ -43,14 +43,13 @@ def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    imc_query_api.http.add_hot_path(app)
-    imc_command_api.http.add_hot_path(app)
     equip(
         app,
         readiness,
         registry,
         *(part.routes() for part in (imc_command_api.http, imc_query_api.http, imc_push_node.http)),
         gatekeeper=gatekeeper,
+        hot=[*imc_command_api.http.hot(), *imc_query_api.http.hot()],
     )
     imc_push_node.http.count_handshakes(app, registry)
     return app

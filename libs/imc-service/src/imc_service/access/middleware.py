@@ -36,13 +36,18 @@ class Authenticated:
             await self._app(scope, receive, send)
             return
         try:
-            grant = EVERYTHING if self._gatekeeper.is_off else await self._gatekeeper.grant_of(_token(scope))
+            await admit(scope, self._gatekeeper)
         except Refused as refused:
             # Answers a WebSocket as well: with the same reply, instead of an upgrade.
             await replies.refusal(refused)(scope, receive, send)
             return
-        scope.setdefault("state", {})[STATE] = grant
         await self._app(scope, receive, send)
+
+
+async def admit(scope: Scope, gatekeeper: Gatekeeper) -> None:
+    """Give a call its grant; raises `Refused` as `Gatekeeper.grant_of` does, and if it bears no token."""
+    grant = EVERYTHING if gatekeeper.is_off else await gatekeeper.grant_of(_token(scope))
+    scope.setdefault("state", {})[STATE] = grant
 
 
 def grant_in(scope: Scope) -> Grant:

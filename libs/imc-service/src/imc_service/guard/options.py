@@ -5,9 +5,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from imc_service.guard.protocol import GuardedProtocol, Present
+from imc_service.guard.protocol import Present
 from imc_service.guard.rules import Guard
 from imc_service.guard.settings import GuardSettings
+from imc_service.hot_protocol import HotProtocol
 
 _HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
 """With every reply: nothing of ours is to be guessed at, or kept."""
@@ -29,7 +30,7 @@ def guarded(
         present = type(f"Present{websocket.__name__}", (Present, websocket), {})
         sockets = partial(present, **websocket_options)
     return {
-        "http": partial(GuardedProtocol, Guard(settings, registry)),
+        "http": partial(HotProtocol, Guard(settings, registry)),
         "ws": sockets or "none",
         "headers": list(_HEADERS),
     }

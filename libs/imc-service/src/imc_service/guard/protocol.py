@@ -98,18 +98,26 @@ class GuardedProtocol(HttpToolsProtocol):
         self._phase = _Phase.BODY
         self._refused = self._look()
         if self._refused is None:
-            super().on_headers_complete()
+            self.begin()
             return
         application = self.app
         self.app = _refusing(self._guard, self._refused)
         super().on_headers_complete()
         self.app = application
 
+    def begin(self) -> None:
+        """Carry the request out whose head is here."""
+        super().on_headers_complete()
+
     def on_message_complete(self) -> None:
         """All of it is here."""
+        self.request_ended()
+        super().on_message_complete()
+
+    def request_ended(self) -> None:
+        """Nothing more of it is waited for."""
         self._phase = _Phase.IDLE
         self._head_bytes = 0
-        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """It was answered."""

@@ -53,7 +53,7 @@ class _Waiting:
 
 
 class LogWriter:
-    """Appends events to the logs of apps."""
+    """Appends events to the logs of apps. To be made where its event loop runs."""
 
     def __init__(self, redis: Redis, script: AppendScript, metrics: LogMetrics) -> None:
         self._redis = redis
@@ -63,6 +63,7 @@ class LogWriter:
         self._flushes: set[asyncio.Task[None]] = set()
         self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._announced: set[str] = set()
+        self._loop = asyncio.get_running_loop()  # which is a call of the kernel each time it is asked for
 
     async def append(self, app_id: str, writes: Sequence[Write]) -> list[Outcome | Refused]:
         """Append ``writes`` in their order; an outcome, or a refusal, for each.
@@ -97,13 +98,13 @@ class LogWriter:
     def _enqueue(
         self, app_id: str, writes: Sequence[Write], size: int
     ) -> asyncio.Future[list[Outcome | Refused]]:
-        waiting = _Waiting(writes, size, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(writes, size, self._loop.create_future())
         queue = self._waiting.get(app_id)
         if queue is not None:
             queue.append(waiting)
             return waiting.outcomes
         self._waiting[app_id] = deque([waiting])
-        flush = asyncio.create_task(self._flush(app_id))
+        flush = self._loop.create_task(self._flush(app_id))
         self._flushes.add(flush)
         flush.add_done_callback(self._flushes.discard)
         return waiting.outcomes
