@@ -29,7 +29,8 @@ def parse_json(model: type[Model], body: bytes | str) -> Model:
 
     Raises `Refused` (`INVALID_FIELD`) whose message names the first field at fault and its bound.
     """
-    # Not `model_validate_json`, whose options take longer to pass on than a message takes to read.
+    # Not `model_validate_json` (nor, below, `model_validate`), whose options take longer to pass on than a
+    # message takes to read.
     return _checked(model.__pydantic_validator__.validate_json, body)
 
 
@@ -38,7 +39,7 @@ def parse_fields(model: type[Model], fields: Any, *at: str | int) -> Model:
 
     ``at`` is where in the request the fields stand, if not at its top: ``"messages", 3``.
     """
-    return _checked(model.model_validate, fields, at)
+    return _checked(model.__pydantic_validator__.validate_python, fields, at)
 
 
 def _checked(validate: Callable[[Any], T], value: Any, at: tuple[str | int, ...] = ()) -> T:

@@ -10,7 +10,7 @@ import httpx
 from imc_service import background, redis_client
 from imc_service.access.gatekeeper import Gatekeeper
 from imc_service.access.grant import Scope
-from imc_service.access.service_tokens import COMMAND_API, QUERY_API
+from imc_service.access.service_tokens import QUERY_API
 from imc_service.health import Readiness
 from imc_service.quota_watch import open_quotas
 from prometheus_client import CollectorRegistry
@@ -25,6 +25,7 @@ from imc_push_node.log_reader import LogReader
 from imc_push_node.membership import Membership
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.places import Places
+from imc_push_node.posting import posting, posting_within
 from imc_push_node.query_api import QueryApiClient
 from imc_push_node.recall_marks import RecallMarks
 from imc_push_node.registration import Registration
@@ -70,15 +71,13 @@ async def open_push_node(
                 service_client(settings, settings.query_api_url, QUERY_API, Scope.INTERNAL)
             )
             archive = Archive(QueryApiClient(query_api), RecallMarks(redis, metrics.skipped))
-        command_api = client or await stack.enter_async_context(
-            service_client(settings, settings.command_api_url, COMMAND_API, Scope.SEND)
-        )
+        post = posting_within(client) if client else await stack.enter_async_context(posting(settings))
         hub = Hub(reader, subscriber, metrics, settings.linger_seconds, archive)
         registration = Registration(redis, hub)
         quotas = await stack.enter_async_context(open_quotas(settings, metrics.quotas_stale))
         places = Places(redis, hub, quotas, metrics.places_refused)
         watch = Watch(hub, registration, subscriber, settings.stall_seconds)
-        forwarder = Forwarder(CommandApiClient(command_api), metrics, limits)
+        forwarder = Forwarder(CommandApiClient(post), metrics, limits)
         membership = Membership(redis, readiness, settings.advertise_url)
         drain = Drain(hub, forwarder, settings.drain_seconds)
         readiness.add("log", lambda: redis_client.reachable(redis))

@@ -7,30 +7,35 @@ What can go wrong is told apart by what may be done about it:
 - `Refused`: the same call will be refused again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated
 
-import httpx
 from imc_contracts.codes import ErrorCode
 from imc_contracts.commands import SendMessage, SendMessageBatch
 from imc_contracts.envelope import Envelope, Failure
 from imc_contracts.views import SendReceipt
 from imc_service.logs import logger
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 log = logger("command-api-client")
 
 PATH = "/chat/message/createBatch"
+
+Post = Callable[[bytes], Awaitable[tuple[int, bytes]]]
+"""Posts a body to `PATH`: the status and the body of the reply.
+
+Raises `NothingAccepted` if it could not be sent, and whatever it likes if that is not known.
+"""
 
 Receipts = list[SendReceipt | str]
 """For each message its receipt, or why it was refused."""
 
 _OK, _UNAVAILABLE = 200, 503
 _NOT_KNOWN_THERE = (401, 403)
-_ANSWER: TypeAdapter[Envelope[list[SendReceipt | Failure]]] = TypeAdapter(
-    Envelope[list[SendReceipt | Failure]]
-)
+# From left to right: nearly all are receipts, and each would be held against both.
+_Item = Annotated[SendReceipt | Failure, Field(union_mode="left_to_right")]
+_ANSWER: TypeAdapter[Envelope[list[SendReceipt | Failure]]] = TypeAdapter(Envelope[list[_Item]])
 _FAILURE: TypeAdapter[Failure] = TypeAdapter(Failure)
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class NothingAccepted(Exception):
@@ -46,10 +51,10 @@ class Refused(Exception):
 
 
 class CommandApiClient:
-    """Calls command-api by an HTTP client whose base URL is set."""
+    """Calls command-api by way of ``post``."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
+    def __init__(self, post: Post) -> None:
+        self._post = post
 
     async def create(self, sends: Sequence[SendMessage]) -> Receipts:
         """Append messages, at most 500; what became of each, in their order.
@@ -58,26 +63,24 @@ class CommandApiClient:
         """
         body = SendMessageBatch.model_construct(messages=list(sends)).model_dump_json(exclude_none=True)
         try:
-            reply = await self._client.post(
-                PATH, content=body.encode(), headers={"content-type": "application/json"}
-            )
-        except _NEVER_SENT as error:
-            raise NothingAccepted from error
+            status, reply = await self._post(body.encode())
+        except NothingAccepted:
+            raise
         except (
             Exception
         ) as error:  # what an in-process command-api raises included: its log may have taken it
             raise UnknownEnd from error
-        if reply.status_code in _NOT_KNOWN_THERE:
+        if status in _NOT_KNOWN_THERE:
             # No fault of the gateways, and over as soon as the services have the same secret again.
-            log.error("command-api does not accept this node's token", status=reply.status_code)
-        if reply.status_code in (_UNAVAILABLE, *_NOT_KNOWN_THERE):
+            log.error("command-api does not accept this node's token", status=status)
+        if status in (_UNAVAILABLE, *_NOT_KNOWN_THERE):
             raise NothingAccepted
-        if reply.status_code >= 500:
+        if status >= 500:
             raise UnknownEnd
         try:
-            if reply.status_code != _OK:
-                raise Refused(_FAILURE.validate_json(reply.content)["message"])
-            items = _ANSWER.validate_json(reply.content)["data"]
+            if status != _OK:
+                raise Refused(_FAILURE.validate_json(reply)["message"])
+            items = _ANSWER.validate_json(reply)["data"]
         except ValidationError as error:
             raise UnknownEnd from error
         return _receipts(items, len(sends))

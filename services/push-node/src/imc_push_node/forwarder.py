@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections import defaultdict, deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from imc_contracts.commands import SendMessage
 from imc_contracts.fields import MAX_BATCH
@@ -36,8 +37,7 @@ class Limits:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     gateway: Gateway
     send: SendMessage
     size: int

@@ -6,7 +6,6 @@ from imc_service.access.service_tokens import ServiceToken
 
 from imc_push_node.settings import PushNodeSettings
 
-# A kept connection that the server has just closed makes a send's end unknown: ours go before a server's do.
 _LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=2)
 _TIMEOUT = httpx.Timeout(10, connect=2, pool=2)
 

@@ -1,7 +1,6 @@
 """Send messages: one, or a batch of any apps."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -47,18 +46,20 @@ class SendMessages:
         What is a refusal already stays one. The messages of one app keep their order in its log.
         """
         answers: list[SendReceipt | Refused | None] = []
-        by_app: defaultdict[str, _Part] = defaultdict(_Part)
+        by_app: dict[str, _Part] = {}
         for place, command in enumerate(commands):
             if isinstance(command, Refused):
                 answers.append(command)
                 continue
-            try:
-                self._door.require(command.app_id)
-            except Refused as refused:
-                answers.append(refused)
-                continue
+            part = by_app.get(command.app_id)
+            if part is None:
+                try:
+                    self._door.require(command.app_id)
+                except Refused as refused:
+                    answers.append(refused)
+                    continue
+                part = by_app[command.app_id] = _Part()
             answers.append(None)
-            part = by_app[command.app_id]
             part.places.append(place)
             part.writes.append(self._write(command))
         await asyncio.gather(*(self._append(app_id, part, answers) for app_id, part in by_app.items()))

@@ -106,7 +106,7 @@ class AppendScript:
             if minute not in recent:
                 recent[minute] = _added(keys, names.recent(app_id, minute))
             arguments += (
-                kind.value,
+                kind,
                 body,
                 id_,
                 recent[minute],
