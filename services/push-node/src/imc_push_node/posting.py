@@ -5,9 +5,9 @@ two, where all its other calls are few.
 """
 
 import contextlib
+import io
 from collections.abc import AsyncGenerator
 
-import aiohttp
 import httpx
 from imc_service.access.grant import Scope
 from imc_service.access.service_tokens import COMMAND_API, ServiceToken
@@ -19,14 +19,22 @@ MOST_CONNECTIONS = 64
 KEPT_SECONDS = 2.0
 """A kept connection that the server has just closed makes a send's end unknown: ours go before that."""
 
-_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=2, sock_read=10)
+LARGE_BYTES = 1_048_576
+"""What is larger goes in parts, between which the event loop does other things; aiohttp warns of the rest."""
+
+CONNECT_SECONDS = 2.0
+READ_SECONDS = 10.0
+
 _JSON = {"content-type": "application/json"}
-_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 @contextlib.asynccontextmanager
 async def posting(settings: PushNodeSettings) -> AsyncGenerator[Post]:
     """Posts to the command-api that ``settings`` name; where callers need tokens, with one of ours."""
+    # Here, for it takes a while: a node that shares its process with command-api starts without it.
+    import aiohttp
+
+    never_sent = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
     token = None
     if settings.auth != "off" and settings.service_secret is not None:
         token = ServiceToken(settings.service_secret, COMMAND_API, Scope.SEND)
@@ -35,16 +43,17 @@ async def posting(settings: PushNodeSettings) -> AsyncGenerator[Post]:
     async with aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=_TIMEOUT,
+        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=READ_SECONDS),
         skip_auto_headers=("accept", "accept-encoding", "user-agent"),
     ) as session:
 
         async def post(body: bytes) -> tuple[int, bytes]:
+            data = body if len(body) <= LARGE_BYTES else io.BytesIO(body)
             headers = {**_JSON, **token.headers()} if token else _JSON
             try:
-                async with session.post(url, data=body, headers=headers, allow_redirects=False) as reply:
+                async with session.post(url, data=data, headers=headers, allow_redirects=False) as reply:
                     return reply.status, await reply.read()
-            except _NEVER_SENT as error:
+            except never_sent as error:
                 raise NothingAccepted from error
 
         yield post
