@@ -63,7 +63,7 @@ class Served:
         self.app = equip(
             FastAPI(), Readiness(), self.registry, router, hot=[routes(self.going_on)] if is_hot else []
         )
-        options = guarded(GuardSettings.model_validate({"body_seconds": 0.5}))
+        options = guarded(GuardSettings.model_validate({"body_seconds": 0.5}), self.registry)
         config = uvicorn.Config(
             self.app,
             log_config=None,
