@@ -1,5 +1,6 @@
 """A child process: started, stopped in every way that a fault test needs, and never left behind."""
 
+import contextlib
 import ctypes
 import os
 import secrets
@@ -92,8 +93,11 @@ class Child:
         await self.wait()
 
     def pause(self) -> None:
-        """SIGSTOP: it hangs, its connections stay open."""
+        """SIGSTOP: it hangs, its connections stay open. Returns once it does; nothing happens if it has ended."""
         self.send_signal(signal.SIGSTOP)
+        # Its threads stop one by one: until the last does, it may still answer. An end is left to `poll`.
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """SIGCONT: it goes on."""

@@ -99,16 +99,21 @@ def _mid_frame() -> None:
     fuse = _Fuse()
 
     def make(original: Any) -> Any:
-        def write(self: Any, frames: bytes) -> None:
-            if b'"code":2001' in frames and fuse.is_due():
-                # Straight to the kernel: what an event loop keeps for later dies with the process.
-                os.write(self.transport.get_extra_info("socket").fileno(), frames[: len(frames) // 2])
-                fuse.burn()
-            original(self, frames)
+        def enter(self: Any, lane: Any) -> Any:
+            go_on = original(self, lane)
 
-        return write
+            def write(frames: bytes) -> None:
+                if b'"code":2001' in frames and fuse.is_due():
+                    # Straight to the kernel: what an event loop keeps for later dies with the process.
+                    os.write(self.transport.get_extra_info("socket").fileno(), frames[: len(frames) // 2])
+                    fuse.burn()
+                go_on(frames)
 
-    replace("imc_push_node.protocol:GatewayProtocol.write", make)
+            return write
+
+        return enter
+
+    replace("imc_push_node.lane:LaneMember.enter", make)
 
 
 VARIANTS: dict[str, Callable[[], None]] = {

@@ -131,23 +131,29 @@ class LogReader:
         return reply[0], [Delivery(app_id, entry_id, fields) for entry_id, fields in reply[1] if entry_id]
 
     async def _learn_apps(self) -> None:
-        """Read the list of apps once a second; make the group of each new one's log, if need be the log."""
+        """Read the list of apps at times; see to it that the log of each new one has the group."""
         if time.monotonic() < self._learn_at:
             return
         members = cast("set[bytes]", await self._redis.smembers(names.APPS))  # pyright: ignore
         self._apps.update(member.decode("utf-8", "replace") for member in members)
         fresh = sorted(self._apps.difference(self._streams.values()))
+        for app_id, fault in zip(fresh, await self._make_groups(fresh), strict=True):
+            if fault is None:
+                self._streams[names.log(app_id).encode()] = app_id
+            else:
+                # Left out, and tried again: one app must not stop the others.
+                log.error("the log of an app can't be read", error=str(fault).partition(" ")[0])
+        self._learn_at = time.monotonic() + LEARN_SECONDS
+
+    async def _make_groups(self, app_ids: list[str]) -> list[Exception | None]:
+        """Make the group of each log that has none, if need be the log; what went wrong, for each."""
         async with self._redis.pipeline(transaction=False) as pipe:
-            for app_id in fresh:
+            for app_id in app_ids:
+                pipe.xinfo_groups(names.log(app_id))  # pyright: ignore[reportUnknownMemberType]
+                # Refused where there is one. Out of memory, Redis refuses it before it looks.
                 pipe.xgroup_create(names.log(app_id), _GROUP, "0", mkstream=True)
             answers = await pipe.execute(raise_on_error=False)
-        for app_id, answer in zip(fresh, answers, strict=True):
-            if isinstance(answer, Exception) and not str(answer).startswith("BUSYGROUP"):
-                # Left out, and tried again: one app must not stop the others.
-                log.error("the log of an app can't be read", error=str(answer).partition(" ")[0])
-            else:
-                self._streams[names.log(app_id).encode()] = app_id
-        self._learn_at = time.monotonic() + LEARN_SECONDS
+        return list(map(_fault, answers[::2], answers[1::2]))
 
     def _count(self) -> int:
         """How many entries to ask of each log: Redis has no bound for all of them together."""
@@ -159,3 +165,13 @@ class LogReader:
             average = sum(delivery.size for delivery in deliveries) / len(deliveries)
             # Rises at once and sinks slowly: memory is at stake on one side only.
             self._average_bytes = max(average, 0.9 * self._average_bytes + 0.1 * average)
+
+
+def _fault(groups: Any, made: Any) -> Exception | None:
+    """Why there is no group, by the answers to a look for it and to its making; None if there is one."""
+    if not isinstance(made, Exception) or str(made).startswith("BUSYGROUP"):
+        return None
+    is_there = isinstance(groups, list) and any(
+        group["name"] == _GROUP.encode() for group in cast("list[dict[str, Any]]", groups)
+    )
+    return None if is_there else made
