@@ -93,7 +93,7 @@ class Child:
         await self.wait()
 
     def pause(self) -> None:
-        """SIGSTOP: it hangs, its connections stay open. Returns once it does; nothing happens if it has ended."""
+        """SIGSTOP: it hangs, its connections stay open. Returns when it does, or has ended."""
         self.send_signal(signal.SIGSTOP)
         # Its threads stop one by one: until the last does, it may still answer. An end is left to `poll`.
         with contextlib.suppress(ChildProcessError):
