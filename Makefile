@@ -28,10 +28,10 @@ check: setup          ## style and types
 soak: setup           ## random load and faults for MINUTES=10, with SEED=1, then the checker
 	MINUTES="$(or $(MINUTES),10)" SEED="$(or $(SEED),1)" $(BIN)/python -m imc_testkit.soak
 
-bench: setup          ## a short form of all measurements, and the table of goals: some five minutes
+bench: setup          ## a short form of all measurements, and the table of goals: some ten minutes
 	$(BIN)/python -m imc_bench short
 
-bench-full: setup     ## the long form, whose results are kept: some twenty-five minutes on a quiet machine
+bench-full: setup     ## the long form, whose results are kept: most of an hour on a quiet machine
 	$(BIN)/python -m imc_bench full
 
 bench-table: setup    ## tables and pictures in READMEs and docs/operations.md, from the last full run

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from imc_bench import catalogue, cores, cpu, machine, plots, results, table
@@ -25,16 +26,13 @@ def main() -> None:
     asked = parser.parse_args()
     cpu.allow_connections()
     cores.pin(os.getpid(), cores.choose().load)
-    scale = FULL if asked.scale == "full" else SHORT
-    measured, faults = measure(asked.rows.split(","), scale)
-    write(measured, scale, asked.folder)
+    faults = measure(asked.rows.split(","), FULL if asked.scale == "full" else SHORT, asked.folder)
     if faults:
         sys.exit("\n".join(faults))
 
 
-def measure(rows: list[str], scale: Scale) -> tuple[list[Result], list[str]]:
-    """Measure one row after the other, telling each; and which of them were no result, and why."""
-    measured: list[Result] = []
+def measure(rows: list[str], scale: Scale, folder: Path) -> list[str]:
+    """Measure one row after the other, telling and keeping each; which of them were no result, and why."""
     faults: list[str] = []
     for row in rows:
         began = time.monotonic()
@@ -52,17 +50,18 @@ def measure(rows: list[str], scale: Scale) -> tuple[list[Result], list[str]]:
             continue
         sys.stdout.write(f"{table.text(found)}\n{' ' * 11}took {time.monotonic() - began:.0f} s\n")
         sys.stdout.flush()
-        measured += found
-    return measured, faults
+        # At once: a run of most of an hour must not be for nothing if it is ended before its end.
+        write(found, scale, folder)
+    return faults
 
 
-def write(measured: list[Result], scale: Scale, folder: Path) -> None:
+def write(measured: Sequence[Result], scale: Scale, folder: Path) -> None:
     """Add what was measured to the results of this scale, and draw its curves."""
     path = folder / f"{scale.name}.json"
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     command = "make bench-full" if scale is FULL else "make bench"
     earlier = results.load(path).results if path.exists() else []
-    run = results.Run(today, machine.describe(), command, scale.name, earlier).with_results(measured)
+    run = results.Run(today, machine.describe(), command, scale.name, earlier).with_results([*measured])
     results.save(run, path)
     for result in measured:
         if result.curve is not None:

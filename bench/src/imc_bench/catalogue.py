@@ -29,10 +29,13 @@ MODULES = {
 """Each module has ``measure(scale: Scale) -> list[Result]``."""
 
 RECORDS = {
-    **dict.fromkeys(("1", "2", "8", "9", "10", "11"), ("0040", "0041")),
-    **dict.fromkeys(("3", "4"), ("0042", "0043")),
+    **dict.fromkeys(("1", "2"), ("0040",)),
+    "3": ("0042", "0047"),
+    "4": ("0043",),
     "6": ("0049", "0052"),
+    **dict.fromkeys(("10", "11"), ("0041",)),
     "12": ("0048",),
+    "quota": ("0066",),
 }
 """For rows whose goal may be missed, the numbers of the decisions that say what stands in the way."""
 
