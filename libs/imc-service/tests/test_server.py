@@ -16,6 +16,7 @@ from imc_testkit.waiting import wait_until
 PROGRAM = """\
 import asyncio, os
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from fastapi import FastAPI
 from imc_service import logs, server
 from imc_service.application import equip
@@ -45,9 +46,12 @@ async def drain():
     print("drain ended", flush=True)
 
 async def main():
-    host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ["IMC_PORT"])
-    delay = float(os.environ.get("DELAY", "0"))
-    await server.serve(app, host, port, delay_seconds=delay, drain=None if HOW == "no drain" else drain)
+    settings = SimpleNamespace(
+        host=os.environ.get("HOST", "127.0.0.1"),
+        port=int(os.environ["IMC_PORT"]),
+        drain_delay_seconds=float(os.environ.get("DELAY", "0")),
+    )
+    await server.serve(app, settings, drain=None if HOW == "no drain" else drain)
     print("served", flush=True)
 
 server.KEEP_ALIVE_SECONDS = float(os.environ.get("KEEP_ALIVE", server.KEEP_ALIVE_SECONDS))

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 import uvloop
@@ -20,6 +20,26 @@ log = logger("server")
 
 Drain = Callable[[], Coroutine[Any, Any, None]]
 """What to do between the signal to stop and the end of the server."""
+
+
+class Listening(Protocol):
+    """What of a process's settings its server keeps to; see `imc_service.settings.ServerSettings`."""
+
+    @property
+    def host(self) -> str:
+        """The address to listen on."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """The port to listen on."""
+        ...
+
+    @property
+    def drain_delay_seconds(self) -> float:
+        """How long the process goes on as before when it is told to stop."""
+        ...
+
 
 SHUTDOWN_SECONDS = 10
 
@@ -67,17 +87,15 @@ class _Server(uvicorn.Server):
 
 async def serve(
     app: FastAPI,
-    host: str,
-    port: int,
+    settings: Listening,
     *,
-    delay_seconds: float = 0.0,
     drain: Drain | None = None,
     on_started: Callable[[], None] | None = None,
     **options: Any,
 ) -> None:
     """Serve ``app`` until SIGTERM or SIGINT, then end in order. A second signal ends it at once.
 
-    In order is: not ready from the signal on, if ``app.state.readiness`` is there; ``delay_seconds`` in which
+    In order is: not ready from the signal on, if ``app.state.readiness`` is there; the drain delay, in which
     all goes on, for whoever routes to the process; ``drain``; no new connections, the requests under way; the
     end of the lifespan. ``on_started`` is called once requests are answered; ``options`` go to
     `uvicorn.Config`. Raises `SystemExit` with a message if the port can't be had.
@@ -108,13 +126,13 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
 
-    with _listen(host, port) as listener:
+    with _listen(settings.host, settings.port) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             readiness: Readiness | None = getattr(app.state, "readiness", None)
-            leaving = asyncio.create_task(_leave(server, readiness, delay_seconds, drain))
+            leaving = asyncio.create_task(_leave(server, readiness, settings.drain_delay_seconds, drain))
             await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
             leaving.cancel()
         server.should_exit = True

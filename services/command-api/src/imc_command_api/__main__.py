@@ -19,13 +19,7 @@ def main() -> None:
 
 async def _serve(settings: CommandApiSettings) -> None:
     app = create_app(settings)
-    await server.serve(
-        app,
-        settings.host,
-        settings.port,
-        delay_seconds=settings.drain_delay_seconds,
-        **guarded(settings, app.state.registry),
-    )
+    await server.serve(app, settings, **guarded(settings, app.state.registry))
 
 
 if __name__ == "__main__":

@@ -26,14 +26,7 @@ async def _serve(settings: PushNodeSettings) -> None:
         if push_node is not None:  # else the signal came before the node was open
             await push_node.drain.run()
 
-    await server.serve(
-        app,
-        settings.host,
-        settings.port,
-        delay_seconds=settings.drain_delay_seconds,
-        drain=drain,
-        **server_options(settings, app.state.registry),
-    )
+    await server.serve(app, settings, drain=drain, **server_options(settings, app.state.registry))
 
 
 if __name__ == "__main__":

@@ -40,9 +40,7 @@ async def _serve(settings: StandaloneSettings, parts: PartSettings) -> None:
 
     await server.serve(
         app,
-        settings.host,
-        settings.port,
-        delay_seconds=settings.drain_delay_seconds,
+        settings,
         drain=drain,
         on_started=lambda: print(welcome(settings), flush=True),  # noqa: T201 - for the person at the terminal
         **server_options(parts.push_node, app.state.registry, limits=settings),
