@@ -115,9 +115,9 @@ class Gateway:
         self.offered: Cursor | None = None
         """The cursor it came with, until its 2000 is written."""
         self.is_resuming = False
+        """Whether it still gets what it missed: from the log, which knows what was recalled since."""
         self.is_replaced = False
         """Whether a newer connection has its gatewayId, here or at another node."""
-        """Whether it still gets what it missed: from the log, which knows what was recalled since."""
         self.position = Cursor(UNBORN, ORIGIN)
         """What it was told last. Kept while it lags only: a live gateway stands where its app does."""
         self.waiting_bytes = 0
