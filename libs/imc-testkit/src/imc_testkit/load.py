@@ -123,8 +123,7 @@ class Load:
         """`pause`, read every log once more from the beginning, and judge the run."""
         await self.pause(timeout)
         await self._replay(timeout)
-        # What gateways sent may have waited in a push-node for a command-api that was away, until just now.
-        await self.stores.projected(self.app_ids, timeout)
+        await self.stores.projected(self.app_ids, timeout)  # push-nodes may have held sends until now
         return await self.judge()
 
     async def judge(self) -> Report:
