@@ -156,13 +156,15 @@ class CatchUp:
 
     def _gave_from_memory(self, gateway: Gateway) -> bool:
         """Give a gateway what is remembered next, in the step in which that is known to be fresh."""
-        if gateway not in self._lagging or not self._remembers(gateway):
+        if gateway not in self._lagging:
             return False
         page = self._page_after(gateway)
-        if page is None:
+        if page is not None:
+            self._give(gateway, page)
+        elif gateway.position in self._audience.tail:
             self._give_tail(gateway)
         else:
-            self._give(gateway, page)
+            return False
         return True
 
     async def _read_and_give(self, ready: list[Gateway]) -> None:
