@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import hiredis
@@ -214,7 +213,7 @@ def no_hole_repair(patch: pytest.MonkeyPatch) -> None:
     def fits_anyhow(feed: Feed, batch: LiveBatch) -> bool:
         tip = feed._audience.tip
         is_new = batch.lineage == tip.lineage and batch.prev > tip.entry
-        return fits(feed, replace(batch, prev=tip.entry) if is_new else batch)
+        return fits(feed, batch._replace(prev=tip.entry) if is_new else batch)
 
     patch.setattr(Feed, "_fits", fits_anyhow)
 

@@ -16,7 +16,7 @@ from imc_command_api.projector.settings import ProjectorSettings
 from imc_command_api.store.projection import PlacedEntry
 from imc_contracts import events, names, schema, views
 from imc_contracts.cursor import EntryId
-from imc_contracts.events import Entry, Event
+from imc_contracts.events import Event
 from imc_contracts.views import Message, Notice
 from imc_service.database import Database, open_database
 from imc_service.health import Readiness
@@ -81,7 +81,7 @@ class History:
         return self.place(events.notice_deleted(views.deleted(notice, at)))
 
     def place(self, event: Event) -> PlacedEntry:
-        return PlacedEntry(self.app_id, Entry(EntryId(_CREATED, next(self.places)), event.kind, event.body))
+        return PlacedEntry(self.app_id, event.at(EntryId(_CREATED, next(self.places))))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import orjson
 import pytest
 from imc_command_api.store.changes import row_of
 from imc_contracts.cursor import EntryId
-from imc_contracts.events import Entry, EventKind, MalformedEvent
+from imc_contracts.events import Entry, Event, EventKind, MalformedEvent
 
 PLACE = EntryId(1_790_000_000_000, 3)
 
@@ -22,7 +22,7 @@ def notice(history: Any) -> dict[str, Any]:
 
 
 def entry(kind: EventKind, view: Any) -> Entry:
-    return Entry(PLACE, kind, orjson.dumps(view))
+    return Event(kind, orjson.dumps(view)).at(PLACE)
 
 
 def test_a_send_makes_a_row_at_its_place(app_id: str, message: dict[str, Any]):
@@ -119,7 +119,7 @@ def test_a_notice_that_no_row_can_hold_is_malformed(
 def test_a_body_that_is_no_view_is_malformed(app_id: str, body: bytes):
     for kind in EventKind:
         with pytest.raises(MalformedEvent):
-            row_of(app_id, Entry(PLACE, kind, body))
+            row_of(app_id, Event(kind, body).at(PLACE))
 
 
 def test_a_body_of_the_other_kind_is_malformed(app_id: str, message: Any, notice: Any):

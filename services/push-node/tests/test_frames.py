@@ -2,7 +2,7 @@ import json
 
 import pytest
 from imc_contracts.cursor import Cursor, EntryId
-from imc_contracts.events import Entry, EventKind
+from imc_contracts.events import Event, EventKind
 from imc_push_node import frames
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
@@ -37,7 +37,7 @@ def test_every_length_is_read_back(size: int) -> None:
 )
 def test_a_push_holds_the_body_as_it_is(kind: EventKind, code: int) -> None:
     body = '{"content":"日本\\u0000 😀"  ,"n":1}'.encode()
-    text = payload(frames.push("line", Entry(EntryId(12, 3), kind, body)))
+    text = payload(frames.push("line", Event(kind, body).at(EntryId(12, 3))))
     assert body in text
     envelope = json.loads(text)
     assert (envelope["success"], envelope["code"], envelope["cursor"]) == (True, code, "line.12-3")

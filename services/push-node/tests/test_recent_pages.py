@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from imc_contracts.cursor import Cursor, EntryId
-from imc_contracts.events import Entry, EventKind, message_sent
+from imc_contracts.events import Event, EventKind, message_sent
 from imc_push_node.log_reader import PAGE, LogReader
 from imc_push_node.log_state import LogState, Stretch
 from imc_push_node.recent_pages import LogPage, RecentPages
@@ -78,7 +78,7 @@ async def test_another_log_is_announced_all_the_same(node: Any, app_log: Any) ->
 def page(first: int, last: int, lineage: str = "line", epoch: int = 0) -> LogPage:
     """A page of entries of those numbers, which begins after the one before ``first``."""
     ids = [EntryId(number, 0) for number in range(first, last + 1)]
-    entries = [Entry(at, EventKind.MESSAGE_SENT, b"{}") for at in ids]
+    entries = [Event(EventKind.MESSAGE_SENT, b"{}").at(at) for at in ids]
     end = Cursor(lineage, ids[-1])
     stretch = Stretch(
         state=LogState(lineage, EntryId(1, 0), EntryId(1000, 0), 0),

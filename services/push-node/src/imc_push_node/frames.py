@@ -32,10 +32,8 @@ def text_frame(payload: bytes) -> bytes:
 
 def push(lineage: str, entry: Entry) -> bytes:
     """2001, 2002, 2004 or 2005. The entry's body is passed on as it is in the log, unread."""
-    return text_frame(
-        b'%b%b,"cursor":"%b.%d-%d"}'
-        % (_HEADS[entry.kind], entry.body, lineage.encode(), entry.id.ms, entry.id.seq)
-    )
+    place, kind, body = entry
+    return text_frame(b'%b%b,"cursor":"%b.%b"}' % (_HEADS[kind], body, lineage.encode(), place))
 
 
 def connected(cursor: Cursor, *, recovered: bool) -> bytes:

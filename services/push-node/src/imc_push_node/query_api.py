@@ -6,7 +6,7 @@ import httpx
 import orjson
 from imc_contracts.cursor import EntryId
 from imc_contracts.envelope import Envelope
-from imc_contracts.events import Entry, EventKind
+from imc_contracts.events import Entry, Event, EventKind
 from imc_contracts.log_changes import PATH, LogChange
 from imc_contracts.views import Message
 from pydantic import TypeAdapter, ValidationError
@@ -63,5 +63,5 @@ class QueryApiClient:
 
 
 def _entry(change: LogChange) -> Entry:
-    kind = EventKind(change["kind"].encode())
-    return Entry(EntryId.parse(change["place"]), kind, orjson.dumps(change["view"]))
+    event = Event(EventKind(change["kind"].encode()), orjson.dumps(change["view"]))
+    return event.at(EntryId.parse(change["place"]))

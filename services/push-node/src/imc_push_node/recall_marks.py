@@ -2,9 +2,8 @@
 
 from typing import cast
 
-import orjson
-from imc_contracts import names
-from imc_contracts.events import Entry, EventKind, RecallMark
+from imc_contracts import events, names
+from imc_contracts.events import Entry, RecallMark
 from imc_contracts.views import Message, recalled
 from prometheus_client import Counter
 from redis.asyncio import Redis
@@ -28,7 +27,7 @@ class RecallMarks:
             mark = marks.get(message["messageId"])
             if mark is not None:
                 masked = recalled(message, mark.recall_time, mark.recall_cause)
-                entries[index] = Entry(entries[index].id, EventKind.MESSAGE_SENT, orjson.dumps(masked))
+                entries[index] = events.message_sent(masked).at(entries[index].id)
 
     async def _between(self, app_id: str, times: list[int]) -> dict[str, RecallMark]:
         if not times:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from imc_contracts import events
 from imc_contracts.commands import DeleteNotice
-from imc_contracts.events import Entry
 from imc_contracts.views import Notice
 
 from imc_command_api.domain import notice
@@ -31,6 +30,5 @@ class DeleteNoticeHandler:
         outcome = await self._log.append_one(deleted["appId"], Write(event, command.information_id))
         if not isinstance(outcome, Appended):
             raise notice.already_deleted()
-        entry = Entry(outcome.cursor.entry, event.kind, event.body)
-        await self._write_through(deleted["appId"], entry)
+        await self._write_through(deleted["appId"], event.at(outcome.cursor.entry))
         return deleted

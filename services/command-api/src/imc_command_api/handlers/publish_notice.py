@@ -3,7 +3,6 @@
 from imc_contracts import events
 from imc_contracts.commands import PublishNotice
 from imc_contracts.errors import unavailable
-from imc_contracts.events import Entry
 from imc_contracts.views import NoticeReceipt
 
 from imc_command_api.domain import notice
@@ -32,8 +31,7 @@ class PublishNoticeHandler:
         event = events.notice_published(notice.compose(command, information_id, create_time))
         outcome = await self._log.append_one(command.app_id, Write(event, information_id))
         assert isinstance(outcome, Appended)
-        entry = Entry(outcome.cursor.entry, event.kind, event.body)
-        await self._write_through(command.app_id, entry)
+        await self._write_through(command.app_id, event.at(outcome.cursor.entry))
         return {
             "informationId": str(information_id),
             "createTime": create_time,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from imc_contracts import events
 from imc_contracts.commands import RecallMessage
-from imc_contracts.events import Entry, RecallMark
+from imc_contracts.events import RecallMark
 from imc_contracts.views import Message
 
 from imc_command_api.domain import message
@@ -41,6 +41,5 @@ class RecallMessageHandler:
         )
         if not isinstance(outcome, Appended):
             raise message.already_recalled()
-        entry = Entry(outcome.cursor.entry, event.kind, event.body)
-        await self._write_through(recalled["appId"], entry)
+        await self._write_through(recalled["appId"], event.at(outcome.cursor.entry))
         return recalled
