@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from fastapi import Response
+from imc_push_node.forwarder import BATCH_BYTES
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.waiting import wait_until
 
@@ -79,6 +80,17 @@ async def test_items_that_fail_are_refused_alone(gateway: Any, command_api: Any)
     ]
     (acknowledged,) = gateway.with_code(2003)
     assert acknowledged["data"]["clientMessageId"] == "b"
+
+
+async def test_a_batch_is_of_bounded_size(gateway: Any, command_api: Any) -> None:
+    items = [body(f"{index}".ljust(60_000, "."), str(index)) for index in range(100)]
+    await gateway.send_json(items)
+    await gateway.wait_for_code(2003, 100)
+    assert [message["clientMessageId"] for call in command_api.calls for message in call] == [
+        str(index) for index in range(100)
+    ]
+    assert len(command_api.calls) == 2
+    assert all(sum(len(message["content"]) for message in call) < BATCH_BYTES for call in command_api.calls)
 
 
 async def test_what_comes_while_a_batch_is_under_way_goes_together(gateway: Any, command_api: Any) -> None:

@@ -4,13 +4,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imc_push_node.session import Reading, Refusal, read_frame
+from imc_push_node.session import Reading, Refusal, read_frames
 
 BODY = {"groupId": "g", "userId": "u", "content": "hello"}
 
 
 def read(value: Any) -> Reading:
-    return read_frame(json.dumps(value).encode(), "app")
+    return read_frames([json.dumps(value).encode()], "app")
 
 
 def test_one_body() -> None:
@@ -57,7 +57,7 @@ def test_lists_beyond_the_limit_are_refused_whole(count: int) -> None:
 
 @pytest.mark.parametrize("text", [b"", b"{", b"hello", b"NaN", b'{"a":"\\ud800"}', b"[" * 100_000])
 def test_what_is_no_json_is_refused(text: bytes) -> None:
-    reading = read_frame(text, "app")
+    reading = read_frames([text], "app")
     assert reading.sends == []
     (refusal,) = reading.refusals
     assert "not valid JSON" in refusal.message
@@ -77,8 +77,25 @@ def test_an_own_id_that_is_none_is_not_repeated(own_id: Any) -> None:
 
 @given(st.binary())
 def test_no_bytes_raise(text: bytes) -> None:
-    reading = read_frame(text, "app")
+    reading = read_frames([text], "app")
     assert reading.sends or reading.refusals
+
+
+def test_frames_of_all_kinds_in_one_wake_up() -> None:
+    bodies: list[Any] = [
+        {**BODY, "content": "0"},
+        [{**BODY, "content": "1"}, {**BODY, "content": "2"}],
+        {"token": "first"},
+        {**BODY, "content": 5},
+        {**BODY, "content": "3"},
+        {"token": "second"},
+        [],
+    ]
+    texts = [json.dumps(body).encode() for body in bodies]
+    reading = read_frames([*texts, b"{"], "app")
+    assert [send.content for send in reading.sends] == ["0", "1", "2", "3"]
+    assert reading.tokens == ["first", "second"]
+    assert [refusal.message.partition(" ")[0] for refusal in reading.refusals] == ["content", "a", "the"]
 
 
 json_values = st.recursive(
@@ -86,6 +103,22 @@ json_values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*BODY, "appId", "type"]), inner),
     max_leaves=8,
 )
+
+
+sends = st.fixed_dictionaries(
+    {name: st.sampled_from(["a", "b"]) | st.just("") for name in BODY},
+    optional={"appId": st.sampled_from(["app", "other"]), "token": st.just("t")},
+)
+
+
+@given(st.lists(sends | st.lists(sends, max_size=2) | st.just({"token": "t"}), min_size=1, max_size=4))
+def test_together_frames_are_read_as_each_by_itself(bodies: list[Any]) -> None:
+    texts = [json.dumps(body).encode() for body in bodies]
+    each = [read_frames([text], "app") for text in texts]
+    together = read_frames(texts, "app")
+    assert together.sends == [send for reading in each for send in reading.sends]
+    assert together.refusals == [refusal for reading in each for refusal in reading.refusals]
+    assert together.tokens == [token for reading in each for token in reading.tokens]
 
 
 @settings(max_examples=50)

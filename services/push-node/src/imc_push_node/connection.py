@@ -22,7 +22,7 @@ from imc_push_node.hub import App, Hub
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.protocol import GatewayProtocol
 from imc_push_node.registration import Registration
-from imc_push_node.session import Refusal, read_frame
+from imc_push_node.session import Refusal, read_frames
 from imc_push_node.tokens import Tokens
 from imc_push_node.tolerance import Tolerance
 
@@ -138,9 +138,8 @@ class _SocketEvents:
         self._tolerance = tolerance
 
     def on_texts(self, texts: list[bytes]) -> None:
-        readings = [read_frame(text, self._gateway.app_id) for text in texts]
-        refusals = [refusal for reading in readings for refusal in reading.refusals]
-        sends = [send for reading in readings for send in reading.sends]
+        reading = read_frames(texts, self._gateway.app_id)
+        sends, refusals = reading.sends, reading.refusals
         if sends and not self._gateway.may(Scope.SEND):
             refusals += [Refusal(_MAY_NOT_SEND, send.client_message_id) for send in sends]
             sends.clear()
@@ -151,9 +150,8 @@ class _SocketEvents:
                 return
             answers = [frames.frame_refused(each.message, each.client_message_id) for each in refusals]
             self._gateway.socket.write(b"".join(answers))
-        for reading in readings:
-            if reading.token is not None:
-                self._tokens.renew(self._gateway, reading.token)
+        for token in reading.tokens:
+            self._tokens.renew(self._gateway, token)
         if sends:
             self._forwarder.submit(self._gateway, sends, sum(map(len, texts)))
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from imc_contracts.commands import SendMessage
 from imc_contracts.fields import MAX_BATCH
+from imc_contracts.views import SendReceipt
 
 from imc_push_node import frames
 from imc_push_node.command_api import CommandApiClient, NothingAccepted, Receipts, Refused, UnknownEnd
@@ -19,7 +20,7 @@ from imc_push_node.gateway import Gateway, Hold
 from imc_push_node.metrics import NodeMetrics
 
 BATCH_BYTES = 4_194_304
-"""A batch ends with the send that reaches this size."""
+"""A batch is no larger, unless it is a single send."""
 
 FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 1.0
@@ -38,10 +39,17 @@ class Limits:
 
 
 class _Waiting(NamedTuple):
+    """What came of a gateway in one wake-up, or the part of it that is left."""
+
     gateway: Gateway
-    send: SendMessage
-    size: int
+    sends: list[SendMessage]
+    send_bytes: int
+    """Size of each of them."""
     since: float
+
+    @property
+    def size(self) -> int:
+        return self.send_bytes * len(self.sends)
 
 
 class Forwarder:
@@ -60,10 +68,10 @@ class Forwarder:
         """Forward the sends of a wake-up, ``size`` bytes in all, after those that came before."""
         lane = self._lanes.setdefault(gateway.app_id, deque())
         now = asyncio.get_running_loop().time()
-        share = size // len(sends) + 1
-        lane.extend(_Waiting(gateway, send, share, now) for send in sends)
-        gateway.waiting_bytes += share * len(sends)
-        self._waiting_bytes += share * len(sends)
+        send_bytes = size // len(sends) + 1
+        lane.append(_Waiting(gateway, sends, send_bytes, now))
+        gateway.waiting_bytes += send_bytes * len(sends)
+        self._waiting_bytes += send_bytes * len(sends)
         if self._is_over(gateway):
             self._held.add(gateway)
             gateway.hold(Hold.FORWARDS)
@@ -99,14 +107,14 @@ class Forwarder:
         while batch:
             self._metrics.forwards.inc()
             try:
-                receipts = await self._client.create([waiting.send for waiting in batch])
+                receipts = await self._client.create([send for waiting in batch for send in waiting.sends])
             except NothingAccepted:
                 pass
             except UnknownEnd:
                 verdict = UNKNOWN_END
                 # Only what bears an id of its sender can be repeated without becoming two messages.
-                self._refuse([waiting for waiting in batch if not waiting.send.client_message_id], verdict)
-                batch = [waiting for waiting in batch if waiting.send.client_message_id]
+                self._refuse(_of_those(batch, repeatable=False), verdict)
+                batch = _of_those(batch, repeatable=True)
             except Refused as refused:
                 self._refuse(batch, str(refused))
                 return
@@ -122,42 +130,25 @@ class Forwarder:
             pause = min(pause * 2, LAST_RETRY_SECONDS)
 
     def _answer(self, batch: list[_Waiting], receipts: Receipts) -> None:
-        self._metrics.forwarded.inc(len(batch))
-        answers: list[bytes | None] = []
-        for waiting, receipt in zip(batch, receipts, strict=True):
-            own_id = waiting.send.client_message_id
-            if isinstance(receipt, str):
-                self._metrics.frames_refused.inc()
-                answers.append(frames.frame_refused(receipt, own_id))
-            elif own_id is None:
-                answers.append(None)
-            else:
-                answers.append(
-                    frames.send_acknowledged(
-                        own_id,
-                        receipt["messageId"],
-                        receipt["createTime"],
-                        duplicate=receipt["duplicate"],
-                    )
-                )
-        self._finish(batch, answers)
+        self._metrics.forwarded.inc(len(receipts))
+        self._metrics.frames_refused.inc(sum(isinstance(receipt, str) for receipt in receipts))
+        given = iter(receipts)
+        self._finish(batch, [[_answer_to(send, next(given)) for send in each.sends] for each in batch])
 
     def _refuse(self, batch: list[_Waiting], reason: str) -> None:
-        self._metrics.frames_refused.inc(len(batch))
-        self._finish(
-            batch, [frames.frame_refused(reason, waiting.send.client_message_id) for waiting in batch]
-        )
+        self._metrics.frames_refused.inc(sum(len(waiting.sends) for waiting in batch))
+        self._finish(batch, [[_answer_to(send, reason) for send in each.sends] for each in batch])
 
-    def _finish(self, batch: list[_Waiting], answers: list[bytes | None]) -> None:
+    def _finish(self, batch: list[_Waiting], answers: list[list[bytes]]) -> None:
         """Write each gateway its answers, and read on where less waits now."""
         by_gateway: dict[Gateway, list[bytes]] = defaultdict(list)
         sizes: dict[Gateway, int] = defaultdict(int)
-        for waiting, answer in zip(batch, answers, strict=True):
+        for waiting, answered in zip(batch, answers, strict=True):
+            by_gateway[waiting.gateway] += answered
             sizes[waiting.gateway] += waiting.size
-            if answer is not None:
-                by_gateway[waiting.gateway].append(answer)
         for gateway, answered in by_gateway.items():
-            gateway.socket.write(b"".join(answered))
+            if any(answered):
+                gateway.socket.write(b"".join(answered))
         for gateway, size in sizes.items():
             self._waiting_bytes -= size
             gateway.answered(size)
@@ -167,9 +158,39 @@ class Forwarder:
 
 
 def _next_batch(lane: deque[_Waiting]) -> list[_Waiting]:
+    """Take from the lane as much as goes into one batch: always at least one send."""
     batch: list[_Waiting] = []
-    size = 0
-    while lane and len(batch) < MAX_BATCH and size < BATCH_BYTES:
+    count, size = MAX_BATCH, BATCH_BYTES
+    while lane:
+        waiting = lane[0]
+        room = min(count, max(size // waiting.send_bytes, 0 if batch else 1))
+        if room < len(waiting.sends):
+            if room:
+                batch.append(waiting._replace(sends=waiting.sends[:room]))
+                lane[0] = waiting._replace(sends=waiting.sends[room:])
+            break
         batch.append(lane.popleft())
-        size += batch[-1].size
+        count -= len(waiting.sends)
+        size -= waiting.size
     return batch
+
+
+def _of_those(batch: list[_Waiting], *, repeatable: bool) -> list[_Waiting]:
+    """The same with the sends only that have an id of their sender, or with the others."""
+    chosen = [
+        waiting._replace(sends=[send for send in waiting.sends if bool(send.client_message_id) == repeatable])
+        for waiting in batch
+    ]
+    return [waiting for waiting in chosen if waiting.sends]
+
+
+def _answer_to(send: SendMessage, receipt: SendReceipt | str) -> bytes:
+    """The frame that a gateway gets for ``send``; none if it was accepted and bore no id of its own."""
+    own_id = send.client_message_id
+    if isinstance(receipt, str):
+        return frames.frame_refused(receipt, own_id)
+    if own_id is None:
+        return b""
+    return frames.send_acknowledged(
+        own_id, receipt["messageId"], receipt["createTime"], duplicate=receipt["duplicate"]
+    )
