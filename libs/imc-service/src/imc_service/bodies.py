@@ -3,6 +3,15 @@
 from fastapi import Request
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
+from starlette.types import Receive, Scope
+
+
+class WholeRequest(Request):
+    """A request whose body is here already."""
+
+    def __init__(self, scope: Scope, receive: Receive, body: bytes) -> None:
+        super().__init__(scope, receive)
+        self.whole_body = body
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -11,6 +20,10 @@ async def read_body(request: Request, limit: int) -> bytes:
     Raises `Refused`: `BODY_TOO_LARGE` as soon as more than that is announced or has come, `INVALID_FIELD` if
     the client leaves before the end.
     """
+    if isinstance(request, WholeRequest):
+        if len(request.whole_body) > limit:
+            raise _too_large(limit)
+        return request.whole_body
     announced = _header(request, b"content-length")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)

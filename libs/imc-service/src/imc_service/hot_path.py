@@ -52,14 +52,15 @@ class HotPath:
         """The call that a request is for, or None if FastAPI answers it."""
         return self._calls.get((method, path))
 
-    async def answer(self, call: HotCall, scope: Scope, receive: Receive) -> Response:
+    async def answer(self, call: HotCall, request: Request) -> Response:
         """The reply to a call, refused or not. A fault of ours is raised, for whoever catches FastAPI's."""
         begun, status = time.perf_counter(), 500
+        scope = request.scope
         scope["route"] = call.route
         try:
             if self._gatekeeper is not None:
                 await admit(scope, self._gatekeeper)
-            reply = await call.endpoint(Request(scope, receive))
+            reply = await call.endpoint(request)
             status = reply.status_code
         except Refused as refused:
             reply = replies.refusal(refused)
@@ -82,5 +83,5 @@ class HotPathMiddleware:
         if call is None:
             await self._app(scope, receive, send)
             return
-        reply = await self._hot_path.answer(call, scope, receive)
+        reply = await self._hot_path.answer(call, Request(scope, receive))
         await reply(scope, receive, send)

@@ -8,15 +8,18 @@ goes uvicorn's way, and is answered alike.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
-from fastapi import Response
+from fastapi import Request, Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from imc_service import replies
+from imc_service.bodies import WholeRequest
 from imc_service.guard.protocol import GuardedProtocol
 from imc_service.guard.rules import Guard
 from imc_service.hot_path import HotCall, HotPath
+
+_CLOSE = (b"connection", b"close")
 
 
 class _NobodyWaits:
@@ -52,6 +55,8 @@ class HotProtocol(GuardedProtocol):
         self._hot_path: HotPath | None = getattr(getattr(self.app, "state", None), "hot_path", None)
         self._call: HotCall | None = None  # of the request that is being read
         self._parts: list[bytes] = []
+        self._default_headers: list[tuple[bytes, bytes]] = []
+        self._lines, self._is_last = b"", False
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
@@ -88,9 +93,11 @@ class HotProtocol(GuardedProtocol):
             super().on_message_complete()
             return
         self.request_ended()
-        exchange: Any = _Exchange(b"".join(self._parts))
+        body = b"".join(self._parts)
+        exchange: Any = _Exchange(body)
         self.cycle = exchange
-        exchange.task = self.loop.create_task(self._converse(call, exchange, self.scope))
+        request = WholeRequest(cast(Any, self.scope), exchange.receive, body)
+        exchange.task = self.loop.create_task(self._converse(call, exchange, request))
         self.tasks.add(exchange.task)
 
     def _find(self, method: bytes, path: bytes) -> HotCall | None:
@@ -120,10 +127,10 @@ class HotProtocol(GuardedProtocol):
         for part in self._parts:
             super().on_body(part)
 
-    async def _converse(self, call: HotCall, exchange: Any, scope: Any) -> None:
+    async def _converse(self, call: HotCall, exchange: Any, request: Request) -> None:
         assert self._hot_path is not None
         try:
-            reply = await self._hot_path.answer(call, scope, exchange.receive)
+            reply = await self._hot_path.answer(call, request)
         except Exception as error:
             reply = replies.fault(call.route.path, error)
             exchange.keep_alive = False
@@ -138,15 +145,22 @@ class HotProtocol(GuardedProtocol):
 
     def _write(self, exchange: Any, reply: Response) -> None:
         exchange.response_started = exchange.response_complete = True
-        lines = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
-        lines += [b"%b: %b\r\n" % header for header in reply.raw_headers]
-        if b"connection: close\r\n" in lines:
+        head = self._default_lines()
+        for header in reply.raw_headers:
+            head += b"%b: %b\r\n" % header
+        if self._is_last or _CLOSE in reply.raw_headers:
             exchange.keep_alive = False
         elif not exchange.keep_alive:
-            lines.append(b"connection: close\r\n")
-        self.transport.write(
-            b"%b%b\r\n%b" % (STATUS_LINE[reply.status_code], b"".join(lines), bytes(reply.body))
-        )
+            head += b"connection: close\r\n"
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[reply.status_code], head, bytes(reply.body)))
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+    def _default_lines(self) -> bytes:
+        """What stands in each head; it changes with uvicorn's list, which is a new one each second."""
+        headers = self.server_state.default_headers
+        if headers is not self._default_headers:
+            self._default_headers, self._is_last = headers, _CLOSE in headers
+            self._lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        return self._lines

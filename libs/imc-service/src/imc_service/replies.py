@@ -49,6 +49,7 @@ _FAULT = "something went wrong on our side; the request may or may not have been
 
 
 _NONE: Mapping[str, str] = {}
+_CONTENT_TYPE = (b"content-type", b"application/json")
 
 
 class JsonReply(Response):
@@ -63,9 +64,10 @@ class JsonReply(Response):
         self.body = envelope.encode(content)
         self.raw_headers = [
             (b"content-length", b"%d" % len(self.body)),
-            (b"content-type", b"application/json"),
-            *[(name.lower().encode(), value.encode()) for name, value in headers.items()],
+            _CONTENT_TYPE,
         ]
+        if headers:
+            self.raw_headers += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 def success(data: Any) -> JsonReply:

@@ -4,7 +4,6 @@ uvicorn itself waits for ever for a head or a body, and takes headers of any siz
 looked at once a read or once a request; timers exist only while a client has not sent all of a request.
 """
 
-from enum import Enum, auto
 from typing import Any
 
 from imc_contracts.errors import Refused
@@ -34,10 +33,9 @@ class Present:
             self.guard.presence.leave(self.address)
 
 
-class _Phase(Enum):
-    IDLE = auto()
-    HEAD = auto()
-    BODY = auto()
+class _Phase:
+    # No Enum: in Python 3.11 a look at a member takes 0.1 µs, and each request takes ten.
+    IDLE, HEAD, BODY = range(3)
 
 
 class GuardedProtocol(HttpToolsProtocol):
