@@ -24,6 +24,7 @@ Convert = Callable[[bytes], Any]
 _CHUNK = 1 << 18
 _OK, _NULL, _END, _ERROR = 0x00, 0xFB, 0xFE, 0xFF
 _LARGEST = 0xFFFFFF
+_LEAST_NO_END = 9  # bytes: a packet of as many that begins like an end is something else
 _LENGTH_BYTES = {0xFC: 2, 0xFD: 3, 0xFE: 8}
 _NAMES_OF_A_COLUMN = 6
 _BINARY = 63
@@ -68,7 +69,6 @@ class ResultReader:
         """Whether the statement made the database warn."""
         self.server_status = 0
         self._rest = b""
-        self._columns: list[bytes] = []
         self._converters: tuple[Convert, ...] | None = None
 
     def feed(self, received: bytes) -> bool:
@@ -77,53 +77,82 @@ class ResultReader:
         Raises `pymysql.err.Error`: the one that the database answers with, or that this is no such reply.
         """
         data = self._rest + received if self._rest else received
-        place, known = 0, len(data)
-        while (start := place + 4) < known:
-            size = data[place] | data[place + 1] << 8 | data[place + 2] << 16
-            end = start + size
-            if end > known:
-                break
-            first = data[start]
-            if first == _ERROR:
-                pymysql.err.raise_mysql_exception(data[start:end])
-            if size == _LARGEST:
-                raise pymysql.err.InternalError("a row of 16 MiB or more")
-            place = end
-            if first == _END and size < 9:
-                if self._converters is not None:
-                    self._end(data, start + 1)
-                    return True
-                self._converters = _converters_of(tuple(self._columns[1:]))
-            elif self._converters is not None:
-                self.rows.append(_row(data, start, self._converters))
-            elif first == _OK and not self._columns:
-                raise pymysql.err.InternalError("the statement gives no rows")
-            else:
-                self._columns.append(data[start:end])
+        place = 0
+        if self._converters is None:
+            place = _end_of_head(data)
+            if place:
+                self._converters = _converters_of(data[:place])
+        if self._converters is not None:
+            place = _take_rows(data, place, self._converters, self.rows)
+            if self._ends(data, place):
+                return True
         self._rest = data[place:]
         return False
 
-    def _end(self, data: bytes, at: int) -> None:
-        warned, self.server_status = struct.unpack_from("<HH", data, at)
+    def _ends(self, data: bytes, place: int) -> bool:
+        """Whether the packet at ``place``, which is no row or has not come whole, is the end of the reply."""
+        start = place + 4
+        size = int.from_bytes(data[place : place + 3], "little")
+        if start >= len(data) or start + size > len(data):
+            return False
+        if data[start] == _ERROR:
+            pymysql.err.raise_mysql_exception(data[start : start + size])
+        if size >= _LEAST_NO_END:
+            raise pymysql.err.InternalError("a row of 16 MiB or more")
+        warned, self.server_status = struct.unpack_from("<HH", data, start + 1)
         self.warned = warned > 0
         if self.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
             raise pymysql.err.InternalError("the statement gives more than one result")
+        return True
 
 
-def _row(data: bytes, at: int, converters: tuple[Convert, ...]) -> Row:
-    row: list[Any] = []
-    for convert in converters:
-        size = data[at]
-        start = at + 1
-        if size == _NULL:
-            row.append(None)
-            at = start
-            continue
-        if size > _NULL:
-            size, start = _long_size(data, at)
-        at = start + size
-        row.append(convert(data[start:at]))
-    return tuple(row)
+def _end_of_head(data: bytes) -> int:
+    """Where what describes the columns ends in a reply; 0 if not all of that has come."""
+    place, known = 0, len(data)
+    while (start := place + 4) < known:
+        size = data[place] | data[place + 1] << 8 | data[place + 2] << 16
+        end = start + size
+        if end > known:
+            break
+        first = data[start]
+        if first == _END and size < _LEAST_NO_END:
+            return end
+        if first == _ERROR:
+            pymysql.err.raise_mysql_exception(data[start:end])
+        if first == _OK and place == 0:
+            raise pymysql.err.InternalError("the statement gives no rows")
+        place = end
+    return 0
+
+
+def _take_rows(data: bytes, place: int, converters: tuple[Convert, ...], rows: list[Row]) -> int:
+    """Add the rows from ``place`` on to ``rows``; where the first packet is that is no row, or not whole.
+
+    One loop in one function: a page has some hundred values, and a call costs as much as a value.
+    """
+    known = len(data)
+    while (at := place + 4) < known:
+        size = data[place] | data[place + 1] << 8 | data[place + 2] << 16
+        end = at + size
+        if end > known or data[at] >= _END or size == _LARGEST:
+            break
+        row: list[Any] = []
+        for convert in converters:
+            size = data[at]
+            start = at + 1
+            if size < _NULL:
+                at = start + size
+                row.append(convert(data[start:at]))
+            elif size == _NULL:
+                at = start
+                row.append(None)
+            else:
+                size, start = _long_size(data, at)
+                at = start + size
+                row.append(convert(data[start:at]))
+        rows.append(tuple(row))
+        place = end
+    return place
 
 
 def _long_size(data: bytes, at: int) -> tuple[int, int]:
@@ -133,8 +162,15 @@ def _long_size(data: bytes, at: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=512)
-def _converters_of(columns: tuple[bytes, ...]) -> tuple[Convert, ...]:
+def _converters_of(head: bytes) -> tuple[Convert, ...]:
     """How to read the values of each column. A statement run again is described by the same bytes."""
+    packets: list[bytes] = []
+    place = 0
+    while place < len(head):
+        end = place + 4 + int.from_bytes(head[place : place + 3], "little")
+        packets.append(head[place + 4 : end])
+        place = end
+    _number, *columns, _end = packets
     return tuple(_converter(column) for column in columns)
 
 
