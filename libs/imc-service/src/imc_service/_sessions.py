@@ -40,9 +40,8 @@ class MysqlSession:
 
     async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
         connection = self._connection
-        return await fetch_rows(
-            connection, _with_percent(sql) % tuple(connection.escape(value) for value in values)
-        )
+        escaped = [value if type(value) is int else connection.escape(value) for value in values]
+        return await fetch_rows(connection, _with_percent(sql) % tuple(escaped))
 
     async def execute(self, sql: str, values: Values = ()) -> int:
         async with self._connection.cursor() as cursor:

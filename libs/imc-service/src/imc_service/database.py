@@ -12,9 +12,9 @@ import asyncio
 import contextlib
 import sqlite3
 import warnings
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
 import databases
 import pymysql.err
@@ -65,6 +65,13 @@ class StatementRefused(Exception):
     """The database will never take these values."""
 
 
+class _Lent(NamedTuple):
+    """A connection of the pools, and the session on it."""
+
+    connection: Connection
+    session: MysqlSession | SqliteSession
+
+
 class Database:
     """A pool of connections. Use it inside `open_database`."""
 
@@ -79,7 +86,7 @@ class Database:
         self._size = size
         self._deadline = deadline
         # Handing a connection back to the pools and taking it again costs as much as a short SELECT.
-        self._idle: list[Connection] = []
+        self._idle: list[_Lent] = []
         self.is_sqlite = pool.url.dialect == "sqlite"
         """Whether the few statements in which dialects differ are SQLite's."""
 
@@ -126,14 +133,15 @@ class Database:
         for _ in range(self._size):
             await self._places.acquire()
         while self._idle:
-            await self._idle.pop().__aexit__()
+            await self._idle.pop().connection.__aexit__()
 
     @contextlib.asynccontextmanager
     async def _use(self) -> AsyncGenerator[MysqlSession | SqliteSession]:
-        with _classified():
+        # Raised here, by the one generator that every use is paid with, rather than in another around it.
+        try:
             async with asyncio.timeout(self._deadline), self._places:
-                connection = await self._take()
-                session = self._session(connection)
+                lent = await self._take()
+                session = lent.session
                 try:
                     yield session
                 except _REFUSALS:
@@ -142,46 +150,33 @@ class Database:
                     session.abandon()
                     raise
                 finally:
-                    await self._give_back(connection, session.usable)
+                    if session.usable:
+                        self._idle.append(lent)
+                    else:
+                        await lent.connection.__aexit__()
+        except _REFUSALS as error:
+            raise StatementRefused(type(error).__name__) from error
+        except _OUTAGES as error:
+            raise StoreUnavailable(type(error).__name__) from error
 
-    async def _take(self) -> Connection:
+    async def _take(self) -> _Lent:
         while self._idle:
-            connection = self._idle.pop()
-            if self._session(connection).usable:
-                return connection
-            await connection.__aexit__()
+            lent = self._idle.pop()
+            if lent.session.usable:
+                return lent
+            await lent.connection.__aexit__()
         # Not `Database.connection`, which keeps one for each task: nested uses would share it, and where a
         # deadline cut its return short, the task would never get another.
         connection = Connection(self._pool, self._pool._backend)  # pyright: ignore[reportPrivateUsage]
         await connection.__aenter__()
         raw: Any = connection.raw_connection
+        session = SqliteSession(raw) if self.is_sqlite else MysqlSession(raw)
         if self._requires_tls and not raw._secure:
             # aiomysql goes on in clear with a server, or somebody between, that says it has no TLS.
-            self._session(connection).abandon()
+            session.abandon()
             await connection.__aexit__()
             raise ConnectionError("the server offers no TLS")
-        return connection
-
-    async def _give_back(self, connection: Connection, usable: bool) -> None:
-        if usable:
-            self._idle.append(connection)
-        else:
-            await connection.__aexit__()
-
-    def _session(self, connection: Connection) -> MysqlSession | SqliteSession:
-        raw: Any = connection.raw_connection
-        return SqliteSession(raw) if self.is_sqlite else MysqlSession(raw)
-
-
-@contextlib.contextmanager
-def _classified() -> Generator[None]:
-    """Raise what drivers raise as one of the two failures; what is not theirs passes as it is."""
-    try:
-        yield
-    except _REFUSALS as error:
-        raise StatementRefused(type(error).__name__) from error
-    except _OUTAGES as error:
-        raise StoreUnavailable(type(error).__name__) from error
+        return _Lent(connection, session)
 
 
 @contextlib.asynccontextmanager

@@ -88,11 +88,18 @@ def read(request: Request, model: type[Model], scope: Scope = Scope.READ) -> Mod
     Raises `Refused` (`FORBIDDEN`) too, if its grant does not allow calls of the kind ``scope`` for their app.
     Of a parameter that is repeated the last counts; an empty one counts as absent.
     """
-    # Not `query_params`, whose construction costs more than all that is read from it here.
-    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    asked = parse_fields(model, {name: value for name, value in dict(pairs).items() if value})
+    given = _decoded(request.scope["query_string"].decode("latin-1"))
+    asked = parse_fields(model, {name: value for name, value in given.items() if value})
     grant_in(request.scope).require(scope, asked.app_id)
     return asked
+
+
+def _decoded(query: str) -> dict[str, str]:
+    # Not `query_params`, whose construction costs more than all that is read from it; and where nothing is
+    # escaped, which takes another two thirds of what is left, its parts are as they are.
+    if "%" in query or "+" in query:
+        return dict(parse_qsl(query, keep_blank_values=True))
+    return {name: value for name, _, value in (part.partition("=") for part in query.split("&"))}
 
 
 def described(model: type[BaseModel]) -> dict[str, Any]:
