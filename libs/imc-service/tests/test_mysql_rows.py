@@ -91,6 +91,18 @@ def test_an_error_may_come_before_the_columns_and_between_the_rows() -> None:
             ResultReader().feed(whole)
 
 
+def test_statements_with_as_many_columns_of_other_kinds_are_told_apart() -> None:
+    row = b"\x015\x016"
+    for kinds, expected in (
+        ((FIELD_TYPE.LONG, FIELD_TYPE.BLOB), (5, "6")),
+        ((FIELD_TYPE.BLOB, FIELD_TYPE.LONG), ("5", 6)),
+        ((FIELD_TYPE.LONG, FIELD_TYPE.BLOB), (5, "6")),
+    ):
+        reader = ResultReader()
+        assert reader.feed(table([column(kind) for kind in kinds], row))
+        assert reader.rows == [expected]
+
+
 def test_what_is_no_single_table_is_told_rather_than_misread() -> None:
     with pytest.raises(pymysql.err.InternalError, match="no rows"):
         ResultReader().feed(reply(b"\x00\x01\x00\x02\x00\x00\x00"))

@@ -5,6 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import Request
+from imc_query_api.http.parameters import OfGroup, read
+from imc_service.access.grant import EVERYTHING
+from imc_service.access.middleware import STATE
 
 MESSAGES = "/chat/message/findByGroupId"
 BEFORE = "/chat/message/findBeforeByMessageId"
@@ -97,6 +101,31 @@ async def test_each_required_parameter_is_missed_absent_or_empty(
                 rest = {name: value for name, value in GOOD.items() if name != field}
                 await assert_refused(client, path, rest, f"{field} is missing: it must be ")
                 await assert_refused(client, path, {**rest, field: ""}, f"{field} is missing: it must be ")
+
+
+# Each query as it may be sent, nothing escaped, and the group that it asks for.
+UNESCAPED = [
+    ("appId=app&groupId=group", "group"),
+    ("&appId=app&&groupId=group&", "group"),
+    ("appId=app&groupId=a=b=", "a=b="),
+    ("groupId=first&appId=app&groupId=last", "last"),
+    ("appId=app&groupId=group&pageSize&withTotal=&=x&other", "group"),
+    ("appId=app&groupId=a;b?c/d", "a;b?c/d"),
+    ("appId=app&groupId=group&pageSize=5&pageSize=", "group"),
+]
+
+
+def test_a_query_is_read_alike_with_and_without_anything_escaped_in_it() -> None:
+    def asked(query: str) -> OfGroup:
+        return read(
+            Request({"type": "http", "query_string": query.encode(), "state": {STATE: EVERYTHING}}), OfGroup
+        )
+
+    for query, group in UNESCAPED:
+        expected = OfGroup.model_validate({"appId": "app", "groupId": group})
+        assert asked(query) == expected
+        assert asked(query.replace("appId=app", "app%49d=%61pp")) == expected
+        assert asked(f"{query}&other=a+b") == expected
 
 
 async def test_of_a_repeated_parameter_the_last_counts(client: httpx.AsyncClient) -> None:
