@@ -1,10 +1,25 @@
 """Tasks that run until they are told to end."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from imc_service.logs import logger
+
+log = logger("background")
+
 INSIST_SECONDS = 0.1
+AGAIN_SECONDS = 1.0
+
+
+async def lasting(work: Callable[[], Awaitable[None]]) -> None:
+    """Do ``work``, which never ends by itself, and begin it again if it fails: nothing else would do it."""
+    while True:
+        try:
+            await work()
+        except Exception as fault:
+            log.error("a part of the process failed, and begins again", exc_info=fault)
+        await asyncio.sleep(AGAIN_SECONDS)
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 from imc_service import background, redis_client
@@ -83,11 +82,8 @@ async def open_push_node(
         readiness.add("log", lambda: redis_client.reachable(redis))
         readiness.add("pushes", subscriber.alive)
         readiness.add("drain", drain.ready)
-        parts = [
-            await stack.enter_async_context(_running(part))
-            for part in (subscriber.run(), registration.run(), places.run(), watch.run(), membership.run())
-        ]
-        readiness.add("parts", lambda: _all_run(parts))
+        for part in (subscriber, registration, places, watch, membership):
+            await stack.enter_async_context(_running(part.run))
         tokens = Tokens(gatekeeper, metrics)
         stack.callback(hub.close)
         stack.callback(forwarder.close)
@@ -106,14 +102,9 @@ async def open_push_node(
 
 
 @contextlib.asynccontextmanager
-async def _running(work: Coroutine[Any, Any, None]) -> AsyncGenerator[asyncio.Task[None]]:
-    task = asyncio.create_task(work)
+async def _running(work: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
+    task = asyncio.create_task(background.lasting(work))
     try:
-        yield task
+        yield
     finally:
         await background.end([task])
-
-
-async def _all_run(parts: list[asyncio.Task[None]]) -> str | None:
-    """A readiness check: no part of the node has ended by a fault of ours."""
-    return "a part of the node has failed" if any(part.done() for part in parts) else None

@@ -58,12 +58,12 @@ class RedisLink(asyncio.Protocol):
 
     def send(self, *command: str | bytes) -> None:
         """Write a command that pushes alone answer; never waits. Dropped once the connection has ended."""
-        self._transport.write(packed(*command))
+        self._write(packed(*command))
 
     def ping(self) -> None:
         """Make Redis say something."""
         self._questions.append(_Question(1, None))
-        self._transport.write(PING)
+        self._write(PING)
 
     async def ask(self, commands: bytes, count: int) -> list[Any]:
         """The replies to ``count`` commands, which are `packed` and joined.
@@ -75,7 +75,7 @@ class RedisLink(asyncio.Protocol):
             self._ended.result()
         answered: asyncio.Future[list[Any]] = self._loop.create_future()
         self._questions.append(_Question(count, answered))
-        self._transport.write(commands)
+        self._write(commands)
         replies = await answered
         for reply in replies:
             if isinstance(reply, ResponseError):
@@ -113,6 +113,12 @@ class RedisLink(asyncio.Protocol):
         self._questions.clear()
         self._transport.abort()
 
+    def _write(self, commands: bytes) -> None:
+        # A closed transport raises what nobody expects, and a writer may be woken before whoever is told
+        # of the end.
+        if not self._transport.is_closing():
+            self._transport.write(commands)
+
     def _take(self, reply: Any) -> None:
         if isinstance(reply, hiredis.PushNotification):
             kind, channel, payload = cast("list[Any]", reply)[:3]
@@ -138,6 +144,8 @@ async def connected(redis: Redis, hear: Hear) -> AsyncGenerator[RedisLink]:
         transport = connection._writer.transport
         link = RedisLink(transport, hear)
         transport.set_protocol(link)
+        if transport.is_closing():
+            raise Disconnected("Redis closed the connection as it was made")  # told to the protocol before
         try:
             yield link
         finally:
