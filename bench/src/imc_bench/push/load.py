@@ -62,7 +62,7 @@ async def room(
 
 
 async def saturate(room: Room, seconds: float, batch: int = BATCH) -> Mapping[str, float]:
-    """Send as much as is taken for ``seconds``, in batches; what was delivered a second, of CPU and of time.
+    """Send as much as is taken for ``seconds`` at most, in batches; deliveries a second of CPU and of time.
 
     "pushes a write" tells how many pushes the relay joined, of what joins any by ``write``.
 
@@ -74,7 +74,7 @@ async def saturate(room: Room, seconds: float, batch: int = BATCH) -> Mapping[st
 
     async def send(sender: Sender) -> None:
         nonlocal count
-        while time.perf_counter() < began + seconds:
+        while time.perf_counter() < began + seconds and count + batch <= room.relay.most_messages:
             if count - heard.stream.count >= window or heard.lag_bytes > LAG_BYTES:
                 await asyncio.sleep(0.001)
                 continue

@@ -36,6 +36,8 @@ class Relay:
     """What a listener waits for before it counts as connected."""
     overhead: int = 4
     """How many bytes a push has beyond its content."""
+    most_messages: int = 1_000_000_000
+    """How many of an app it takes in one second without losing any: no round has more."""
 
 
 class Sender:
