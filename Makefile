@@ -31,7 +31,7 @@ soak: setup           ## random load and faults for MINUTES=10, with SEED=1, the
 bench: setup          ## a short form of all measurements, and the table of goals: some ten minutes
 	$(BIN)/python -m imc_bench short
 
-bench-full: setup     ## the long form, whose results are kept: most of an hour on a quiet machine
+bench-full: setup     ## the long form, whose results are kept: half an hour on a quiet machine
 	$(BIN)/python -m imc_bench full
 
 bench-table: setup    ## tables and pictures in READMEs and docs/operations.md, from the last full run

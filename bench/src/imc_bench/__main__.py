@@ -50,7 +50,7 @@ def measure(rows: list[str], scale: Scale, folder: Path) -> list[str]:
             continue
         sys.stdout.write(f"{table.text(found)}\n{' ' * 11}took {time.monotonic() - began:.0f} s\n")
         sys.stdout.flush()
-        # At once: a run of most of an hour must not be for nothing if it is ended before its end.
+        # At once: a run of half an hour must not be for nothing if it is ended before its end.
         write(found, scale, folder)
     return faults
 

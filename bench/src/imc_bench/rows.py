@@ -48,7 +48,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Scale:
-    """How long a run may take: ``short`` a few minutes in all, ``full`` some twenty-five."""
+    """How long a run may take: ``short`` a few minutes in all, ``full`` half an hour."""
 
     name: str
     rounds: int
