@@ -137,7 +137,7 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def _use(self) -> AsyncGenerator[MysqlSession | SqliteSession]:
-        # Raised here, by the one generator that every use is paid with, rather than in another around it.
+        # Sorted in this generator, since a second one around it would cost each use as much again.
         try:
             async with asyncio.timeout(self._deadline), self._places:
                 lent = await self._take()
