@@ -1,7 +1,8 @@
 """Tasks that run until they are told to end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from imc_service.logs import logger
@@ -20,6 +21,16 @@ async def lasting(work: Callable[[], Awaitable[None]]) -> None:
         except Exception as fault:
             log.error("a part of the process failed, and begins again", exc_info=fault)
         await asyncio.sleep(AGAIN_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Do ``work`` beside what is done inside, until that is left."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        await end([task])
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:

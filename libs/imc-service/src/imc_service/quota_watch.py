@@ -32,11 +32,8 @@ async def open_quotas(settings: QuotaSettings, stale: Gauge) -> AsyncGenerator[Q
     path = settings.quotas_file
     seen = await asyncio.to_thread(_stamp, path)
     await asyncio.to_thread(quotas.read_file, path)
-    watching = asyncio.create_task(_watch(quotas, path, seen, stale))
-    try:
+    async with background.running(_watch(quotas, path, seen, stale)):
         yield quotas
-    finally:
-        await background.end([watching])
 
 
 async def _watch(quotas: Quotas, path: Path, seen: object, stale: Gauge) -> None:

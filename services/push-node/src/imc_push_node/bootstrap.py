@@ -1,8 +1,7 @@
 """The composition root of push-node: the only place that knows which parts are real."""
 
-import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import httpx
@@ -83,7 +82,7 @@ async def open_push_node(
         readiness.add("pushes", subscriber.alive)
         readiness.add("drain", drain.ready)
         for part in (subscriber, registration, places, watch, membership):
-            await stack.enter_async_context(_running(part.run))
+            await stack.enter_async_context(background.running(background.lasting(part.run)))
         tokens = Tokens(gatekeeper, metrics)
         stack.callback(hub.close)
         stack.callback(forwarder.close)
@@ -99,12 +98,3 @@ async def open_push_node(
             settings.max_bad_frames_per_minute,
         )
         yield PushNode(connections, places, drain, membership)
-
-
-@contextlib.asynccontextmanager
-async def _running(work: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
-    task = asyncio.create_task(background.lasting(work))
-    try:
-        yield
-    finally:
-        await background.end([task])

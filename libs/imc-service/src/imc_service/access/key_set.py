@@ -66,12 +66,8 @@ class KeySet:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Keep the keys fresh as long as the context lasts."""
-        task = asyncio.create_task(self._run())
-        try:
+        async with contextlib.aclosing(self._client), background.running(self._run()):
             yield
-        finally:
-            await background.end([task])
-            await self._client.aclose()
 
     async def _run(self) -> None:
         while True:

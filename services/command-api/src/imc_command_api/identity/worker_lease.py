@@ -85,8 +85,5 @@ class WorkerLease:
 async def worker_lease(redis: Redis, ids: Snowflakes) -> AsyncGenerator[WorkerLease]:
     """Keep a lease for ``ids`` while the context lasts."""
     lease = WorkerLease(redis, ids)
-    keeping = asyncio.create_task(lease.keep())
-    try:
+    async with background.running(lease.keep()):
         yield lease
-    finally:
-        await background.end([keeping])
