@@ -61,7 +61,7 @@ def write(measured: Sequence[Result], scale: Scale, folder: Path) -> None:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     command = "make bench-full" if scale is FULL else "make bench"
     earlier = results.load(path).results if path.exists() else []
-    run = results.Run(today, machine.describe(), command, scale.name, earlier).with_results([*measured])
+    run = results.Run(today, machine.describe(), command, scale.name, earlier).with_results(measured)
     results.save(run, path)
     for result in measured:
         if result.curve is not None:

@@ -1,5 +1,6 @@
 """Runs as JSON files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +22,12 @@ class Run:
     scale: str
     results: list[Result]
 
-    def with_results(self, results: list[Result]) -> "Run":
+    def with_results(self, results: Sequence[Result]) -> "Run":
         """The same run with ``results`` in place of older ones of the same rows, in the order of all rows."""
         measured = {result.row for result in results}
         kept = [result for result in self.results if result.row not in measured]
         order = list(catalogue.MODULES)
-        both = sorted(kept + results, key=lambda result: order.index(result.row))
+        both = sorted([*kept, *results], key=lambda result: order.index(result.row))
         return Run(self.date, self.machine, self.command, self.scale, both)
 
 
