@@ -21,7 +21,7 @@ FOLDERS = [
     ROOT / "bench",
 ]
 
-LINES_OF_A_FILE = 240
+LINES_OF_A_FILE = 400
 LINES_OF_A_FUNCTION = 48
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "base", "helpers", "helper", "misc"}
 SERVICES = {"imc_command_api", "imc_query_api", "imc_push_node"}
@@ -287,7 +287,7 @@ def test_all_packages_are_here() -> None:
         ("imc_command_api.domain.x", "from time import time", "imports time.time, though rules are pure"),
         ("imc_service.utils", "", "is called utils, which says nothing"),
         ("imc_service.common.x", "", "is called common, which says nothing"),
-        ("imc_service.x", "\n" * 241, "has 241 lines"),
+        ("imc_service.x", "\n" * 401, "has 401 lines"),
         ("imc_service.x", "def f():\n" + "    pass\n" * 49, "has a function of 49 lines: f"),
         ("imc_service.x", "app = fastapi.FastAPI()", "calls fastapi.FastAPI when it is imported"),
         ("imc_service.x", "class A:\n    sent = Counter('a', 'b')", "calls Counter when it is imported"),
