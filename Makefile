@@ -1,11 +1,16 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
 .PHONY: run test check faults soak fuzz audit bench bench-full bench-table fmt setup lock settings-table
+.PHONY: pictures version images push-images release
 
 PYTHON ?= python3
 UV := .uv/bin/uv
 BIN := .venv/bin
 MEMBERS := bench $(wildcard libs/*) $(wildcard services/*)
 LOCKED := command-api query-api push-node standalone
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+DOCKER ?= docker
+# Where images are pushed to, such as ghcr.io/someone.
+REGISTRY ?=
 
 export UV_PYTHON_DOWNLOADS = never
 
@@ -34,7 +39,7 @@ bench: setup          ## a short form of all measurements, and the table of goal
 bench-full: setup     ## the long form, whose results are kept: half an hour on a quiet machine
 	$(BIN)/python -m imc_bench full
 
-bench-table: setup    ## tables and pictures in READMEs and docs/operations.md, from the last full run
+bench-table: setup    ## tables and pictures in READMEs and docs, from the last full run
 	$(BIN)/python -m imc_bench.readme
 
 fuzz: setup           ## bytes and bodies that make no sense, for MINUTES=10, with SEED=1
@@ -47,8 +52,28 @@ fmt: setup            ## put the code into its one form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-settings-table: setup ## the table of settings in both READMEs, from the code
+settings-table: setup ## the tables of settings in docs, from the code
 	$(BIN)/python docs/settings_table.py
+
+pictures: setup       ## dark and Chinese pictures, from docs/images/*-light.svg
+	$(BIN)/python docs/pictures.py
+
+version: setup        ## write the version of pyproject.toml wherever else it stands
+	$(BIN)/python deploy/version.py
+
+images:               ## build all images, as $(REGISTRY)/imc-NAME:VERSION
+	for package in $(LOCKED); do \
+	  $(DOCKER) build --file deploy/docker/Dockerfile --build-arg PACKAGE=$$package \
+	    --tag "$(if $(REGISTRY),$(REGISTRY)/)imc-$$package:$(VERSION)" . || exit 1; done
+
+push-images: images   ## and push them to REGISTRY
+	test -n "$(REGISTRY)" || { echo "say where to: make push-images REGISTRY=ghcr.io/someone"; exit 1; }
+	for package in $(LOCKED); do $(DOCKER) push "$(REGISTRY)/imc-$$package:$(VERSION)" || exit 1; done
+
+# The notes first: without them nothing is pushed.
+release:              ## push the images of TAG=v1.2.3, and publish its section of CHANGELOG.md on GitHub
+	notes="$$(mktemp)" && $(PYTHON) deploy/release_notes.py "$(TAG)" > "$$notes" && \
+	$(MAKE) push-images && gh release create "$(TAG)" --verify-tag --title "$(TAG)" --notes-file "$$notes"
 
 setup: .venv/ready    ## the tools and all packages, in .uv and .venv
 
