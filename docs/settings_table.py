@@ -1,7 +1,13 @@
-"""Writes the table of settings into both READMEs, from the settings themselves; ``--check`` only compares."""
+"""Writes the tables of settings into docs/settings*.md, from the settings; ``--check`` only compares.
+
+Meanings in English stand in the settings, those in Chinese in ``settings.zh-CN.toml``.
+"""
 
 import sys
+import tomllib
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from imc_command_api.dead_letters.settings import DeadLettersSettings
@@ -14,13 +20,9 @@ from imc_service.access.settings import TokenSettings
 from imc_service.settings import Settings
 from imc_standalone.settings import StandaloneSettings
 
-ROOT = Path(__file__).parents[1]
+DOCS = Path(__file__).parent
 BEGIN = "<!-- settings: made by `make settings-table` -->\n"
 END = "<!-- settings end -->"
-HEADS = {
-    "README.md": "| variable | default | read by | what it means |\n|---|---|---|---|\n",
-    "README.zh-CN.md": "| 变量 | 默认值 | 由谁读取 | 含义 |\n|---|---|---|---|\n",
-}
 PROCESSES: dict[str, type[Settings]] = {
     "command-api": CommandApiSettings,
     "projector": ProjectorSettings,
@@ -31,65 +33,102 @@ PROCESSES: dict[str, type[Settings]] = {
     "standalone": StandaloneSettings,
     "imc-token": TokenSettings,
 }
+
+
+@dataclass(frozen=True)
+class Language:
+    """The words of a table in some language."""
+
+    head: str
+    required: str
+    none: str
+    all: str
+
+
+ENGLISH = Language("| variable | default | read by | what it means |\n", "**required**", "none", "all")
+CHINESE = Language("| 变量 | 默认值 | 由谁读取 | 含义 |\n", "**必需**", "无", "全部")
 SET_BY_STANDALONE = {"IMC_COMMAND_API_URL", "IMC_QUERY_API_URL", "IMC_SERVICE_SECRET"}
 
 
-def table() -> str:
+def meanings_in_english() -> dict[str, str]:
+    """What each variable means, in the order of the processes that read it."""
+    meanings: dict[str, str] = {}
+    for model in PROCESSES.values():
+        for name, field in model.model_fields.items():
+            meanings.setdefault(field.alias or name, field.description or "")
+    return meanings
+
+
+def meanings_in_chinese() -> dict[str, str]:
+    """The same in Chinese, of those variables that have been translated."""
+    return tomllib.loads((DOCS / "settings.zh-CN.toml").read_text())
+
+
+def table(words: Language, meanings: Mapping[str, str]) -> str:
     """A row for each variable, with the default of each process that has another one."""
     readers: dict[str, list[str]] = {}
     defaults: dict[str, dict[str, str]] = {}
-    meanings: dict[str, str] = {}
     for process, model in PROCESSES.items():
         for name, field in model.model_fields.items():
             variable = field.alias or name
-            default = "**required**" if field.is_required() else _text(field.default)
             readers.setdefault(variable, []).append(process)
+            default = words.required if field.is_required() else _text(field.default)
             defaults.setdefault(variable, {})[process] = default
-            meanings.setdefault(variable, field.description or "")
-    return "".join(
-        f"| `{variable}` | {_defaults(defaults[variable])} | {_readers(variable, readers[variable])} "
-        f"| {meanings[variable]} |\n"
+    return f"{words.head}|---|---|---|---|\n" + "".join(
+        f"| `{variable}` | {_defaults(defaults[variable], words)} "
+        f"| {_readers(variable, readers[variable], words)} | {meanings[variable]} |\n"
         for variable in readers
     )
 
 
 def _text(default: object) -> str:
-    return "" if default is None else f"`{default}`"
+    return f"`{default}`" if default not in (None, "") else ""
 
 
-def _defaults(by_process: dict[str, str]) -> str:
+def _defaults(by_process: dict[str, str], words: Language) -> str:
     """The default of most processes, then those that have another."""
     common = Counter(by_process.values()).most_common(1)[0]
     if common[1] == 1 and len(by_process) > 1:
         return ", ".join(f"{default} ({process})" for process, default in by_process.items())
     others = [
-        f"{default or 'none'} ({process})" for process, default in by_process.items() if default != common[0]
+        f"{default or words.none} ({process})"
+        for process, default in by_process.items()
+        if default != common[0]
     ]
     return ", ".join(filter(None, [common[0], *others]))
 
 
-def _readers(variable: str, processes: list[str]) -> str:
+def _readers(variable: str, processes: list[str], words: Language) -> str:
     # Standalone hands its whole environment to its parts.
     if "standalone" not in processes and variable not in SET_BY_STANDALONE and processes != ["migrate"]:
         processes = [*processes, "standalone"]
-    return "all" if len(processes) == len(PROCESSES) else ", ".join(processes)
+    return words.all if len(processes) == len(PROCESSES) else ", ".join(processes)
 
 
 def main() -> None:
-    """Write the tables, or with ``--check`` end with status 1 if one is stale."""
-    stale: list[str] = []
-    for name, head in HEADS.items():
-        readme = ROOT / name
-        text = readme.read_text()
+    """Write the tables; with ``--check`` only compare.
+
+    Ends with status 1 if a table is stale, or if a variable lacks its Chinese meaning.
+    """
+    english, chinese = meanings_in_english(), meanings_in_chinese()
+    faults = [f"docs/settings.zh-CN.toml lacks {name}" for name in english if name not in chinese]
+    faults += [
+        f"docs/settings.zh-CN.toml has {name}, which nobody reads" for name in chinese.keys() - english
+    ]
+    for name, words, meanings in (
+        ("settings.md", ENGLISH, english),
+        ("settings.zh-CN.md", CHINESE, english | chinese),
+    ):
+        text = (DOCS / name).read_text()
         before, _, rest = text.partition(BEGIN)
         _, _, after = rest.partition(END)
-        made = before + BEGIN + head + table() + END + after
-        if made != text:
-            stale.append(name)
-            if "--check" not in sys.argv:
-                readme.write_text(made)
-    if stale and "--check" in sys.argv:
-        sys.exit(f"the table of settings in {', '.join(stale)} is stale: make settings-table")
+        made = before + BEGIN + table(words, meanings) + END + after
+        if made != text and "--check" in sys.argv:
+            faults.append(f"docs/{name} is stale: make settings-table")
+        elif made != text:
+            (DOCS / name).write_text(made)
+    if faults:
+        sys.exit("\n".join(faults))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The READMEs' table of settings is what the processes really read."""
+"""The tables of settings in docs are what the processes really read, in both languages."""
 
 import subprocess
 import sys

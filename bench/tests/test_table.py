@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from imc_bench import catalogue, costs, plots, readme, results, table
+from imc_bench import catalogue, comparison, costs, plots, readme, results, table
 from imc_bench.rows import Curve, Result, Spread
 
 FIGURE = Spread(1234.5, 1000.0, 2000.0, "sends/s")
@@ -46,7 +46,7 @@ def test_a_row_that_misses_its_goal_names_the_decision_about_it():
     made = table.markdown([result(row="6", met=False)], docs="../docs")
     for path in catalogue.records("6"):
         assert f"[{path.name[:4]}](../docs/decisions/{path.name})" in made
-    assert "not met: [0049]" in made
+    assert "not met: [0050]" in made
     with pytest.raises(LookupError, match="row 5"):
         table.markdown([result(row="5", met=False)])
 
@@ -125,13 +125,31 @@ def test_documents_tell_date_machine_and_command(name: str):
     assert readme.with_section(text, made) == f"before\n{readme.BEGIN}{made}{readme.END}\nafter"
 
 
-def test_readmes_show_the_table_and_one_picture_and_the_bench_shows_all():
+def test_a_comparison_shows_who_was_measured():
+    figures = {"IMC": Spread(4_000_000, 1, 9_999_999, "deliveries/CPU-s"), "plain": FIGURE}
+    run = run_of(result(row="1", figures=figures), result(row="9", figures={"memory of one": FIGURE}))
+    made = comparison.english(run)
+    assert "| push in batches to 100 gateways | 4,000,000 deliveries/s |  |  |  | 1,230 sends/s |" in made
+    assert "| memory of an idle gateway | 1,230 sends/s |  |  |  |  |" in made
+    assert made.count("\n| ") == len(comparison.LINES)
+    assert comparison.chinese(run).count("4,000,000 deliveries/s") == 1
+
+
+def test_every_comparison_is_in_the_last_full_run():
+    if readme.FULL.exists():
+        run = results.load(readme.FULL)
+        for line in comparison.LINES:
+            measured = {name for each in run.results if each.row == line.row for name in each.figures}
+            assert set(line.figures.values()) <= measured, line.english
+
+
+def test_the_pages_on_speed_show_one_picture_and_the_bench_shows_all():
     curve = Curve("a curve", "x", "y", {"IMC": {1: FIGURE}})
     run = run_of(result(met=True), *(result(row=row, goal="", curve=curve) for row in ("gateways", "rows")))
     for made in (readme.goals(run), readme.goals_in_chinese(run)):
         assert "| 1 | sends |" in made
         assert made.count("![") == 1
-        assert "(bench/results/gateways.png)" in made
+        assert "(../bench/results/gateways.png)" in made
     assert "(results/gateways.png)" in readme.curves(run)
     assert "(results/rows.png)" in readme.curves(run)
 

@@ -30,13 +30,11 @@ MODULES = {
 
 RECORDS = {
     **dict.fromkeys(("1", "2"), ("0040",)),
-    "3": ("0042", "0047"),
-    "4": ("0043",),
-    "6": ("0049", "0052"),
-    "7": ("0050", "0051"),
+    **dict.fromkeys(("3", "4"), ("0042",)),
+    **dict.fromkeys(("6", "7"), ("0050",)),
     **dict.fromkeys(("10", "11"), ("0041",)),
     "12": ("0048",),
-    "quota": ("0066",),
+    "quota": ("0063",),
 }
 """For rows whose goal may be missed, the numbers of the decisions that say what stands in the way."""
 

@@ -7,36 +7,37 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from imc_bench import costs, results, table
+from imc_bench import comparison, costs, results, table
 from imc_bench.results import Run
 from imc_bench.table import ENGLISH, Words
 
 ROOT = Path(__file__).parents[3]
 FULL = ROOT / "bench" / "results" / "full.json"
 PICTURE = "gateways"
-"""The curve that the READMEs show."""
+"""The curve that docs/performance.md shows."""
 BEGIN = "<!-- measurements: made by `make bench-table` -->\n"
 END = "<!-- measurements end -->"
 
 CHINESE = Words(("#", "内容", "目标", "测得", "比值", ""), "**达到**", "未达到", "缺少")
 _CAPTION = (
     "Measured on {date} on {machine}, by `{command}`: medians of rounds in which all are measured in turn. "
-    "CPU-s is a second of processor time of the process under measurement: what one core can do. "
-    "*Plain* is an ordinary FastAPI application, *bare* does only what can't be avoided. "
-    "[bench](bench/README.md) has the curves over gateways, sizes, apps, rows and backlog."
+    "CPU-s is a second of CPU time of the process under measurement: what one core can do. "
+    "*Plain* is an ordinary FastAPI application; *bare* does only what can't be avoided. "
+    "[bench](../bench/README.md) has the curves over gateways, sizes, apps, rows and backlog."
 )
 _CHINESE_CAPTION = (
     "{date} 在 {machine} 上用 `{command}` 测得：各方轮流测量，取各轮的中位数。"
-    "CPU-s 指被测进程的一秒处理器时间，即一个核的能力。"
+    "CPU-s 指被测进程的一秒 CPU 时间，即一个核的能力。"
     "plain 是普通的 FastAPI 应用，bare 只做不可避免的事。"
-    "随网关、大小、应用、行数与积压变化的曲线见 [bench](bench/README.md)。"
+    "随网关、大小、应用、行数与积压变化的曲线见 [bench](../bench/README.md)。"
 )
 
 
 def goals(run: Run, words: Words = ENGLISH, caption: str = _CAPTION) -> str:
     """The table of goals and the picture."""
     told = caption.format(date=run.date, machine=run.machine, command=run.command)
-    return f"{told}\n\n{table.markdown(run.results, words)}\n{_pictures(run, 'bench/results', PICTURE)}"
+    made = table.markdown(run.results, words, docs=".")
+    return f"{told}\n\n{made}\n{_pictures(run, '../bench/results', PICTURE)}"
 
 
 def goals_in_chinese(run: Run) -> str:
@@ -50,8 +51,10 @@ def curves(run: Run) -> str:
 
 
 DOCUMENTS: dict[str, Callable[[Run], str]] = {
-    "README.md": goals,
-    "README.zh-CN.md": goals_in_chinese,
+    "README.md": comparison.english,
+    "README.zh-CN.md": comparison.chinese,
+    "docs/performance.md": goals,
+    "docs/performance.zh-CN.md": goals_in_chinese,
     "bench/README.md": curves,
     "docs/operations.md": costs.markdown,
 }

@@ -43,7 +43,7 @@ class Result:
     """Peers that are not installed and could not be."""
     curve: Curve | None = None
     shown: int = 4
-    """How many of the figures, the first of them, the goal is about: the README shows these."""
+    """How many of the figures, the first of them, the goal is about: docs/performance.md shows these."""
 
 
 @dataclass(frozen=True)

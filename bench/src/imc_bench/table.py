@@ -1,4 +1,4 @@
-"""The table of goals with what was measured, for a terminal and for the READMEs."""
+"""The table of goals with what was measured, for a terminal and for documents."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from imc_bench.rows import Result, Spread
 
 @dataclass(frozen=True)
 class Words:
-    """What a README in some language says around the figures."""
+    """What a document in some language says around the figures."""
 
     heads: tuple[str, ...]
     met: str
