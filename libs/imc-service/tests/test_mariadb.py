@@ -38,7 +38,7 @@ async def test_a_text_that_would_be_changed_silently_is_refused(database: Databa
     # emoji become a question mark with no more than a warning.
     rows = """SELECT * FROM JSON_TABLE(?, '$[*]' COLUMNS (text VARCHAR(9) PATH '$')) AS rows_"""
     assert await database.fetch_all(rows, ('["a"]',)) == [("a",)]
-    with pytest.raises(StatementRefused, match="Warning"):
+    with pytest.raises(StatementRefused, match=r"^warning: "):
         await database.fetch_all(rows, ('["😀"]',))
 
 
@@ -81,17 +81,18 @@ async def test_a_connection_killed_at_work_is_told_and_replaced(
     assert await database.fetch_all("SELECT 1") == [(1,)]
 
 
+async def id_of_sleeper(server_url: str) -> int | None:
+    """The connection on which a query sleeps just now."""
+    rows = await databases.run(
+        server_url, "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'"
+    )
+    return rows[0][0] if rows else None
+
+
 async def test_a_query_killed_under_way_is_told(database: Database, database_server_url: str) -> None:
     querying = asyncio.create_task(database.fetch_all("SELECT SLEEP(60)"))
-
-    async def its_id() -> int | None:
-        rows = await databases.run(
-            database_server_url,
-            "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'",
-        )
-        return rows[0][0] if rows else None
-
-    await databases.run(database_server_url, f"KILL {await wait_until(its_id)}")
+    its_id = await wait_until(lambda: id_of_sleeper(database_server_url))
+    await databases.run(database_server_url, f"KILL {its_id}")
     with pytest.raises(StoreUnavailable):
         await querying
     assert await database.fetch_all("SELECT 1") == [(1,)]
@@ -112,10 +113,12 @@ async def test_an_idle_connection_that_was_killed_is_not_used_again(
         assert await database.fetch_all("SELECT 1") == [(1,)]
 
 
-async def test_a_query_cancelled_under_way_does_not_answer_the_next_one(database: Database) -> None:
+async def test_a_query_cancelled_under_way_does_not_answer_the_next_one(
+    database: Database, database_server_url: str
+) -> None:
     for _ in range(4):
         querying = asyncio.create_task(database.fetch_all("SELECT SLEEP(0.2), 'old'"))
-        await asyncio.wait({querying}, timeout=0.05)
+        await wait_until(lambda: id_of_sleeper(database_server_url))
         querying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await querying
@@ -124,26 +127,27 @@ async def test_a_query_cancelled_under_way_does_not_answer_the_next_one(database
 
 async def test_the_deadline_ends_a_query(empty_database_url: str) -> None:
     async with open_database(empty_database_url, size=1, deadline=0.3) as database:
-        with pytest.raises(StoreUnavailable, match="TimeoutError"):
+        with pytest.raises(StoreUnavailable, match="no answer in time"):
             await database.fetch_all("SELECT SLEEP(60)")
         assert await database.fetch_all("SELECT 1") == [(1,)]
 
 
-async def test_the_pool_closes_though_a_query_was_cancelled_meanwhile(empty_database_url: str) -> None:
-    async with asyncio.timeout(5):
+async def test_the_pool_closes_though_a_query_was_cancelled_meanwhile(
+    empty_database_url: str, database_server_url: str
+) -> None:
+    async with asyncio.timeout(30):
         async with open_database(empty_database_url, size=2) as database:
             querying = asyncio.create_task(database.fetch_all("SELECT SLEEP(60)"))
-            await asyncio.wait({querying}, timeout=0.05)
-            asyncio.get_running_loop().call_later(0.05, querying.cancel)
+            await wait_until(lambda: id_of_sleeper(database_server_url))
+            asyncio.get_running_loop().call_soon(querying.cancel)
     assert querying.cancelled()
 
 
 async def test_a_server_that_is_away_is_told_at_once() -> None:
     async with open_database(f"mysql://imc:imc@127.0.0.1:{free_port()}/imc", deadline=5) as database:
         async with asyncio.timeout(2):
-            with pytest.raises(StoreUnavailable, match="OperationalError"):
+            with pytest.raises(StoreUnavailable, match=r"^out of reach \(2003 .*'127.0.0.1'"):
                 await database.fetch_all("SELECT 1")
-            assert await database.reachable() == "the database is out of reach (OperationalError)"
 
 
 async def test_the_pool_heals_when_the_server_comes_back(server: PrivateMariadb) -> None:

@@ -234,6 +234,21 @@ def log_group(log_redis: Redis) -> LogGroup:
     return LogGroup(log_redis)
 
 
+def dead_letters(registry: CollectorRegistry, reason: str | None = None) -> int:
+    """How many entries a projector has put aside by its own count, for one kind of reason or for all."""
+    return sum(
+        int(sample.value)
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "imc_projector_dead_letters_total" and reason in (None, sample.labels["reason"])
+    )
+
+
+@pytest.fixture(scope="session")
+def dead_letter_count() -> Callable[..., int]:
+    return dead_letters
+
+
 Projecting = Callable[..., AbstractAsyncContextManager[CollectorRegistry]]
 
 

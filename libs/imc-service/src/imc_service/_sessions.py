@@ -4,9 +4,42 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
+from imc_service import _drivers
 from imc_service._mysql_rows import Row, fetch_rows
 
 Values = Sequence[Any]
+
+SESSION = (
+    # Texts as they are: an init_connect of the server's may have chosen another character set.
+    "SET NAMES utf8mb4 COLLATE utf8mb4_bin"
+    # Strict, "\\" escapes, '"' quotes a text, CHAR is not padded.
+    ", SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
+    ", SESSION time_zone = '+00:00'"
+    # Each statement is committed by itself, and nothing begins a transaction but START TRANSACTION.
+    ", SESSION autocommit = 1, SESSION completion_type = 0"
+    # A reply has all rows, in their true order, and every warning: `_mysql_rows` makes errors of these.
+    ", SESSION sql_select_limit = 18446744073709551615, SESSION sql_big_selects = 1"
+    ", SESSION sql_safe_updates = 0, SESSION max_error_count = 64 /*M! , SESSION max_sort_length = 1024 */"
+    # A key of a table that others have added an index to is looked up, not believed.
+    ", SESSION unique_checks = 1"
+    # Connections are kept for the next use; the server must not close them within seconds.
+    ", SESSION wait_timeout = 28800"
+)
+"""What every statement of ours relies on, said rather than left to the server's defaults."""
+
+_TRANSACTIONS = (
+    # Gap locks of the default level make projectors that write side by side deadlock. MariaDB before 11.1 and
+    # MySQL have no common name for these variables: each reads its own kind of comment as a statement.
+    " /*M!100000 , SESSION tx_isolation = 'READ-COMMITTED', SESSION tx_read_only = 0 */"
+    " /*!80000 , SESSION transaction_isolation = 'READ-COMMITTED', SESSION transaction_read_only = 0 */"
+    # A process that hangs inside a transaction must not hold its locks for as long as it hangs.
+    " /*M!100300 , SESSION idle_transaction_timeout = 5 */"
+)
+LEAST_PACKET_BYTES = 262_144
+"""What the largest row takes as a statement, each of its characters escaped."""
+
+_STATEMENT_BYTES = 1_024_000
+_STATEMENT_MARGIN = 4_096
 
 
 class Session(Protocol):
@@ -37,6 +70,21 @@ class MysqlSession:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._statement_bytes = _STATEMENT_BYTES
+
+    async def start(self) -> None:
+        """Make the session what statements rely on, whatever the server's defaults are.
+
+        Raises what the driver raises, and `ConnectionError` if the server can't give it.
+        """
+        await self.execute(SESSION + _TRANSACTIONS)
+        await self.execute("ROLLBACK")  # an init_connect of the server's may have begun a transaction
+        [(packet_bytes,)] = await self.fetch_all("SELECT @@max_allowed_packet")
+        if packet_bytes < LEAST_PACKET_BYTES:
+            raise ConnectionError(
+                f"the server's max_allowed_packet is {packet_bytes}: set it to {LEAST_PACKET_BYTES} or more"
+            )
+        self._statement_bytes = min(_STATEMENT_BYTES, packet_bytes - _STATEMENT_MARGIN)
 
     async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
         connection = self._connection
@@ -49,18 +97,14 @@ class MysqlSession:
 
     async def execute_many(self, sql: str, rows: Sequence[Values]) -> int:
         async with self._connection.cursor() as cursor:
+            cursor.max_stmt_length = self._statement_bytes
             # aiomysql joins the rows into few statements if the text has "VALUES (", with the space.
             return cast(int, await cursor.executemany(_with_percent(sql), rows)) or 0
 
     @property
     def usable(self) -> bool:
         """Whether the next use finds the connection as a new one would be."""
-        connection = self._connection
-        if connection.closed or connection.get_transaction_status():
-            return False
-        reader = connection._reader
-        # MySQL 8 says that it closes a connection that was idle for too long before it does.
-        return not (reader.at_eof() or reader.eof_received or reader.exception())
+        return _drivers.is_open(self._connection)
 
     def abandon(self) -> None:
         # Closed rather than returned: the rest of an unread reply would answer the next statement.
@@ -75,6 +119,9 @@ class SqliteSession:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+
+    async def start(self) -> None:
+        """Nothing to do: what statements rely on is SQLite's only way."""
 
     async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
         async with self._connection.execute(sql, values) as cursor:

@@ -1,16 +1,12 @@
 """Connections to the database: MariaDB or MySQL by aiomysql, SQLite by aiosqlite, pooled by ``databases``.
 
-Statements are written once, with ``?`` for each bound value. Two failures are told apart, since one heals by
-itself and the other never does:
-
-- `StoreUnavailable`: no connection, no answer in time, no space, a lost deadlock. The same statement can
-  succeed later.
-- `StatementRefused`: the database will not take these values. It never will.
+Statements are written once, with ``?`` for each bound value. What fails raises `StoreUnavailable` (the same
+statement can succeed later) or `StatementRefused` (the database does not take these values), with the
+database's own words: see `imc_service.database_errors`.
 """
 
 import asyncio
 import contextlib
-import sqlite3
 import warnings
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
@@ -20,12 +16,23 @@ import databases
 import pymysql.err
 from databases.core import Connection
 
-from imc_service import database_tls
+from imc_service import _drivers, database_url
 from imc_service._mysql_rows import Row
-from imc_service._sessions import MysqlSession, Session, SqliteSession, Values
+from imc_service._sessions import SESSION, MysqlSession, Session, SqliteSession, Values
+from imc_service.database_errors import (
+    ERRORS,
+    Refusal,
+    StatementRefused,
+    StoreUnavailable,
+    is_certain,
+    meaning_of,
+)
+from imc_service.database_url import MysqlServer, SqliteFile
 
 __all__ = [
+    "SESSION",
     "Database",
+    "Refusal",
     "Row",
     "Session",
     "StatementRefused",
@@ -33,36 +40,6 @@ __all__ = [
     "Values",
     "open_database",
 ]
-
-CONNECT_SECONDS = 5
-_SESSION_START = (
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', "
-    "SESSION time_zone = '+00:00'"
-    # Gap locks of the default level make projectors that write side by side deadlock. MariaDB before 11.1 and
-    # MySQL have no common name for this variable: each reads its own kind of comment as a statement.
-    " /*M!100000 , SESSION tx_isolation = 'READ-COMMITTED' */"
-    " /*!80000 , SESSION transaction_isolation = 'READ-COMMITTED' */"
-    # A process that hangs inside a transaction must not hold its locks for as long as it hangs.
-    " /*M!100300 , SESSION idle_transaction_timeout = 5 */"
-)
-_REFUSALS = (
-    pymysql.err.DataError,
-    pymysql.err.IntegrityError,
-    pymysql.err.NotSupportedError,
-    pymysql.err.Warning,
-    sqlite3.IntegrityError,
-    sqlite3.DataError,
-    sqlite3.InterfaceError,
-)
-_OUTAGES = (pymysql.err.Error, sqlite3.Error, OSError, asyncio.IncompleteReadError)
-
-
-class StoreUnavailable(Exception):
-    """The database can't do this now."""
-
-
-class StatementRefused(Exception):
-    """The database will never take these values."""
 
 
 class _Lent(NamedTuple):
@@ -76,10 +53,10 @@ class Database:
     """A pool of connections. Use it inside `open_database`."""
 
     def __init__(
-        self, pool: databases.Database, size: int, deadline: float, *, requires_tls: bool = False
+        self, pool: databases.Database, place: MysqlServer | SqliteFile, size: int, deadline: float
     ) -> None:
         self._pool = pool
-        self._requires_tls = requires_tls
+        self._requires_tls = isinstance(place, MysqlServer) and place.uses_tls
         # The pool of aiomysql can lose a wake-up when a waiting task is cancelled; with a place for each
         # connection kept here, no task ever waits inside it.
         self._places = asyncio.Semaphore(size)
@@ -87,7 +64,7 @@ class Database:
         self._deadline = deadline
         # Handing a connection back to the pools and taking it again costs as much as a short SELECT.
         self._idle: list[_Lent] = []
-        self.is_sqlite = pool.url.dialect == "sqlite"
+        self.is_sqlite = isinstance(place, SqliteFile)
         """Whether the few statements in which dialects differ are SQLite's."""
 
     def session(self) -> AbstractAsyncContextManager[Session]:
@@ -107,8 +84,10 @@ class Database:
             await session.execute(session.begin_sql)
             try:
                 yield session
-            except Exception:
-                await session.execute("ROLLBACK")
+            except Exception as error:
+                # After other errors of the database the connection is given up, which undoes it too.
+                if is_certain(error) or not isinstance(error, ERRORS):
+                    await session.execute("ROLLBACK")
                 raise
             await session.execute("COMMIT")
 
@@ -116,14 +95,6 @@ class Database:
         """All rows of a SELECT, on a connection of its own."""
         async with self._use() as session:
             return await session.fetch_all(sql, values)
-
-    async def reachable(self) -> str | None:
-        """A readiness check: why the database can't be used, or None."""
-        try:
-            await self.fetch_all("SELECT 1")
-        except (StoreUnavailable, StatementRefused) as error:
-            return f"the database is out of reach ({error})"
-        return None
 
     async def close(self) -> None:
         """Wait until every use has ended, at most the deadline, and let none begin any more.
@@ -133,7 +104,7 @@ class Database:
         for _ in range(self._size):
             await self._places.acquire()
         while self._idle:
-            await self._idle.pop().connection.__aexit__()
+            await _drivers.give_back(self._idle.pop().connection)
 
     @contextlib.asynccontextmanager
     async def _use(self) -> AsyncGenerator[MysqlSession | SqliteSession]:
@@ -144,38 +115,36 @@ class Database:
                 session = lent.session
                 try:
                     yield session
-                except _REFUSALS:
-                    raise  # the connection is as good as before
-                except BaseException:
-                    session.abandon()
+                except BaseException as error:
+                    if not is_certain(error):
+                        session.abandon()
                     raise
                 finally:
                     if session.usable:
                         self._idle.append(lent)
                     else:
-                        await lent.connection.__aexit__()
-        except _REFUSALS as error:
-            raise StatementRefused(type(error).__name__) from error
-        except _OUTAGES as error:
-            raise StoreUnavailable(type(error).__name__) from error
+                        await _drivers.give_back(lent.connection)
+        except ERRORS as error:
+            raise meaning_of(error) from error
 
     async def _take(self) -> _Lent:
         while self._idle:
             lent = self._idle.pop()
             if lent.session.usable:
                 return lent
-            await lent.connection.__aexit__()
-        # Not `Database.connection`, which keeps one for each task: nested uses would share it, and where a
-        # deadline cut its return short, the task would never get another.
-        connection = Connection(self._pool, self._pool._backend)  # pyright: ignore[reportPrivateUsage]
-        await connection.__aenter__()
+            await _drivers.give_back(lent.connection)
+        connection = await _drivers.connect(self._pool)
         raw: Any = connection.raw_connection
         session = SqliteSession(raw) if self.is_sqlite else MysqlSession(raw)
-        if self._requires_tls and not raw._secure:
-            # aiomysql goes on in clear with a server, or somebody between, that says it has no TLS.
+        try:
+            if self._requires_tls and not _drivers.is_secure(raw):
+                # aiomysql goes on in clear with a server, or somebody between, that says it has no TLS.
+                raise ConnectionError("the server offers no TLS")
+            await session.start()
+        except BaseException:
             session.abandon()
-            await connection.__aexit__()
-            raise ConnectionError("the server offers no TLS")
+            await _drivers.give_back(connection)
+            raise
         return _Lent(connection, session)
 
 
@@ -184,28 +153,16 @@ async def open_database(url: str, *, size: int = 10, deadline: float = 30.0) -> 
     """Open a pool of at most ``size`` connections; none is made before it is needed.
 
     ``deadline`` bounds each use of a connection, in seconds: connecting and waiting for a place included.
+    Raises `ValueError` for a URL that `imc_service.database_url` does not take.
     """
     # Strict mode does not cover all silent changes of text: a warning of the database is an error for us.
     warnings.filterwarnings("error", category=pymysql.err.Warning)
     warnings.filterwarnings("ignore", message=".*VALUES function.*deprecated", category=pymysql.err.Warning)
-    parsed = databases.DatabaseURL(url)
-    tls = database_tls.context_of(url)
-    options: dict[str, Any] = (
-        {"timeout": deadline}
-        if parsed.dialect == "sqlite"
-        else {
-            "min_size": 0,
-            "max_size": size,
-            "charset": "utf8mb4",
-            "connect_timeout": CONNECT_SECONDS,
-            "init_command": _SESSION_START,
-            "ssl": tls,
-        }
-    )
-    if parsed.dialect == "mariadb":
-        parsed = parsed.replace(dialect="mysql")
-    async with databases.Database(parsed, **options) as pool:
-        database = Database(pool, size, deadline, requires_tls=tls is not None)
+    place = database_url.parse(url)
+    if isinstance(place, SqliteFile):
+        await asyncio.to_thread(place.keep_private)
+    async with _drivers.pool_of(place, size, deadline) as pool:
+        database = Database(pool, place, size, deadline)
         try:
             yield database
         finally:

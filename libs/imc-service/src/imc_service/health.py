@@ -1,20 +1,28 @@
 """``/livez``, ``/readyz`` and ``/metrics``: what an orchestrator and a monitor ask of every process."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from imc_service.logs import logger
 from imc_service.replies import JsonReply
+
+log = logger("health")
 
 Check = Callable[[], Awaitable[str | None]]
 """Says why the process can't do its job just now, or None."""
 
 CHECK_SECONDS = 2.0
 """A check that takes longer has failed: a hung server must not hang the answer."""
+
+TELL_SECONDS = 2.0
+REASONS_TOLD = 10
+"""Of one part, until it can do its job again: a reason may bear a number that changes each time."""
 
 
 class Readiness:
@@ -36,23 +44,42 @@ class Readiness:
         """Let ``check`` speak for the part called ``name``."""
         self._checks[name] = check
 
-    async def reasons(self) -> list[str]:
-        """Why the process is not ready; empty when it is."""
+    async def reasons(self, exclude: Collection[str] = ()) -> list[str]:
+        """Why the process is not ready, but for the parts named in ``exclude``; empty when it is."""
         if self._retired is not None:
             return [self._retired]
-        answers = await asyncio.gather(*(_ask(name, check) for name, check in self._checks.items()))
-        return [answer for answer in answers if answer]
+        return [f"{name}: {reason}" for name, reason in (await self._failing(exclude)).items()]
+
+    async def keep_telling(self) -> None:
+        """Log why a part can't do its job, once, and once when it can again; until cancelled."""
+        told: dict[str, set[str]] = {}
+        while True:
+            failing = await self._failing()
+            for name, reason in failing.items():
+                known = told.setdefault(name, set())
+                if reason not in known and len(known) < REASONS_TOLD:
+                    known.add(reason)
+                    log.error("not ready", part=name, reason=reason)
+            for name in told.keys() - failing.keys():
+                del told[name]
+                log.warning("ready again", part=name)
+            await asyncio.sleep(TELL_SECONDS)
+
+    async def _failing(self, exclude: Collection[str] = ()) -> dict[str, str]:
+        """The parts that can't do their job, and why."""
+        names = [name for name in self._checks if name not in exclude]
+        answers = await asyncio.gather(*(_ask(self._checks[name]) for name in names))
+        return {name: answer for name, answer in zip(names, answers, strict=True) if answer}
 
 
-async def _ask(name: str, check: Check) -> str | None:
+async def _ask(check: Check) -> str | None:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            reason = await check()
+            return await check()
     except TimeoutError:
-        reason = "no answer in time"
+        return "no answer in time"
     except Exception as error:  # whatever a part raises, the process must be able to say that it is not ready
-        reason = type(error).__name__
-    return f"{name}: {reason}" if reason else None
+        return type(error).__name__
 
 
 def routes(readiness: Readiness, registry: CollectorRegistry) -> APIRouter:
@@ -66,9 +93,11 @@ def routes(readiness: Readiness, registry: CollectorRegistry) -> APIRouter:
         return JsonReply({"status": "alive"})
 
     @router.get("/readyz", responses={503: {"description": "It can't do its job now; `reasons` says why."}})
-    async def readyz() -> Response:
+    async def readyz(
+        exclude: Annotated[list[str], Query(description="parts of the process to leave out")] = [],  # noqa: B006
+    ) -> Response:
         """The process can do its job now."""
-        reasons = await readiness.reasons()
+        reasons = await readiness.reasons(exclude)
         if reasons:
             return JsonReply({"status": "not ready", "reasons": reasons}, status_code=503)
         return JsonReply({"status": "ready"})

@@ -5,9 +5,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
-from imc_service import database_tls
+from imc_service import database_url
 
-_DATABASES = ("mysql", "mariadb", "sqlite")
 _REDIS = ("redis", "rediss", "unix")
 
 
@@ -23,8 +22,8 @@ def _redis(url: SecretStr) -> SecretStr:
 
 
 def _database(url: SecretStr) -> SecretStr:
-    database_tls.check(url.get_secret_value())
-    return _scheme_among(url, _DATABASES)
+    database_url.parse(url.get_secret_value())
+    return url
 
 
 def _http(url: str) -> str:

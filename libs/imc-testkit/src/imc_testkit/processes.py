@@ -15,6 +15,9 @@ from imc_testkit.waiting import wait_until
 
 __all__ = ["Process", "free_port"]
 
+READY_PATH = "/readyz?exclude=write-through"
+"""What orchestrators ask: command-api takes sends though the database is away, and says so on `/readyz`."""
+
 
 class Process:
     """A console script of this environment as a process of its own. An async context manager::
@@ -76,7 +79,7 @@ class Process:
         self._child.spawn()
 
     async def ready(self, timeout: float = 60.0) -> None:
-        """Wait until ``/readyz`` says so.
+        """Wait until it says so, as it does to an orchestrator.
 
         Raises `AssertionError` with its log if it ends or is not ready in time.
         """
@@ -86,7 +89,7 @@ class Process:
             nonlocal answer
             assert self.exit_code is None, f"it ended with {self.exit_code} before it was ready"
             try:
-                reply = await client.get("/readyz")
+                reply = await client.get(READY_PATH)
             except httpx.TransportError as error:
                 answer = type(error).__name__
                 return False

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import TypedDict
 
 from fastapi import FastAPI
+from imc_service import background
 from imc_service.access.gatekeeper import gatekeeper_of
 from imc_service.access.service_tokens import COMMAND_API
 from imc_service.application import TELEMETRY_OFF, equip
@@ -33,6 +34,7 @@ def create_app(settings: CommandApiSettings) -> FastAPI:
         async with (
             gatekeeper.running(readiness),
             open_command_api(settings, readiness, registry) as command_api,
+            background.running(readiness.keep_telling()),
         ):
             yield {"command_api": command_api}
 

@@ -55,9 +55,11 @@ async def open_command_api(
         quota = SendQuota(quotas, quota_metrics)
         writer = LogWriter(redis, AppendScript(redis, limits, quota), LogMetrics(registry))
         originals = LoggedOrStored(RecentEntries(redis), database)
-        write_through = ProjectionWriteThrough(Projection(database))
+        projection = Projection(database)
+        write_through = ProjectionWriteThrough(projection)
         readiness.add("log", lambda: redis_client.reachable(redis))
         readiness.add("ids", lease.ready)
+        readiness.add("write-through", projection.trouble)
         try:
             yield CommandApi(
                 SendMessages(writer, ids, quota),

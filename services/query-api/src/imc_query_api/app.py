@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import TypedDict
 
 from fastapi import FastAPI
+from imc_service import background
 from imc_service.access.gatekeeper import gatekeeper_of
 from imc_service.access.service_tokens import QUERY_API
 from imc_service.application import TELEMETRY_OFF, equip
@@ -33,6 +34,7 @@ def create_app(settings: QueryApiSettings) -> FastAPI:
         async with (
             gatekeeper.running(readiness),
             open_query_api(settings, readiness, registry) as query_api,
+            background.running(readiness.keep_telling()),
         ):
             yield {"query_api": query_api}
 

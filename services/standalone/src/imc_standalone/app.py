@@ -7,7 +7,7 @@ import imc_command_api.http
 import imc_push_node.http
 import imc_query_api.http
 from fastapi import FastAPI
-from imc_service import replies
+from imc_service import background, replies
 from imc_service.access.gatekeeper import gatekeeper_of
 from imc_service.application import TELEMETRY_OFF, equip
 from imc_service.health import Readiness
@@ -30,6 +30,7 @@ def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
         async with (
             gatekeeper.running(readiness),
             open_standalone(_own_calls(), settings, parts, readiness, registry, gatekeeper) as state,
+            background.running(readiness.keep_telling()),
         ):
             app.state.push_node = state["push_node"]
             yield state

@@ -16,6 +16,7 @@ from imc_query_api.http.state import QueryApi
 from imc_service.access.gatekeeper import Gatekeeper
 from imc_service.access.grant import EVERYTHING
 from imc_service.access.middleware import STATE
+from imc_service.database_url import sqlite_url
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -70,7 +71,7 @@ async def _open_stores(stack: contextlib.AsyncExitStack, settings: StandaloneSet
     if settings.database_url is not None:
         database_url = settings.database_url.get_secret_value()
     else:
-        database_url = f"sqlite:///{folder / 'imc.sqlite3'}"
+        database_url = sqlite_url(folder / "imc.sqlite3")
     return redis_url, database_url
 
 

@@ -1,5 +1,6 @@
 """Bringing the tables up to date, from an installed package, without a configuration file."""
 
+import sqlite3
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -7,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from imc_service import database_tls
+from imc_service.database import SESSION
+from imc_service.database_url import MysqlServer, SqliteFile, parse
 from imc_service.logs import logger
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
@@ -17,7 +19,6 @@ VERSION_TABLE = "imc_schema_version"
 """A name of our own: the database may be shared with another user of alembic."""
 
 _VERSIONS = Path(__file__).parent / "versions"
-_STRICT = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
 _LOCK = "CONCAT('imc-migrate-', SHA1(DATABASE()))"
 _LOCK_SECONDS = 3600
 _RETRY_SECONDS = 0.5
@@ -34,7 +35,7 @@ def migrate(database_url: str, wait_seconds: float = 60) -> None:
     way until it is done. ``database_url`` is any that `imc_service.urls.DatabaseUrl` takes.
     Raises `MigrationError`.
     """
-    engine = _engine(sa.make_url(database_url))
+    engine = _engine(parse(database_url))
     try:
         _wait_for(engine, wait_seconds)
         if not _is_current(engine):
@@ -47,22 +48,28 @@ def migrate(database_url: str, wait_seconds: float = 60) -> None:
     log.info("the tables are up to date")
 
 
-def _engine(url: sa.URL) -> sa.Engine:
-    if url.get_backend_name() == "sqlite":
+def _engine(place: MysqlServer | SqliteFile) -> sa.Engine:
+    if isinstance(place, SqliteFile):
+        place.keep_private()
         # With the driver's own handling of transactions off, DDL is part of ours.
         return sa.create_engine(
-            url.set(drivername="sqlite"),
-            connect_args={"isolation_level": None, "timeout": _LOCK_SECONDS},
+            "sqlite://",
+            creator=lambda: sqlite3.connect(place.path, isolation_level=None, timeout=_LOCK_SECONDS),
             poolclass=sa.NullPool,
         )
-    options: dict[str, Any] = {"charset": "utf8mb4", "connect_timeout": 5, "init_command": _STRICT}
-    if url.query.get("unix_socket"):
-        options["unix_socket"] = url.query["unix_socket"]
-    if tls := database_tls.context_of(url.render_as_string(hide_password=False)):
-        options["ssl"] = tls
-    # The rest of the query speaks to the pool that the services use.
-    plain = url.set(drivername="mysql+pymysql", query={})
-    return sa.create_engine(plain, connect_args=options, poolclass=sa.NullPool)
+    options: dict[str, Any] = {
+        "host": place.host,
+        "port": place.port,
+        "user": place.user,
+        "password": place.password,
+        "database": place.database,
+        "unix_socket": place.unix_socket,
+        "ssl": place.tls(),
+        "charset": "utf8mb4",
+        "connect_timeout": 5,
+        "init_command": SESSION,
+    }
+    return sa.create_engine("mysql+pymysql://", connect_args=options, poolclass=sa.NullPool)
 
 
 def _wait_for(engine: sa.Engine, seconds: float) -> None:

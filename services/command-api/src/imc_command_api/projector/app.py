@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from fastapi import FastAPI
-from imc_service import health, replies
+from imc_service import background, health, replies
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
 
@@ -18,7 +18,10 @@ def create_app(settings: ProjectorSettings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        async with open_projector(settings, readiness, registry):
+        async with (
+            open_projector(settings, readiness, registry),
+            background.running(readiness.keep_telling()),
+        ):
             yield
 
     app = FastAPI(

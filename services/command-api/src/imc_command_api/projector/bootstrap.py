@@ -42,11 +42,12 @@ async def open_projector(
         metrics = ProjectorMetrics(registry)
         group = LogGroup(redis)
         reader = LogReader(redis, blocking, consumer, int(settings.claim_idle_seconds * 1000))
-        writer = BatchWriter(Projection(database), group, metrics)
+        projection = Projection(database)
+        writer = BatchWriter(projection, group, metrics)
         retention = Retention(settings.log_retention_seconds * 1000, settings.log_retention_entries)
         upkeep = Upkeep(group, reader, retention, metrics)
         projector = Projector(reader, writer, group, upkeep, metrics, settings.claim_idle_seconds)
         readiness.add("projector's log", lambda: redis_client.reachable(redis))
-        readiness.add("projector's database", database.reachable)
+        readiness.add("projector's database", projection.trouble)
         async with projector.running():
             yield projector

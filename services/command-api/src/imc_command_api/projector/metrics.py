@@ -1,8 +1,12 @@
 """What a projector measures of itself."""
 
+from imc_service.database import Refusal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+MALFORMED = "malformed"
+DEAD_LETTER_KINDS = (MALFORMED, *(refusal.value for refusal in Refusal))
 
 
 class ProjectorMetrics:
@@ -35,8 +39,13 @@ class ProjectorMetrics:
             registry=registry,
         )
         self.dead_letters = Counter(
-            "imc_projector_dead_letters", "Log entries that can't be written, put aside.", registry=registry
+            "imc_projector_dead_letters",
+            "Log entries that can't be written, put aside, by the kind of the reason.",
+            ["reason"],
+            registry=registry,
         )
+        for kind in DEAD_LETTER_KINDS:
+            self.dead_letters.labels(kind)  # from the start, so that the first of a kind is an increase
         self.trimmed = Counter(
             "imc_projector_trimmed", "Log entries removed after their retention.", registry=registry
         )

@@ -38,6 +38,7 @@ async def patiently(
         try:
             return await action()
         except outages as error:
-            log.warning("trying again", error=type(error).__name__)
+            # That something is out of reach is told once, by the watch over readiness.
+            log.debug("trying again", error=type(error).__name__, reason=str(error))
             on_retry()
             await backoff.pause()

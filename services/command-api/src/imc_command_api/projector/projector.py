@@ -117,9 +117,9 @@ class Projector:
     async def _write(self, part: Sequence[Understood]) -> None:
         unreadable = [entry for entry in part if isinstance(entry, Unreadable)]
         refused = await self._writer.write([entry for entry in part if isinstance(entry, Readable)])
-        for entry in (*unreadable, *refused):
-            self._quarantine.add(entry)
-        kept = {entry.delivery.key for entry in (*unreadable, *refused)}
+        for fault in (*unreadable, *refused):
+            self._quarantine.add(fault)
+        kept = {entry.delivery.key for entry in (*unreadable, *(each.entry for each in refused))}
         for entry in part:
             if entry.delivery.key not in kept:
                 self._release(entry.delivery)

@@ -7,29 +7,32 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from imc_service.logs import logger
 from redis.exceptions import RedisError
 
 from imc_command_api.projector.log_group import LogGroup
-from imc_command_api.projector.metrics import ProjectorMetrics
+from imc_command_api.projector.metrics import MALFORMED, ProjectorMetrics
 from imc_command_api.projector.patience import patiently
 from imc_command_api.projector.reader import Delivery
-from imc_command_api.projector.writer import BatchWriter, Readable, Unreadable
+from imc_command_api.projector.writer import BatchWriter, Refused, Unreadable
 
 log = logger("projector.quarantine")
 
 TRIES = 5
 PAUSE_SECONDS = 0.2
-_REFUSED = "refused by the database"
 
 
 @dataclass(frozen=True, slots=True)
 class _Suspect:
-    entry: Readable | Unreadable
+    fault: Refused | Unreadable
     tries: int
     due: float
+
+    @property
+    def delivery(self) -> Delivery:
+        return self.fault.delivery if isinstance(self.fault, Unreadable) else self.fault.entry.delivery
 
 
 class Quarantine:
@@ -50,10 +53,10 @@ class Quarantine:
         self._suspects: deque[_Suspect] = deque()
         self._arrival = asyncio.Event()
 
-    def add(self, entry: Readable | Unreadable) -> None:
+    def add(self, fault: Refused | Unreadable) -> None:
         """Take an entry in; one that can't be read is put aside without further tries."""
-        tries, due = (TRIES, 0.0) if isinstance(entry, Unreadable) else (1, time.monotonic() + PAUSE_SECONDS)
-        self._append(_Suspect(entry, tries, due))
+        tries, due = (TRIES, 0.0) if isinstance(fault, Unreadable) else (1, time.monotonic() + PAUSE_SECONDS)
+        self._append(_Suspect(fault, tries, due))
 
     async def run(self) -> None:
         """Work on the entries until cancelled."""
@@ -68,30 +71,32 @@ class Quarantine:
                 except Exception as error:
                     # It stays unacknowledged, and comes back when it is taken over.
                     log.error("an entry is left for later", exc_info=error)
-                    self._release(suspect.entry.delivery)
+                    self._release(suspect.delivery)
 
     async def _try(self, suspect: _Suspect) -> None:
-        entry = suspect.entry
-        if isinstance(entry, Unreadable):
-            await self._put_aside(entry.delivery, entry.reason)
-        elif not await self._writer.write([entry]):
-            self._release(entry.delivery)
+        if isinstance(suspect.fault, Unreadable):
+            await self._put_aside(suspect.delivery, MALFORMED, suspect.fault.reason)
+            return
+        refused = await self._writer.write([suspect.fault.entry])
+        if not refused:
+            self._release(suspect.delivery)
         elif suspect.tries + 1 >= TRIES:
-            await self._put_aside(entry.delivery, _REFUSED)
+            refusal = refused[0].refusal
+            await self._put_aside(suspect.delivery, refusal.kind.value, str(refusal))
         else:
-            self._append(replace(suspect, tries=suspect.tries + 1, due=time.monotonic() + PAUSE_SECONDS))
+            self._append(_Suspect(refused[0], suspect.tries + 1, time.monotonic() + PAUSE_SECONDS))
 
     def _append(self, suspect: _Suspect) -> None:
         self._suspects.append(suspect)
         self._arrival.set()
 
-    async def _put_aside(self, delivery: Delivery, reason: str) -> None:
+    async def _put_aside(self, delivery: Delivery, kind: str, reason: str) -> None:
         moved = await patiently(
             lambda: self._group.put_aside(delivery.app_id, delivery.entry_id, reason),
             (RedisError, OSError),
             self._metrics.retries.inc,
         )
         if moved:
-            self._metrics.dead_letters.inc()
-            log.error("an entry was put aside", reason=reason)
+            self._metrics.dead_letters.labels(kind).inc()
+            log.error("an entry was put aside", kind=kind, reason=reason)
         self._release(delivery)

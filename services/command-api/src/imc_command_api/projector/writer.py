@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from imc_contracts.events import MalformedEvent, read_entry
-from imc_service.database import StatementRefused, StoreUnavailable
+from imc_service.database import Refusal, StatementRefused, StoreUnavailable
 from redis.exceptions import RedisError
 
 from imc_command_api.projector.log_group import LogGroup
@@ -33,6 +33,14 @@ class Unreadable:
 
     delivery: Delivery
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An entry that the database does not take, and what it says."""
+
+    entry: Readable
+    refusal: StatementRefused
 
 
 Understood = Readable | Unreadable
@@ -66,35 +74,46 @@ class BatchWriter:
         self._group = group
         self._metrics = metrics
 
-    async def write(self, entries: Sequence[Readable]) -> list[Readable]:
+    async def write(self, entries: Sequence[Readable]) -> list[Refused]:
         """Apply and acknowledge ``entries``; returns those that the database refuses.
 
         Those are neither applied nor acknowledged, all others are both: at once, if none is refused.
         """
         refused = await self._apply(entries) if entries else []
-        unapplied = {entry.delivery.key for entry in refused}
+        unapplied = {each.entry.delivery.key for each in refused}
         # After COMMIT: acknowledged before it, an entry could be lost; applied twice, it does no harm.
         await self._acknowledge([entry for entry in entries if entry.delivery.key not in unapplied])
         return refused
 
-    async def _apply(self, entries: Sequence[Readable]) -> list[Readable]:
+    async def _apply(self, entries: Sequence[Readable]) -> list[Refused]:
         """Apply what can be applied, by halves where a whole is refused; returns what is refused alone."""
-        rows = [entry.row for entry in entries]
         try:
             with self._metrics.batch_seconds.time():
-                await patiently(
-                    lambda: self._projection.apply_rows(rows), (StoreUnavailable,), self._metrics.retries.inc
-                )
-        except StatementRefused:
+                await patiently(lambda: self._store(entries), (StoreUnavailable,), self._metrics.retries.inc)
+        except StatementRefused as refusal:
             if len(entries) == 1:
                 self._metrics.refusals.inc()
-                return list(entries)
+                return [Refused(entries[0], refusal)]
             middle = len(entries) // 2
             return [*await self._apply(entries[:middle]), *await self._apply(entries[middle:])]
         self._metrics.batches.inc()
         self._metrics.entries.inc(len(entries))
         self._metrics.last_commit.set_to_current_time()
         return []
+
+    async def _store(self, entries: Sequence[Readable]) -> None:
+        try:
+            await self._projection.apply_rows([entry.row for entry in entries])
+        except StatementRefused as refusal:
+            # An error that is not classified, of an entry alone: if no other could be stored either, it is
+            # the database's, and the entry waits like all others.
+            if (
+                len(entries) == 1
+                and refusal.kind is Refusal.UNKNOWN
+                and (trouble := await self._projection.trouble()) is not None
+            ):
+                raise StoreUnavailable(trouble) from refusal
+            raise
 
     async def _acknowledge(self, entries: Sequence[Readable]) -> None:
         ids_by_app: defaultdict[str, list[bytes]] = defaultdict(list)

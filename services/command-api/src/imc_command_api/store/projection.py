@@ -4,8 +4,9 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple, TypeVar
 
 from imc_contracts.events import Entry
-from imc_service.database import Database, Session, StoreUnavailable
+from imc_service.database import Database, Refusal, Session, StatementRefused, StoreUnavailable
 
+from imc_command_api.store.attempts import Attempts
 from imc_command_api.store.changes import MessageRow, NoticeRow, Row, row_of
 from imc_command_api.store.folding import gains_of, messages_of, notices_of
 from imc_command_api.store.statements import TableStatements, statements
@@ -33,6 +34,7 @@ class Projection:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._statements = statements(is_sqlite=database.is_sqlite)
+        self._attempts = Attempts()
 
     async def apply(self, entries: Sequence[PlacedEntry]) -> None:
         """Make the tables show ``entries``: all of them in one transaction, or none.
@@ -46,16 +48,35 @@ class Projection:
     async def apply_rows(self, rows: Sequence[Row]) -> None:
         """As `apply`, for entries that `row_of` has already read."""
         messages, notices = messages_of(rows), notices_of(rows)
-        for attempt in range(_ATTEMPTS):
-            try:
-                async with self._database.transaction() as session:
-                    new = await _write(session, self._statements.messages, messages, bool(attempt))
-                    await _write(session, self._statements.notices, notices, bool(attempt))
-                    await self._grow_groups(session, new)
-                    return
-            except _Overtaken:
-                continue
-        raise StoreUnavailable("others keep writing the same rows")
+        keys = [*messages, *notices]
+        with self._attempts.noted(keys[0] if len(keys) == 1 else None):
+            for attempt in range(_ATTEMPTS):
+                try:
+                    async with self._database.transaction() as session:
+                        new = await _write(session, self._statements.messages, messages, bool(attempt))
+                        await _write(session, self._statements.notices, notices, bool(attempt))
+                        await self._grow_groups(session, new)
+                        return
+                except _Overtaken:
+                    continue
+            # Others may have been faster each time. A row alone that is neither found nor inserted has a
+            # value that an index of somebody else's keeps unique.
+            raise StatementRefused("another row has a value that must be unique", Refusal.DUPLICATE)
+
+    async def trouble(self) -> str | None:
+        """A readiness check: why rows can't be stored, in the words of the database, or None.
+
+        Proves it by the real statements, on no row, unless attempts to store rows have told already.
+        """
+        if (trouble := self._attempts.trouble()) is not None:
+            return trouble
+        try:
+            async with self._database.session() as session:
+                for trial in self._statements.trials:
+                    await session.execute(trial)
+        except (StoreUnavailable, StatementRefused) as error:
+            return str(error)
+        return None
 
     async def _grow_groups(self, session: Session, new: Sequence[MessageRow]) -> None:
         grown = [

@@ -69,6 +69,9 @@ class TableStatements:
     merge: str
     """Bring rows that exist up to what the new rows say; nothing already said is taken back."""
 
+    trial: str
+    """`merge` of no row: fails where a row could not be written, by rights, columns or a read-only server."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statements:
@@ -77,6 +80,14 @@ class Statements:
     messages: TableStatements
     notices: TableStatements
     grow_group: str
+    grow_group_trial: str
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        """What has to succeed for rows to be written; none of them changes anything."""
+        tables = (self.messages, self.notices)
+        finds = (table.find.format("NULL") for table in tables)
+        return (*finds, *(table.trial for table in tables), self.grow_group_trial)
 
 
 def statements(*, is_sqlite: bool) -> Statements:
@@ -85,6 +96,7 @@ def statements(*, is_sqlite: bool) -> Statements:
         _table(MESSAGES, (*MESSAGE_VIEW_COLUMNS, *LOG_COLUMNS), _MERGE_MESSAGE, is_sqlite),
         _table(NOTICES, (*NOTICE_VIEW_COLUMNS, *LOG_COLUMNS), _MERGE_NOTICE, is_sqlite),
         _upsert(GROUPS, GROUP_COLUMNS, "app_id, group_id", _GROW_GROUP, is_sqlite),
+        _trial(GROUPS, GROUP_COLUMNS, "app_id, group_id", _GROW_GROUP, is_sqlite),
     )
 
 
@@ -94,16 +106,32 @@ def _table(name: str, columns: Sequence[str], merge: str, is_sqlite: bool) -> Ta
         find=f"SELECT {key} FROM {name} WHERE {key} IN ({{}})",  # noqa: S608 - names and placeholders
         insert=_upsert(name, columns, key, None, is_sqlite),
         merge=_upsert(name, columns, key, merge, is_sqlite),
+        trial=_trial(name, columns, key, merge, is_sqlite),
     )
 
 
 def _upsert(name: str, columns: Sequence[str], key: str, merge: str | None, is_sqlite: bool) -> str:
     """Insert a row, or do ``merge`` to the one that has its key (nothing, if that is None)."""
     places = ", ".join("?" for _ in columns)
-    insert = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 - names
+    return f"{_into(name, columns)} VALUES ({places}) {_on_conflict(name, key, merge, is_sqlite)}"
+
+
+def _trial(name: str, columns: Sequence[str], key: str, merge: str, is_sqlite: bool) -> str:
+    """The same for no row at all."""
+    source = "" if is_sqlite else "FROM DUAL "
+    nulls = ", ".join("NULL" for _ in columns)
+    on_conflict = _on_conflict(name, key, merge, is_sqlite)
+    return f"{_into(name, columns)} SELECT {nulls} {source}WHERE 1 = 0 {on_conflict}"
+
+
+def _into(name: str, columns: Sequence[str]) -> str:
+    return f"INSERT INTO {name} ({', '.join(columns)})"
+
+
+def _on_conflict(name: str, key: str, merge: str | None, is_sqlite: bool) -> str:
     if is_sqlite:
         action = "NOTHING" if merge is None else f"UPDATE SET {merge.format(new=_Sqlite())}"
-        return f"{insert} ON CONFLICT ({key}) DO {action}"
+        return f"ON CONFLICT ({key}) DO {action}"
     # A row that is set to what it was is not counted as changed.
     action = f"{key} = {name}.{key}" if merge is None else merge.format(new=_Mysql())
-    return f"{insert} ON DUPLICATE KEY UPDATE {action}"
+    return f"ON DUPLICATE KEY UPDATE {action}"

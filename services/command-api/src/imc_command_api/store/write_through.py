@@ -25,5 +25,8 @@ class ProjectionWriteThrough:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await self._projection.apply([PlacedEntry(app_id, entry)])
-        except (StoreUnavailable, StatementRefused, TimeoutError) as error:
-            log.warning("left to the projector", error=type(error).__name__)
+        except StatementRefused as error:
+            log.warning("refused by the database, left to the projector", reason=str(error))
+        except (StoreUnavailable, TimeoutError) as error:
+            # What is wrong with the database as a whole is told once, by the watch over readiness.
+            log.debug("left to the projector", reason=str(error) or "no answer in time")

@@ -1,0 +1,155 @@
+"""What an error of the database means for whoever ran the statement: one table for all that use it.
+
+- `StoreUnavailable`: the fault is the database's as a whole, or of this moment. The same statement can
+  succeed later, nothing is wrong with its values.
+- `StatementRefused`: the database does not take these values. Where ``kind`` is `Refusal.UNKNOWN` it is an
+  error that is not classified here: whoever can find out should ask whether the database works at all.
+
+Errors of MySQL's protocol are told apart by their number and, for numbers not listed here, by the class of
+their SQLSTATE (ISO/IEC 9075-2, 24.1; https://mariadb.com/kb/en/mariadb-error-codes/). pymysql's classes do
+not help: its OperationalError holds a lost connection and a violated constraint alike.
+"""
+
+import asyncio
+import re
+import sqlite3
+from enum import Enum
+
+import pymysql.err
+
+MOST_CHARACTERS = 300
+_OF_SERVERS = 1000
+_OF_CLIENTS = range(2000, 3000)
+"""Numbers that the client makes up itself, when it has no answer of a server."""
+
+
+class Refusal(Enum):
+    """Why values are refused. There are as many as this, so that a metric may bear them."""
+
+    CHECK = "check"
+    TRIGGER = "trigger"
+    DUPLICATE = "duplicate"
+    REFERENCE = "reference"
+    DATA = "data"
+    UNKNOWN = "unknown"
+
+
+class StoreUnavailable(Exception):
+    """The database can't do this now; the message is what it says."""
+
+
+class StatementRefused(Exception):
+    """The database does not take these values; the message is what it says."""
+
+    def __init__(self, message: str, kind: Refusal) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+_REFUSALS = {
+    **dict.fromkeys((3819, 4025), Refusal.CHECK),
+    1644: Refusal.TRIGGER,  # SIGNAL without a number of its own
+    **dict.fromkeys((1022, 1062, 1169, 1586, 1859), Refusal.DUPLICATE),
+    **dict.fromkeys((1216, 1217, 1451, 1452), Refusal.REFERENCE),
+    # Truncated, out of range, of another character set, no partition for it, too large, a generated column.
+    **dict.fromkeys((1118, 1265, 1366, 1411, 1525, 1526, 1748, 1906, 3105), Refusal.DATA),
+}
+_REFUSING_STATES = {"22": Refusal.DATA, "23": Refusal.DATA, "44": Refusal.CHECK, "45": Refusal.TRIGGER}
+_UNAVAILABLE_STATES = {"08", "0A", "25", "28", "3D", "40", "42", "70", "XA"}
+"""Connection, feature, transaction state, login, no database, rolled back, access or names, interrupted."""
+
+_UNAVAILABLE = {
+    # Accounts and limits: connections, shutdown, privileges, passwords that expired, resources of a user.
+    *(1040, 1041, 1042, 1043, 1053, 1077, 1079, 1129, 1130, 1135, 1184, 1203, 1226, 1227, 1698, 1820, 1862),
+    *(1927, 3118, 4031, 4151),
+    # Read-only: the server, the transaction, InnoDB, a table.
+    *(1015, 1036, 1290, 1792, 1836, 1874, 1881),
+    # Disk, memory, the binary log (1665: one by statements can't bear READ COMMITTED).
+    *(1003, 1004, 1021, 1023, 1024, 1026, 1030, 1037, 1038, 1114, 1180, 1181, 1196, 1197, 1598, 1665),
+    # Locks, deadlocks, deadlines, changes under way.
+    *(1020, 1099, 1100, 1205, 1206, 1207, 1213, 1223, 1297, 1317, 1412, 1689, 1969, 3024, 3058, 3101, 3572),
+    # Tables that are not as they should be: missing, altered, broken, views, triggers without their definer.
+    *(1016, 1017, 1033, 1034, 1035, 1052, 1136, 1146, 1194, 1195, 1267, 1288, 1305, 1356, 1364, 1449, 1471),
+    *(1712, 1812, 1813, 1814, 1932),
+    # Settings of the session that the server does not take, or takes and then stumbles over.
+    *(1115, 1175, 1193, 1231, 1238, 1273, 1286, 1568),
+    # TiDB: retry, schema changed, storage out of reach or busy.
+    *(8002, 8022, 8027, 8028, 9001, 9002, 9003, 9004, 9005, 9006, 9007),
+}
+_SQLITE_REFUSALS = {
+    "SQLITE_CONSTRAINT_CHECK": Refusal.CHECK,
+    "SQLITE_CONSTRAINT_TRIGGER": Refusal.TRIGGER,
+    "SQLITE_CONSTRAINT_UNIQUE": Refusal.DUPLICATE,
+    "SQLITE_CONSTRAINT_PRIMARYKEY": Refusal.DUPLICATE,
+    "SQLITE_CONSTRAINT_FOREIGNKEY": Refusal.REFERENCE,
+}
+
+ERRORS = (pymysql.err.Error, pymysql.err.Warning, sqlite3.Error, OSError, asyncio.IncompleteReadError)
+"""What the drivers raise when a statement or its connection fails."""
+
+# Duplicate entry, wrong value, syntax error and their like quote what was written; it ends at these words.
+_QUOTED_VALUE = re.compile(r"'.*'(?= for | at (?:row|line) )|'.*'$", re.DOTALL)
+_QUOTING = {1062, 1064, 1292, 1366, 1367, 1411, 1525, 1526, 1586, 1690, 1859}
+
+
+def meaning_of(error: BaseException) -> StoreUnavailable | StatementRefused:
+    """What one of `ERRORS` means. The words are the database's own, but for values that they quote."""
+    if isinstance(error, pymysql.err.Warning):
+        return StatementRefused(_plain(f"warning: {_without_values(str(error))}"), Refusal.DATA)
+    if isinstance(error, sqlite3.Error):
+        return _meaning_of_sqlite(error)
+    if isinstance(error, pymysql.err.Error) and len(error.args) > 1:
+        number, text = error.args[:2]
+        if number >= _OF_SERVERS and number not in _OF_CLIENTS:
+            return _meaning_of_mysql(number, getattr(error, "sqlstate", None) or "", str(text))
+        return StoreUnavailable(_out_of_reach(error, f"{number} {text}"))
+    if isinstance(error, pymysql.err.Error):
+        return StoreUnavailable(_plain(str(error)))
+    return StoreUnavailable(_out_of_reach(error, ""))
+
+
+def is_certain(error: BaseException) -> bool:
+    """Whether ``error`` is a refusal of values, after which the connection is as good as before."""
+    if not isinstance(error, ERRORS):
+        return False
+    meaning = meaning_of(error)
+    return isinstance(meaning, StatementRefused) and meaning.kind is not Refusal.UNKNOWN
+
+
+def _meaning_of_mysql(number: int, state: str, text: str) -> StoreUnavailable | StatementRefused:
+    words = _plain(f"{number} {_without_values(text) if number in _QUOTING else text}")
+    if number in _UNAVAILABLE:
+        return StoreUnavailable(words)
+    if (kind := _REFUSALS.get(number) or _REFUSING_STATES.get(state[:2])) is not None:
+        return StatementRefused(words, kind)
+    if state[:2] in _UNAVAILABLE_STATES:
+        return StoreUnavailable(words)
+    return StatementRefused(words, Refusal.UNKNOWN)
+
+
+def _meaning_of_sqlite(error: sqlite3.Error) -> StoreUnavailable | StatementRefused:
+    name = getattr(error, "sqlite_errorname", "")
+    words = _plain(f"{name} {error}".strip())
+    if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)):
+        return StatementRefused(words, _SQLITE_REFUSALS.get(name, Refusal.DATA))
+    return StoreUnavailable(words)
+
+
+def _out_of_reach(error: BaseException, words: str) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ConnectionError) and error.errno is None:
+        return _plain(str(error) or type(error).__name__)  # ours, about a server that was reached
+    # aiomysql's words name the host; why it can't be reached is in what its error was made from.
+    causes = [str(cause) or type(cause).__name__ for cause in (error.__cause__,) if cause is not None]
+    told = words or str(error) or type(error).__name__
+    return _plain(f"out of reach ({': '.join([told, *causes])})")
+
+
+def _without_values(words: str) -> str:
+    return _QUOTED_VALUE.sub("'…'", words, count=1)
+
+
+def _plain(words: str) -> str:
+    """One line of bounded length."""
+    return " ".join(words.split())[:MOST_CHARACTERS]

@@ -1,0 +1,148 @@
+"""Where a database is, and how to reach it, as its URL says.
+
+``mysql://USER:PASSWORD@HOST:PORT/DATABASE``, with ``?unix_socket=/path`` or ``?ssl=true&ssl_ca=/path`` if
+need be; ``mariadb://`` means the same. ``sqlite:///PATH`` names a file: relative after three slashes,
+absolute after four. In each part ``%XX`` stands for a byte: any name, password and path can be written.
+"""
+
+import contextlib
+import getpass
+import os
+import re
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote_to_bytes
+
+DEFAULT_PORT = 3306
+_PRIVATE = 0o600
+_SCHEMES = {"mysql", "mariadb", "sqlite"}
+_SERVER = re.compile(
+    r"""
+    [a-z0-9+]+://
+    (?:(?P<user>[^:@/?\#]*)(?::(?P<password>[^/?\#]*))?@)?
+    (?:\[(?P<ipv6>[^\[\]@/?\#]+)\]|(?P<host>[^:@/?\#\[\]]*))
+    (?::(?P<port>[0-9]{1,5}))?
+    /(?P<database>[^/?\#]+)
+    (?:\?(?P<options>[^\#]*))?
+    """,
+    re.VERBOSE,
+)
+_FORM = (
+    "must be mysql://USER:PASSWORD@HOST:PORT/DATABASE; in a user, password or database "
+    "/ is written %2F, ? %3F, # %23, % %25"
+)
+
+
+@dataclass(frozen=True)
+class MysqlServer:
+    """A database on a server of MySQL's protocol."""
+
+    host: str
+    port: int
+    user: str
+    database: str
+    password: bytes = field(repr=False)
+    unix_socket: str | None
+    uses_tls: bool
+    authorities: str | None
+    """The file of certificate authorities to check the server by; those of the system if None."""
+
+    def tls(self) -> ssl.SSLContext | None:
+        """How to check the server; None without TLS. Reads files."""
+        return ssl.create_default_context(cafile=self.authorities) if self.uses_tls else None
+
+
+@dataclass(frozen=True)
+class SqliteFile:
+    """A database in a file. ``path`` may hold bytes that are no text, as `os.fsdecode` keeps them."""
+
+    path: str
+
+    def keep_private(self) -> None:
+        """Make the file if it is not there; let nobody but its owner read it or what SQLite puts beside it.
+
+        A file that can't be made or changed is left to SQLite, which says why it can't be used.
+        """
+        with contextlib.suppress(OSError):
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE))
+        # SQLite gives new files beside it the permissions of the database; these may be there from before.
+        for name in (self.path, *(self.path + suffix for suffix in ("-wal", "-shm", "-journal"))):
+            with contextlib.suppress(OSError):
+                if os.stat(name).st_mode & 0o077:
+                    os.chmod(name, _PRIVATE)
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a file, whatever characters or bytes are in its path."""
+    return "sqlite:///" + quote(os.fsencode(path), safe="/")
+
+
+def parse(url: str) -> MysqlServer | SqliteFile:
+    """Read the URL. Raises `ValueError`, which shows nothing of the URL: it may hold a password."""
+    scheme = url.partition("://")[0].partition("+")[0]
+    if scheme not in _SCHEMES:
+        raise ValueError("must begin with mysql://, mariadb:// or sqlite:///")
+    return _sqlite_file(url) if scheme == "sqlite" else _mysql_server(url)
+
+
+def _sqlite_file(url: str) -> SqliteFile:
+    path = url.partition("://")[2].removeprefix("/")
+    if "?" in path:
+        raise ValueError("must be sqlite:///PATH without options; a ? in the path is written %3F")
+    decoded = _bytes(path)
+    if decoded in (b"", b":memory:") or b"\0" in decoded:
+        raise ValueError("must be sqlite:///PATH, where PATH names a file")
+    return SqliteFile(os.fsdecode(decoded))
+
+
+def _mysql_server(url: str) -> MysqlServer:
+    found = _SERVER.fullmatch(url)
+    if found is None:
+        raise ValueError(_FORM)
+    port = int(found["port"] or DEFAULT_PORT)
+    if not 1 <= port <= 65535:
+        raise ValueError("must have a port from 1 to 65535")
+    options = {name: values[-1] for name, values in parse_qs(found["options"] or "").items()}
+    uses_tls, authorities = _tls_of(options)
+    return MysqlServer(
+        host=_text(found["ipv6"] or found["host"]) or "localhost",
+        port=port,
+        user=_text(found["user"] or "") or _own_name(),
+        database=_text(found["database"]),
+        password=_bytes(found["password"] or ""),
+        unix_socket=options.get("unix_socket"),
+        uses_tls=uses_tls,
+        authorities=authorities,
+    )
+
+
+def _tls_of(options: dict[str, str]) -> tuple[bool, str | None]:
+    uses_tls, authorities = options.get("ssl", "false"), options.get("ssl_ca")
+    if uses_tls not in ("true", "false"):
+        raise ValueError("ssl in it must be true or false")
+    if authorities is not None and uses_tls != "true":
+        raise ValueError("ssl_ca in it needs ssl=true beside it")
+    if authorities is not None and not Path(authorities).is_file():
+        raise ValueError("ssl_ca in it is no file")
+    return uses_tls == "true", authorities
+
+
+def _bytes(part: str) -> bytes:
+    # Of variables that are not in UTF-8 Python keeps the bytes as surrogates.
+    return unquote_to_bytes(os.fsencode(part))
+
+
+def _text(part: str) -> str:
+    try:
+        return _bytes(part).decode()
+    except UnicodeDecodeError:
+        raise ValueError("must have a user, host and database in UTF-8") from None
+
+
+def _own_name() -> str:
+    """The user that the clients of MySQL take where none is named."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # OSError from Python 3.13 on
+        raise ValueError("must name a user: mysql://USER:PASSWORD@HOST:PORT/DATABASE") from None
