@@ -5,10 +5,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
-from imc_service import database_tls
+from imc_service import database_tls, redis_url
 
 _DATABASES = ("mysql", "mariadb", "sqlite")
-_REDIS = ("redis", "rediss", "unix")
 
 
 def _scheme_among(url: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
@@ -19,7 +18,7 @@ def _scheme_among(url: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
 
 
 def _redis(url: SecretStr) -> SecretStr:
-    return _scheme_among(url, _REDIS)
+    return SecretStr(redis_url.check(url.get_secret_value()))
 
 
 def _database(url: SecretStr) -> SecretStr:
