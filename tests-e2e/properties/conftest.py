@@ -47,6 +47,7 @@ class Wire:
         self.lag = 0.0
         self.to_lose = 0
         """How many batches are lost next."""
+        self.database = 0
         self.on_heard: Callable[[bytes], None]
         self._listeners: dict[str, ChannelListener] = {}
         self._under_way: deque[Callable[[], object]] = deque()
@@ -83,7 +84,7 @@ class Wire:
         """Called within Redis, once for each message."""
         if channel not in self._listeners:
             return
-        if channel.endswith(":live"):
+        if ":live:" in channel:
             self._newest = channel, payload
             if self.to_lose:
                 self.to_lose -= 1
@@ -99,7 +100,7 @@ class Wire:
     def _hear(self, channel: str, payload: bytes) -> None:
         listener = self._listeners.get(channel)
         if listener is not None:
-            if channel.endswith(":live"):
+            if ":live:" in channel:
                 self.on_heard(payload)
             listener.on_message(payload)
 

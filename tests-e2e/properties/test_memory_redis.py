@@ -85,7 +85,7 @@ class Log:
 async def real_log(redis: Redis, app_id: str) -> AsyncGenerator[Log]:
     log = Log(redis, app_id)
     async with cast(Any, redis).pubsub() as log.pubsub:
-        await log.pubsub.subscribe(names.live(app_id))
+        await log.pubsub.subscribe(names.live(app_id, 0))
         yield log
 
 

@@ -12,18 +12,18 @@ PLAIN: list[Callable[[str], str]] = [
     names.log,
     names.log_state,
     names.send_quota,
-    names.live,
     names.recalled,
     names.dead_letters,
     names.gateways,
     names.gateway_fence,
-    names.gateway_news,
     names.gateway_places,
 ]
+CHANNELS: list[Callable[[str, int], str]] = [names.live, names.gateway_news]
+databases = st.integers(0, 2**31 - 1)
 
 
 def all_of(app_id: str, client_message_id: str, minute: int) -> list[str]:
-    own = [name(app_id) for name in PLAIN]
+    own = [name(app_id) for name in PLAIN] + [name(app_id, 0) for name in CHANNELS]
     return [*own, names.sent(app_id, client_message_id), names.recent(app_id, minute)]
 
 
@@ -46,6 +46,12 @@ def test_two_apps_never_share_a_key(a: str, b: str, x: str, y: str, m: int, n: i
         assert not of_a & of_b
 
 
+@given(app_ids, app_ids, databases, databases)
+def test_installations_on_two_databases_share_no_channel(a: str, b: str, x: int, y: int) -> None:
+    for name in CHANNELS:
+        assert (name(a, x) == name(b, y)) == ((a, x) == (b, y))
+
+
 @given(app_ids, client_ids, minutes)
 def test_the_keys_of_an_app_differ_from_one_another_and_from_the_global_ones(
     app_id: str, client_message_id: str, minute: int
@@ -56,7 +62,7 @@ def test_the_keys_of_an_app_differ_from_one_another_and_from_the_global_ones(
 
 def test_every_builder_of_a_name_is_tested_here() -> None:
     builders = {name for name, value in vars(names).items() if callable(value)}
-    assert builders == {name.__name__ for name in PLAIN} | {"sent", "recent"}
+    assert builders == {name.__name__ for name in (*PLAIN, *CHANNELS)} | {"sent", "recent"}
 
 
 def test_known_names() -> None:

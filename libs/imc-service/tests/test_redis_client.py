@@ -1,9 +1,16 @@
 import asyncio
+import contextlib
+import gc
+import secrets
 from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+import uvloop
 from imc_service import redis_client
+from imc_service.redis_url import check as redis_url_of
 from imc_testkit.processes import free_port
 from imc_testkit.servers import PrivateRedis, private_redis
 from imc_testkit.waiting import wait_until
@@ -87,21 +94,80 @@ async def test_reachable_says_why_not(server: PrivateRedis, monkeypatch: pytest.
     async with redis_client.connect(server.url) as client:
         assert await redis_client.reachable(client) is None
         server.pause()
-        assert await redis_client.reachable(client) == "Redis is out of reach (TimeoutError)"
+        assert (
+            await redis_client.reachable(client)
+            == f"Redis is out of reach: Timeout reading from 127.0.0.1:{server.port}"
+        )
         server.resume()
         assert await redis_client.reachable(client) is None
         await server.kill()
 
         async def reason() -> bool:
             # The end of the old connection comes when it comes: until then a command goes out on it.
-            return await redis_client.reachable(client) == "Redis is out of reach (NotConnected)"
+            return "Connect call failed" in str(await redis_client.reachable(client))
 
         await wait_until(reason)
         await server.start()
         assert await redis_client.reachable(client) is None
 
 
+@pytest.mark.parametrize(
+    "password", ["密码", "a@b:c/d?e#f g%41[h]", "＠／％", "\u3000", "100%", "%25", "\U0001f511"]
+)
+@pytest.mark.parametrize("escape", [True, False])
+async def test_any_password_may_stand_in_the_url(
+    redis: Redis, redis_url: str, password: str, escape: bool
+) -> None:
+    if not escape and set(password) & set("/?#[%"):
+        pytest.skip("these have to be escaped, and a URL where they are not is refused")
+    user = f"user-{secrets.token_hex(4)}-名"
+    await redis.execute_command("ACL", "SETUSER", user, "on", f">{password}", "+ping")  # pyright: ignore
+    written = quote(password, safe="") if escape else password
+    at = redis_url.partition("//")[2]
+    try:
+        url = redis_url_of(f"redis://{quote(user)}:{written}@{at}")
+        async with redis_client.connect(url) as client:
+            assert await client.ping()  # pyright: ignore
+    finally:
+        await redis.execute_command("ACL", "DELUSER", user)  # pyright: ignore
+
+
+@pytest.mark.parametrize("kind", ["ipv6", "unix"])
+async def test_a_server_may_be_at_an_address_of_any_kind(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a folder#with @all%41"
+    path.mkdir()
+    options = ["--bind", "127.0.0.1", "::1", "--unixsocket", str(path / "redis.sock")]
+    async with private_redis(*options) as server:
+        urls = {
+            "ipv6": f"redis://[::1]:{server.port}/3",
+            "unix": f"unix://{quote(str(path / 'redis.sock'))}?db=3",
+        }
+        async with redis_client.connect(redis_url_of(urls[kind])) as client:
+            assert await redis_client.reachable(client) is None
+            assert redis_client.database_of(client) == 3
+
+
+async def test_a_name_that_does_not_resolve_leaves_no_future_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_client, "CONNECT_SECONDS", 0.0001)  # given up before the answer is there
+
+    async def connect_in_vain() -> list[str]:
+        reported: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(str(context)))
+        async with redis_client.connect("redis://no-such-name.invalid") as client:
+            for _ in range(5):
+                words = await redis_client.reachable(client)
+                assert "no-such-name.invalid" in str(words)
+            # A look-up that is waited for ends after those that were given up.
+            with contextlib.suppress(OSError):
+                await asyncio.get_running_loop().getaddrinfo("no-such-name.invalid", 1)
+        gc.collect()
+        await asyncio.sleep(0)
+        return reported
+
+    assert await asyncio.to_thread(uvloop.run, connect_in_vain()) == []
+
+
 async def test_a_server_that_is_away_is_told_at_once() -> None:
     async with redis_client.connect(f"redis://127.0.0.1:{free_port()}") as client:
         async with asyncio.timeout(1):
-            assert await redis_client.reachable(client) == "Redis is out of reach (NotConnected)"
+            assert "Connect call failed" in str(await redis_client.reachable(client))

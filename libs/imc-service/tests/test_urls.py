@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from imc_service.settings import Settings, SettingsError, load
 from imc_service.urls import DatabaseUrl, HttpUrl, RedisUrl
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
@@ -9,7 +10,13 @@ DATABASE: TypeAdapter[SecretStr] = TypeAdapter(DatabaseUrl)
 HTTP: TypeAdapter[str] = TypeAdapter(HttpUrl)
 
 
-@pytest.mark.parametrize("url", ["redis://h", "rediss://:pw@h:6380/1", "unix:///run/redis.sock"])
+class PushNodeLike(Settings):
+    redis_url: RedisUrl
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h", "redis://[::1]:6379/0", "rediss://:pw@h:6380/1", "unix:///run/redis.sock"]
+)
 def test_redis_urls(url: str) -> None:
     assert REDIS.validate_python(url).get_secret_value() == url
 
@@ -38,6 +45,36 @@ def test_database_urls(url: str) -> None:
 )
 def test_http_urls_end_without_a_slash(given: str, url: str) -> None:
     assert HTTP.validate_python(given) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://u:pa/s3cret@h:6379/0",
+        "redis://u:s3cret#x@h:6379/0",
+        "redis://u:s3cret?x@h:6379/0",
+        "redis://u:s3[cret@h",
+        "redis://u:s3[cret]x@h",
+        "redis://u:s3cret@h:99999",
+        "redis://u:s3cret@h:port",
+        "redis://u:s3cret@:6379",
+        "redis://u:s3cret@h/first",
+        "redis://u:s3cret@::1:6379",
+        "redis://u:s3cret%ff@h",
+        "redis://u:s3cret@h\n",
+        "redis://u:s3cret@h?decode_responses=true",
+        "redis://u:s3cret@h?protocol=2",
+        "redis://u:s3cret@h?ssl_ca_certs=/x",
+        "rediss://u:s3cret@h?ssl_cert_reqs=perhaps",
+        "redis://u:s3cret@h?db=one",
+        "unix://u:s3cret@",
+    ],
+)
+def test_a_url_of_redis_that_means_nothing_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(PushNodeLike, {"IMC_REDIS_URL": url})
+    assert "IMC_REDIS_URL: must " in str(refused.value)
+    assert "s3" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ async def test_what_is_appended_is_published_once_and_chained(
     redis: Any, writer: LogWriter, ids: Snowflakes, app_id: str
 ):
     async with redis.pubsub() as subscriber:
-        await subscriber.subscribe(names.live(app_id))
+        await subscriber.subscribe(names.live(app_id, 0))
         confirmed = await subscriber.get_message(timeout=5)
         assert confirmed is not None
         await asyncio.gather(*(writer.append(app_id, [message(ids)]) for _ in range(200)))

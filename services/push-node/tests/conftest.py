@@ -31,6 +31,7 @@ from imc_push_node.hub import App
 from imc_push_node.keepalive import Keepalive
 from imc_push_node.protocol import server_options
 from imc_push_node.settings import PushNodeSettings
+from imc_service.redis_client import database_of
 from redis.asyncio import Redis
 
 _APPEND = """
@@ -63,7 +64,7 @@ class AppLog:
     async def append(self, *events: Event, publish: bool = True) -> list[Cursor]:
         """Append events as one batch; ``publish=False`` loses the publishing of it."""
         arguments = [part for event in events for part in (event.kind.value, event.body)]
-        channel = names.live(self.app_id) if publish else ""
+        channel = names.live(self.app_id, database_of(self.redis)) if publish else ""
         keys = (names.log(self.app_id), names.log_state(self.app_id))
         redis = cast(Any, self.redis)
         lineage, *ids = await redis.eval(_APPEND, 2, *keys, self.lineage, channel, *arguments)

@@ -15,7 +15,7 @@ def contents(gateway: Gateway) -> list[str]:
 
 
 async def listeners(app_log: Any) -> int:
-    ((_, count),) = await app_log.redis.pubsub_numsub(names.live(app_log.app_id))
+    ((_, count),) = await app_log.redis.pubsub_numsub(names.live(app_log.app_id, 0))
     return count
 
 

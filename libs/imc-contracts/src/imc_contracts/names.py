@@ -2,6 +2,9 @@
 
 Everything of an app carries the hash tag ``{appId}``, so that one script may touch all of it where the
 keys are spread over a Redis Cluster. An appId holds no brace, so that no app can reach another's keys.
+
+Keys belong to a database of Redis, channels to all of them. So a channel bears the number of its database:
+installations on two databases of one server hear nothing of each other.
 """
 
 APPS = "imc:apps"
@@ -12,6 +15,9 @@ WORKERS = "imc:workers"
 
 PUSH_NODES = "imc:push-nodes"
 """Sorted set by the end of their leases: the addresses of the push-nodes that gateways are pinned to."""
+
+NO_APP = " "
+"""An appId that no app can have, for what is done only to prove that Redis does it."""
 
 PROJECTOR_GROUP = "projector"
 """The consumer group that copies the log into the database."""
@@ -37,9 +43,9 @@ def send_quota(app_id: str) -> str:
     return f"imc:{{{app_id}}}:send-quota"
 
 
-def live(app_id: str) -> str:
+def live(app_id: str, database: int) -> str:
     """Channel: each batch as it is appended."""
-    return f"imc:{{{app_id}}}:live"
+    return f"imc:{{{app_id}}}:live:{database}"
 
 
 def recent(app_id: str, minute: int) -> str:
@@ -77,6 +83,6 @@ def gateway_places(app_id: str) -> str:
     return f"imc:{{{app_id}}}:gateway-places"
 
 
-def gateway_news(app_id: str) -> str:
+def gateway_news(app_id: str, database: int) -> str:
     """Channel: ``gatewayId number`` whenever a gateway has connected anew."""
-    return f"imc:{{{app_id}}}:gateway-news"
+    return f"imc:{{{app_id}}}:gateway-news:{database}"

@@ -5,20 +5,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
-from imc_service import database_url
-
-_REDIS = ("redis", "rediss", "unix")
-
-
-def _scheme_among(url: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
-    scheme = urlsplit(url.get_secret_value()).scheme.partition("+")[0]
-    if scheme not in schemes:
-        raise ValueError("must begin with " + " or ".join(f"{name}://" for name in schemes))
-    return url
+from imc_service import database_url, redis_url
 
 
 def _redis(url: SecretStr) -> SecretStr:
-    return _scheme_among(url, _REDIS)
+    return SecretStr(redis_url.check(url.get_secret_value()))
 
 
 def _database(url: SecretStr) -> SecretStr:

@@ -9,6 +9,7 @@ import copy
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from imc_contracts import names
@@ -165,6 +166,8 @@ class MemoryRedis:
         self.keys = keys
         self.latency = 0.0
         self.is_reachable = True
+        self.connection_pool = SimpleNamespace(connection_kwargs={})
+        """Says that the database is the first."""
 
     def __getattr__(self, command: str) -> Callable[..., Any]:
         work = getattr(self.keys, command)

@@ -78,6 +78,10 @@ class TcpProxy:
         self._target = (host, port)
         self.cut()
 
+    def lead_new_to(self, host: str, port: int) -> None:
+        """Connect to another server from here on; connections to the old one stay."""
+        self._target = (host, port)
+
     async def close(self) -> None:
         """Refuse everything, and wait until nothing of it is left."""
         self.refuse()

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 from imc_testkit import databases
 from imc_testkit.child import Child, free_port
@@ -132,10 +132,13 @@ class PrivateRedis(_Server):
 
     async def _answers(self) -> bool:
         assert self.process.exit_code is None, "it ended at once"
-        with contextlib.suppress(RedisError, OSError):
+        try:
             async with Redis.from_url(self.url) as redis:  # pyright: ignore[reportUnknownMemberType]
                 return bool(await redis.ping())  # pyright: ignore
-        return False
+        except AuthenticationError:
+            return True  # of nobody without a name, as its users want it
+        except (RedisError, OSError):
+            return False
 
 
 class PrivateMariadb(_Server):
@@ -186,7 +189,9 @@ class PrivateMariadb(_Server):
     async def _install(self, data: Path, user: list[str]) -> None:
         script = program("mariadb-install-db", "mysql_install_db")
         options = [f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db"]
-        installer = Child([script, "--no-defaults", *user, *options], {"PATH": search_path()})
+        # Its own, as that of the server: two installers in one folder delete each other's files.
+        environment = {"PATH": search_path(), "TMPDIR": str(self._folder)}
+        installer = Child([script, "--no-defaults", *user, *options], environment)
         try:
             installer.spawn()
             code = await installer.wait(START_SECONDS)

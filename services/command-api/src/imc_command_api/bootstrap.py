@@ -3,10 +3,11 @@
 import contextlib
 from collections.abc import AsyncGenerator
 
-from imc_service import redis_client
+from imc_service import background, redis_client
 from imc_service.database import open_database
 from imc_service.health import Readiness
 from imc_service.quota_watch import open_quotas
+from imc_service.redis_health import RedisHealth
 from prometheus_client import CollectorRegistry
 
 from imc_command_api.handlers.delete_notice import DeleteNoticeHandler
@@ -17,6 +18,7 @@ from imc_command_api.http.state import CommandApi
 from imc_command_api.identity.snowflake import Snowflakes, wall_clock_ms
 from imc_command_api.identity.worker_lease import worker_lease
 from imc_command_api.log.metrics import LogMetrics
+from imc_command_api.log.proof import WorkProof
 from imc_command_api.log.recent import RecentEntries
 from imc_command_api.log.script import AppendScript, Limits
 from imc_command_api.log.writer import LogWriter
@@ -46,18 +48,20 @@ async def open_command_api(
     )
     database_url = settings.database_url.get_secret_value()
     quota_metrics = SendQuotaMetrics(registry)
+    health = RedisHealth(redis, WorkProof(redis).of_command_api, registry, "command_api")
     async with (
         contextlib.aclosing(redis),
         open_quotas(settings, quota_metrics.stale) as quotas,
         open_database(database_url, size=settings.database_pool) as database,
         worker_lease(redis, ids) as lease,
+        background.running(background.lasting(health.run)),
     ):
         quota = SendQuota(quotas, quota_metrics)
         writer = LogWriter(redis, AppendScript(redis, limits, quota), LogMetrics(registry))
         originals = LoggedOrStored(RecentEntries(redis), database)
         projection = Projection(database)
         write_through = ProjectionWriteThrough(projection)
-        readiness.add("log", lambda: redis_client.reachable(redis))
+        readiness.add("log", health.ready)
         readiness.add("ids", lease.ready)
         readiness.add("write-through", projection.trouble)
         try:

@@ -11,6 +11,7 @@ from imc_service.access.grant import Scope
 from imc_service.access.service_tokens import QUERY_API
 from imc_service.health import Readiness
 from imc_service.quota_watch import open_quotas
+from imc_service.redis_health import RedisHealth
 from prometheus_client import CollectorRegistry
 
 from imc_push_node.archive import Archive
@@ -24,6 +25,7 @@ from imc_push_node.membership import Membership
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.places import Places
 from imc_push_node.posting import posting, posting_within
+from imc_push_node.proof import NodeProof
 from imc_push_node.query_api import QueryApiClient
 from imc_push_node.recall_marks import RecallMarks
 from imc_push_node.registration import Registration
@@ -60,6 +62,8 @@ async def open_push_node(
     metrics = NodeMetrics(registry)
     subscriber = Subscriber(redis, metrics)
     reader = LogReader(redis, metrics.skipped)
+    proof = NodeProof(redis, subscriber)
+    health = RedisHealth(redis, proof.of_commands, registry, "push_node")
     limits = Limits(settings.forward_gateway_bytes, settings.forward_node_bytes, settings.forward_seconds)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(contextlib.aclosing(redis))
@@ -78,10 +82,10 @@ async def open_push_node(
         forwarder = Forwarder(CommandApiClient(post), metrics, limits)
         membership = Membership(redis, readiness, settings.advertise_url)
         drain = Drain(hub, forwarder, settings.drain_seconds)
-        readiness.add("log", lambda: redis_client.reachable(redis))
-        readiness.add("pushes", subscriber.alive)
+        readiness.add("log", health.ready)
+        readiness.add("pushes", proof.of_pushes)
         readiness.add("drain", drain.ready)
-        for part in (subscriber, registration, places, watch, membership):
+        for part in (subscriber, health, registration, places, watch, membership):
             await stack.enter_async_context(background.running(background.lasting(part.run)))
         tokens = Tokens(gatekeeper, metrics)
         stack.callback(hub.close)

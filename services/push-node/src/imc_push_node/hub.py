@@ -205,12 +205,17 @@ class Hub:
         app = App(app_id, feed, audience, catch_up, deep_resume, questions=questions.about(app_id))
         self._apps[app_id] = app
         # News first: once the feed is settled, no newer connection elsewhere goes unheard.
-        self._subscriber.hold(names.gateway_news(app_id), _News(app))
-        self._subscriber.hold(names.live(app_id), _Live(feed))
+        news, live = self._channels(app_id)
+        self._subscriber.hold(news, _News(app))
+        self._subscriber.hold(live, _Live(feed))
         return app
 
     def _let_go(self, app: App) -> None:
-        self._subscriber.release(names.gateway_news(app.app_id))
-        self._subscriber.release(names.live(app.app_id))
+        for channel in self._channels(app.app_id):
+            self._subscriber.release(channel)
         app.close()
         del self._apps[app.app_id]
+
+    def _channels(self, app_id: str) -> tuple[str, str]:
+        database = self._subscriber.database
+        return names.gateway_news(app_id, database), names.live(app_id, database)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import hiredis
+from imc_contracts import names
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import InvalidResponse, ResponseError
@@ -28,7 +29,8 @@ def packed(*command: str | bytes) -> bytes:
     return cast(Any, hiredis).pack_command(command)
 
 
-PING = packed("PING")
+# A write that finds nothing to do, and no PING: a replica, or a node of a cluster, would answer that too.
+PING = packed("ZREM", names.gateways(names.NO_APP), "x")
 
 
 @dataclass(slots=True)
@@ -61,7 +63,7 @@ class RedisLink(asyncio.Protocol):
         self._write(packed(*command))
 
     def ping(self) -> None:
-        """Make Redis say something."""
+        """Make Redis say something. The connection ends if what answers is not the server it was made to."""
         self._questions.append(_Question(1, None))
         self._write(PING)
 
@@ -81,6 +83,10 @@ class RedisLink(asyncio.Protocol):
             if isinstance(reply, ResponseError):
                 raise reply
         return replies
+
+    async def prove(self) -> None:
+        """Ping, and wait for the answer; raises as `ask`."""
+        await self.ask(PING, 1)
 
     async def ended(self) -> None:
         """Wait for the end of the connection; raises `RedisError` or `OSError`."""

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from imc_contracts import names
 from imc_service.logs import logger
+from imc_service.redis_client import database_of
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -35,6 +36,7 @@ class Registration:
 
     def __init__(self, redis: Redis, hub: Hub) -> None:
         self._redis = redis
+        self._database = database_of(redis)
         self._hub = hub
         self._arrivals: list[_Waiting] = []
         self._departures: list[Gateway] = []
@@ -112,7 +114,7 @@ class Registration:
             pipeline.zadd(key, cast("dict[Any, float]", numbers), gt=True)  # pyright: ignore[reportUnknownMemberType]
             for gateway in arrived:
                 news = f"{gateway.gateway_id} {gateway.number}"
-                pipeline.publish(names.gateway_news(app_id), news)  # pyright: ignore[reportUnknownMemberType]
+                pipeline.publish(names.gateway_news(app_id, self._database), news)  # pyright: ignore[reportUnknownMemberType]
             await pipeline.execute()
         for app in self._hub.apps:
             if app.app_id == app_id:

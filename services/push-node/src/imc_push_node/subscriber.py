@@ -13,6 +13,9 @@ from typing import Any, Protocol
 
 from imc_service import background
 from imc_service.logs import logger
+from imc_service.outage import Outage
+from imc_service.redis_client import database_of
+from imc_service.redis_errors import words_of
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import RedisError
@@ -47,12 +50,15 @@ class Subscriber:
 
     def __init__(self, redis: Redis, metrics: NodeMetrics) -> None:
         self._redis = redis
+        self.database = database_of(redis)
+        """The number that its channels bear."""
         self._metrics = metrics
         self._listeners: dict[bytes, ChannelListener] = {}
         self._touched: dict[bytes, None] = {}
         """The channels that Redis is still to be told of, in the order in which they were held."""
         self._changed = asyncio.Event()
         self._link: RedisLink | None = None
+        self._outage = Outage(log, "listening to Redis")
 
     def hold(self, channel: str, listener: ChannelListener) -> None:
         """Listen to ``channel``. Channels that are held in one step are subscribed to in that order."""
@@ -81,21 +87,29 @@ class Subscriber:
 
     async def alive(self) -> str | None:
         """A readiness check: why nothing could be heard just now, or None."""
+        if self._outage.words is not None:
+            return f"no Pub/Sub connection: {self._outage.words}"
         if self._link is None:
             return "no Pub/Sub connection"
         silence = _now() - self._link.heard_at
         return "the Pub/Sub connection is silent" if silence > DEADLINE_SECONDS else None
 
+    def reconnect(self) -> None:
+        """Give the connection up, for one that what is published is heard on."""
+        if self._link is not None:
+            self._link.end(Disconnected("what was published was not heard"))
+
     async def run(self) -> None:
         """Connect, and connect again, until cancelled."""
         pause = FIRST_RETRY_SECONDS
         while True:
+            began = _now()
             try:
                 await self._connect_and_listen()
             except (RedisError, OSError) as error:
-                if self._link is not None:
+                self._outage.goes_on(words_of(error))
+                if self._link is not None and _now() - began > LAST_RETRY_SECONDS:
                     pause = FIRST_RETRY_SECONDS
-                    log.warning("the Pub/Sub connection ended", fault=type(error).__name__)
             finally:
                 self._link = None
             await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311
@@ -104,6 +118,8 @@ class Subscriber:
     async def _connect_and_listen(self) -> None:
         # Not redis-py's Pub/Sub: that one reconnects without a word, and a gap would look like none.
         async with connected(self._redis, self._hear) as link:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await link.prove()
             self._metrics.subscriptions.inc()
             self._link = link
             tasks = [asyncio.create_task(work) for work in (self._write(link), link.ended(), _watch(link))]
@@ -139,6 +155,7 @@ class Subscriber:
         if kind == b"message":
             listener.on_message(payload)
         elif kind == b"subscribe":
+            self._outage.is_over()
             listener.on_subscribed()
 
 

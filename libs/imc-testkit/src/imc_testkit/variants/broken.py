@@ -86,7 +86,8 @@ def _publishes_apart() -> None:
                 milliseconds[app_id] = now = max(now, int(last.split(b"-")[0]) + 1)
                 events = [(write.event.kind.value, write.event.body) for write in writes]
                 lines = [b"%d-%d %b %b" % (now, at, kind, body) for at, (kind, body) in enumerate(events)]
-                await redis.publish(names.live(app_id), b"\n".join((lineage + b" " + last, *lines)))
+                channel = names.live(app_id, self._database)
+                await redis.publish(channel, b"\n".join((lineage + b" " + last, *lines)))
             return await original(self, app_id, writes)
 
         return run

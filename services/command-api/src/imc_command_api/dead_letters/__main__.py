@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from imc_contracts.events import MalformedEvent
 from imc_service import redis_client
 from imc_service.database import StatementRefused, StoreUnavailable, open_database
+from imc_service.redis_errors import words_of
 from imc_service.settings import load_or_exit
 from redis.exceptions import RedisError
 
@@ -27,7 +28,7 @@ def main() -> None:
     try:
         sys.exit(asyncio.run(_run(arguments, settings)))
     except (RedisError, OSError) as error:
-        sys.exit(f"Redis is out of reach ({type(error).__name__})")
+        sys.exit(f"Redis does not answer as it should: {words_of(error)}")
 
 
 def _arguments() -> argparse.Namespace:

@@ -9,7 +9,9 @@ from typing import cast
 from imc_contracts import names
 from imc_service import background
 from imc_service.logs import logger
+from imc_service.outage import Outage
 from imc_service.redis_client import script_in
+from imc_service.redis_errors import words_of
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -34,6 +36,7 @@ class WorkerLease:
         self._ids = ids
         self._owner = secrets.token_hex(8)
         self._worker = -1
+        self._outage = Outage(log, "renewing the lease of a worker number")
 
     async def renew(self) -> None:
         """Lease a number, or prolong the lease; raises what redis-py raises."""
@@ -66,9 +69,10 @@ class WorkerLease:
         while True:
             try:
                 await self.renew()
+                self._outage.is_over()
                 pause = RENEW_SECONDS
             except (RedisError, OSError) as error:
-                log.warning("lease not renewed", error=type(error).__name__)
+                self._outage.goes_on(words_of(error))
                 pause = RETRY_SECONDS
             except Exception as error:
                 # Without this task no id can be made any more.

@@ -7,7 +7,7 @@ from typing import cast
 
 from imc_contracts import names
 from imc_contracts.errors import Refused
-from imc_service.redis_client import script_in
+from imc_service.redis_client import database_of, script_in
 from redis.asyncio import Redis
 
 from imc_command_api.identity.snowflake import time_of
@@ -47,6 +47,7 @@ class AppendScript:
 
     def __init__(self, redis: Redis, limits: Limits, quota: SendQuota) -> None:
         self._script = script_in(redis, "imc_command_api.log", "append.lua")
+        self._database = database_of(redis)
         self._limits = limits
         self._quota = quota
 
@@ -91,7 +92,7 @@ class AppendScript:
         recent: dict[int, int] = {}
         limits, bucket = self._limits, self._quota.bucket(app_id)
         arguments: list[str | bytes | int | float] = [
-            names.live(app_id),
+            names.live(app_id, self._database),
             new_lineage(),
             limits.backlog,
             limits.keep_recent_ms,

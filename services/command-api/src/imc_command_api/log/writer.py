@@ -13,7 +13,7 @@ from imc_contracts import names
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused, unavailable
 from imc_service.logs import logger
-from imc_service.redis_client import was_not_run
+from imc_service.redis_errors import was_not_run, words_of
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -190,7 +190,7 @@ def _refusal_of(error: Exception) -> Refused:
     if isinstance(error, BacklogFull):
         return unavailable("too much of this app waits to be stored", BACKLOG_RETRY_SECONDS)
     if isinstance(error, NotAnnounced) or was_not_run(error):
-        log.warning("nothing appended", error=type(error).__name__)
+        log.warning("nothing appended", error=words_of(error.__cause__ or error))
         return unavailable("the log is out of reach")
-    log.error("append without an answer", exc_info=error)
+    log.error("append without an answer", error=words_of(error), exc_info=error)
     return Refused(ErrorCode.INTERNAL, UNKNOWN_END)

@@ -6,11 +6,13 @@ import secrets
 import socket
 from collections.abc import AsyncGenerator
 
-from imc_service import redis_client
+from imc_service import background, redis_client
 from imc_service.database import open_database
 from imc_service.health import Readiness
+from imc_service.redis_health import RedisHealth
 from prometheus_client import CollectorRegistry
 
+from imc_command_api.log.proof import WorkProof
 from imc_command_api.projector.log_group import LogGroup
 from imc_command_api.projector.metrics import ProjectorMetrics
 from imc_command_api.projector.projector import Projector
@@ -47,7 +49,9 @@ async def open_projector(
         retention = Retention(settings.log_retention_seconds * 1000, settings.log_retention_entries)
         upkeep = Upkeep(group, reader, retention, metrics)
         projector = Projector(reader, writer, group, upkeep, metrics, settings.claim_idle_seconds)
-        readiness.add("projector's log", lambda: redis_client.reachable(redis))
+        health = RedisHealth(redis, WorkProof(redis).of_projector, registry, "projector")
+        readiness.add("projector's log", health.ready)
+        readiness.add("projector's reading", projector.reading.reason)
         readiness.add("projector's database", projection.trouble)
-        async with projector.running():
+        async with background.running(background.lasting(health.run)), projector.running():
             yield projector

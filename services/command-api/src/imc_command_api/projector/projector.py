@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Sequence
 
 from imc_service import background
 from imc_service.logs import logger
+from imc_service.outage import Outage
+from imc_service.redis_errors import words_of
 from redis.exceptions import RedisError
 
 from imc_command_api.projector.log_group import LogGroup
@@ -55,6 +57,7 @@ class Projector:
         self._claim_seconds = claim_idle_seconds / 3
         self._claim_at = 0.0
         self._stopping = False
+        self.reading = Outage(log, "reading the logs")
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -77,10 +80,12 @@ class Projector:
             try:
                 if time.monotonic() >= self._claim_at:
                     await self._claim()
-                await self._hand_on(await self._reader.read())
+                deliveries = await self._reader.read()
+                self.reading.is_over()
+                await self._hand_on(deliveries)
                 backoff = Backoff()
             except (RedisError, OSError) as error:
-                log.warning("the log is out of reach", error=type(error).__name__)
+                self.reading.goes_on(words_of(error))
                 self._metrics.retries.inc()
                 await backoff.pause()
             except Exception as error:

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from imc_service.logs import logger
+from imc_service.outage import Outage
+from imc_service.redis_errors import words_of
 from redis.exceptions import RedisError
 
 from imc_command_api.projector.log_group import LogGroup
@@ -40,11 +42,11 @@ class Upkeep:
 
     async def keep_trimming(self) -> None:
         """Tidy all logs every ten seconds until cancelled."""
-        await self._keep(self.tidy, ROUND_SECONDS)
+        await self._keep(self.tidy, ROUND_SECONDS, Outage(log, "trimming the logs"))
 
     async def keep_measuring(self) -> None:
         """Measure the lag every two seconds until cancelled."""
-        await self._keep(self.measure, LAG_SECONDS)
+        await self._keep(self.measure, LAG_SECONDS, Outage(log, "measuring the lag"))
 
     async def tidy(self) -> None:
         """Trim each log to its retention, and remove consumers that are long gone."""
@@ -65,12 +67,13 @@ class Upkeep:
         self._metrics.lag_entries_of_one_app.set(lag.entries_of_one_app)
         self._metrics.lag_seconds.set(lag.seconds)
 
-    async def _keep(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
+    async def _keep(self, work: Callable[[], Awaitable[None]], seconds: float, outage: Outage) -> None:
         while True:
             try:
                 await work()
+                outage.is_over()
             except (RedisError, OSError) as error:
-                log.warning("left for the next round", error=type(error).__name__)
+                outage.goes_on(words_of(error))
             except Exception as error:
                 log.error("left for the next round", exc_info=error)
             await asyncio.sleep(seconds)

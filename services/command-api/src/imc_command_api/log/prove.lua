@@ -1,0 +1,17 @@
+-- Proves that Redis would do the work: its caller may run each command of it, and it takes a write.
+--
+-- One script, so that running scripts is proven too. The write is one that finds nothing to do, and is refused
+-- as any other is: by a replica, or where the disk is full.
+--
+-- KEYS  those of the write
+-- ARGV  1 the commands that the caller must be allowed, 2 the write; both in JSON
+-- Result: OK, or the error of what was refused
+
+for _, command in ipairs(cjson.decode(ARGV[1])) do
+  if not redis.acl_check_cmd(unpack(command)) then
+    local refusal = redis.pcall(unpack(command))
+    return redis.error_reply('NOPERM ' .. string.gsub(refusal.err, '^%u+ ', '') .. ' (' .. command[1] .. ' ' .. (command[2] or '') .. ')')
+  end
+end
+redis.call(unpack(cjson.decode(ARGV[2])))
+return redis.status_reply('OK')
