@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from imc_service import redis_client
+from imc_service.bodies import BodyRoom
 from imc_service.database import open_database
 from imc_service.health import Readiness
 from imc_service.quota_watch import open_quotas
@@ -65,6 +66,7 @@ async def open_command_api(
                 PublishNoticeHandler(writer, ids, quota, write_through),
                 DeleteNoticeHandler(writer, originals, write_through, wall_clock_ms),
                 settings.max_body_bytes,
+                BodyRoom(settings.max_unfinished_body_bytes),
             )
         finally:
             await writer.close()
