@@ -7,6 +7,9 @@ keys are spread over a Redis Cluster. An appId holds no brace, so that no app ca
 APPS = "imc:apps"
 """Set of the apps that have a log: where projectors learn what to read."""
 
+NEW_APPS = "{imc:apps}:new"
+"""String: when the bucket of new apps is full again, in microseconds of Redis' clock."""
+
 WORKERS = "imc:workers"
 """Hash of the leased worker numbers of the id generators."""
 

@@ -17,6 +17,7 @@ from imc_command_api.handlers.send_messages import SendMessages
 from imc_command_api.http.state import CommandApi
 from imc_command_api.identity.snowflake import Snowflakes, wall_clock_ms
 from imc_command_api.identity.worker_lease import worker_lease
+from imc_command_api.log.apps import AppList
 from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.recent import RecentEntries
 from imc_command_api.log.script import AppendScript, Limits
@@ -54,7 +55,11 @@ async def open_command_api(
         worker_lease(redis, ids) as lease,
     ):
         quota = SendQuota(quotas, quota_metrics)
-        writer = LogWriter(redis, AppendScript(redis, limits, quota), LogMetrics(registry))
+        writer = LogWriter(
+            AppList(redis, settings.new_apps_per_hour),
+            AppendScript(redis, limits, quota),
+            LogMetrics(registry),
+        )
         originals = LoggedOrStored(RecentEntries(redis), database)
         write_through = ProjectionWriteThrough(Projection(database))
         readiness.add("log", lambda: redis_client.reachable(redis))

@@ -43,7 +43,11 @@ async def open_projector(
         group = LogGroup(redis)
         reader = LogReader(redis, blocking, consumer, int(settings.claim_idle_seconds * 1000))
         writer = BatchWriter(Projection(database), group, metrics)
-        retention = Retention(settings.log_retention_seconds * 1000, settings.log_retention_entries)
+        retention = Retention(
+            settings.log_retention_seconds * 1000,
+            settings.log_retention_entries,
+            settings.app_retention_seconds * 1000,
+        )
         upkeep = Upkeep(group, reader, retention, metrics)
         projector = Projector(reader, writer, group, upkeep, metrics, settings.claim_idle_seconds)
         readiness.add("projector's log", lambda: redis_client.reachable(redis))
