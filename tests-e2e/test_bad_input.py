@@ -145,9 +145,11 @@ async def test_paths_methods_and_media_types(client: Any, http: httpx.AsyncClien
 
 
 async def test_a_body_over_the_limit(client: Any, http: httpx.AsyncClient):
-    url = client.deployment.command_apis[0].url + SEND
-    announced = await http.post(url, content=b"x" * 41_943_041, headers={"content-type": "application/json"})
-    assert "41943040 bytes" in assert_refused(announced, 413, 41301)
+    json_type = {"content-type": "application/json"}
+    for path, limit in ((SEND, 1_048_576), (RECALL, 1_048_576), (NOTICE, 1_048_576), (BATCH, 4_194_304)):
+        url = client.deployment.command_apis[0].url + path
+        announced = await http.post(url, content=b"x" * (limit + 1), headers=json_type)
+        assert f"{limit} bytes" in assert_refused(announced, 413, 41301)
 
 
 async def test_what_is_not_there(client: Any, app_id: str):

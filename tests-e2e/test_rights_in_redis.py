@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import hiredis
 import pytest
+from imc_command_api.log.apps import AppList
 from imc_command_api.log.proof import WorkProof
 from imc_command_api.log.recent import RecentEntries
 from imc_command_api.projector.log_group import LogGroup
@@ -97,8 +98,16 @@ async def test_a_projector_may_do_all_that_it_does(as_user: As, app_id: str, log
     assert await group.trim(app_id, 0, 5) == 9
     assert await group.trim(app_id, 0, 0) == 0  # and now the marks
     assert await group.forget_consumers(app_id, -1) == 1
+    assert not await group.forget_app(app_id, 0, may_be_empty=True)  # it has a dead letter
     [(letter, _)] = cast("list[Any]", await redis.xrange(names.dead_letters(app_id)))
     assert await redis.xdel(names.dead_letters(app_id), letter) == 1
+    assert await group.forget_app(app_id, 0, may_be_empty=True)
+
+
+async def test_command_api_may_put_an_app_into_the_list(as_user: As, app_id: str, log_of_app: str):
+    apps = AppList(as_user("command-api"), 1000)
+    await apps.add(f"{app_id}-new", is_limited=True)
+    await apps.add(app_id, is_limited=True)
 
 
 async def test_command_api_may_look_for_what_it_takes_back(as_user: As, app_id: str, log_of_app: str):
@@ -168,6 +177,10 @@ FORBIDDEN = [
     ("projector", ("PUBLISH", "imc:{a}:live:0", "x")),
     ("projector", ("HSET", "imc:workers", "1", "x")),
     ("projector", ("SADD", "imc:apps", "x")),
+    ("projector", ("UNLINK", "imc:{a}:gateways")),
+    ("projector", ("UNLINK", "imc:{a}:dead-letters")),
+    ("command-api", ("SREM", "imc:apps", "x")),
+    ("command-api", ("UNLINK", "imc:{a}:log")),
     ("projector", ("SET", "imc:{a}:sent:x", "y")),
     ("projector", ("XADD", "imc:{a}:log", "*", "k", "v")),
     ("projector", ("XDEL", "imc:{a}:log", "1-1")),

@@ -138,7 +138,7 @@ def test_an_event_keeps_its_shape(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_read_as_ever(name: str) -> None:
     frozen = golden(name)
-    read = parse_json(COMMANDS[name], json.dumps(frozen["body"]))
+    read = parse_json(COMMANDS[name], json.dumps(frozen["body"]).encode())
     assert in_order(read.model_dump()) == in_order(frozen["read"])
 
 

@@ -15,6 +15,7 @@ SECRET = "s3cr3t-\n-value"
 
 
 def refusal(body: bytes | str) -> Refused:
+    body = body.encode() if isinstance(body, str) else body
     with pytest.raises(Refused) as caught:
         parse_json(SendMessage, body)
     assert caught.value.code is ErrorCode.INVALID_FIELD

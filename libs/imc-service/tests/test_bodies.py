@@ -1,11 +1,15 @@
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from imc_contracts.codes import ErrorCode
+from imc_contracts.errors import Refused
 from imc_service import replies
-from imc_service.bodies import media_type_of, read_body, read_json_body
+from imc_service.bodies import LARGE_BYTES, BodyRoom, media_type_of, read_body, read_json_body
 from starlette.types import ASGIApp
 
 Caller = Callable[[ASGIApp], AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -14,16 +18,16 @@ LIMIT = 10
 
 @pytest.fixture
 def app() -> FastAPI:
-    app = FastAPI()
+    app, room = FastAPI(), BodyRoom(LIMIT)
     replies.install(app)
 
     @app.post("/any")
     async def any_body(request: Request) -> object:
-        return replies.success((await read_body(request, LIMIT)).decode())
+        return replies.success((await read_body(request, LIMIT, room)).decode())
 
     @app.post("/json")
     async def json_body(request: Request) -> object:
-        return replies.success((await read_json_body(request, LIMIT)).decode())
+        return replies.success((await read_json_body(request, LIMIT, room)).decode())
 
     @app.post("/type")
     async def media_type(request: Request) -> object:
@@ -121,3 +125,57 @@ async def test_the_media_type_has_no_parameters(app: FastAPI, calling: Caller) -
         headers = {"content-type": " Text/Plain ;charset=x"}
         assert (await client.post("/type", content=b"", headers=headers)).json()["data"] == "text/plain"
         assert (await client.post("/type", content=b"")).json()["data"] == ""
+
+
+async def test_large_bodies_are_refused_when_too_many_are_unfinished() -> None:
+    room = BodyRoom(2 * LARGE_BYTES)
+    room.take(LARGE_BYTES, 0)
+    room.take(LARGE_BYTES, LARGE_BYTES)
+    with pytest.raises(Refused, match="too many large bodies") as refused:
+        room.take(1, LARGE_BYTES)
+    assert (refused.value.code, refused.value.retry_after) == (ErrorCode.UNAVAILABLE, 1)
+    room.take(LARGE_BYTES, 0)  # a small one is always read
+    room.give_back(LARGE_BYTES)
+    room.give_back(LARGE_BYTES)
+    room.take(1, LARGE_BYTES)
+
+
+@pytest.mark.parametrize("ending", ["whole", "too large", "the client leaves"])
+async def test_the_room_of_a_body_is_given_back(calling: Caller, ending: str) -> None:
+    app, room = FastAPI(), BodyRoom(LARGE_BYTES)
+    replies.install(app)
+
+    @app.post("/any")
+    async def any_body(request: Request) -> object:
+        return replies.success(len(await read_body(request, 2 * LARGE_BYTES, room)))
+
+    async def content() -> AsyncGenerator[bytes]:
+        yield b"x" * LARGE_BYTES
+        if ending == "too large":
+            yield b"x" * LARGE_BYTES
+            yield b"x"
+        if ending == "the client leaves":
+            raise ConnectionError
+
+    async with calling(app) as client:
+        with contextlib.suppress(ConnectionError):
+            await client.post("/any", content=content())
+    room.take(LARGE_BYTES, 1)  # all of it is free again
+
+
+async def test_large_bodies_are_worked_on_in_turns_of_their_own() -> None:
+    room, turns = BodyRoom(0), 0
+    worked: list[int] = []
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while len(worked) < 5:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def work() -> None:
+        await room.turn(LARGE_BYTES + 1)
+        worked.append(turns)
+
+    await asyncio.gather(count_turns(), *(work() for _ in range(5)))
+    assert len(set(worked)) == 5

@@ -14,7 +14,7 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_service import replies
 from imc_service.application import equip
-from imc_service.bodies import read_json_body
+from imc_service.bodies import BodyRoom, read_json_body
 from imc_service.guard.options import guarded
 from imc_service.guard.settings import GuardSettings
 from imc_service.health import Readiness
@@ -31,7 +31,7 @@ def routes(going_on: asyncio.Event) -> APIRouter:
 
     @router.post("/echo")
     async def echo(request: Request) -> Response:
-        return replies.success((await read_json_body(request, LIMIT)).decode())
+        return replies.success((await read_json_body(request, LIMIT, BodyRoom(LIMIT))).decode())
 
     @router.get("/query")
     async def query(request: Request) -> Response:

@@ -15,6 +15,7 @@ from imc_contracts.commands import SendMessage
 from imc_contracts.errors import Refused, unavailable
 from imc_service.access.grant import EVERYTHING
 from imc_service.application import equip
+from imc_service.bodies import BodyRoom
 from imc_service.health import Readiness
 from imc_service.hot_path import HotPathMiddleware
 from prometheus_client import CollectorRegistry
@@ -57,7 +58,7 @@ class Served:
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[httpx.AsyncClient]:
         nothing: Any = None
-        api = CommandApi(Sends(), nothing, nothing, nothing, LIMIT)  # pyright: ignore
+        api = CommandApi(Sends(), nothing, nothing, nothing, LIMIT, BodyRoom(LIMIT))  # pyright: ignore
         state = {"command_api": api, "grant": EVERYTHING}
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:

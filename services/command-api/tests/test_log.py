@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from imc_command_api.identity.snowflake import Snowflakes, time_of
+from imc_command_api.log.apps import AppList
 from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.recent import RecentEntries, Retired
 from imc_command_api.log.script import AppendScript, Limits
@@ -36,7 +37,7 @@ def ids() -> Snowflakes:
 
 def writer_on(redis: Any, limits: Limits = LIMITS) -> LogWriter:
     quota = SendQuota(Quotas(), SendQuotaMetrics(CollectorRegistry()))
-    return LogWriter(redis, AppendScript(redis, limits, quota), LogMetrics(CollectorRegistry()))
+    return LogWriter(AppList(redis), AppendScript(redis, limits, quota), LogMetrics(CollectorRegistry()))
 
 
 @pytest.fixture

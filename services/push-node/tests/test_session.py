@@ -10,7 +10,7 @@ BODY = {"groupId": "g", "userId": "u", "content": "hello"}
 
 
 def read(value: Any) -> Reading:
-    return read_frames([json.dumps(value).encode()], "app")
+    return read_frames([json.dumps(value).encode()], "app", 6000)
 
 
 def test_one_body() -> None:
@@ -57,7 +57,7 @@ def test_lists_beyond_the_limit_are_refused_whole(count: int) -> None:
 
 @pytest.mark.parametrize("text", [b"", b"{", b"hello", b"NaN", b'{"a":"\\ud800"}', b"[" * 100_000])
 def test_what_is_no_json_is_refused(text: bytes) -> None:
-    reading = read_frames([text], "app")
+    reading = read_frames([text], "app", 6000)
     assert reading.sends == []
     (refusal,) = reading.refusals
     assert "not valid JSON" in refusal.message
@@ -77,7 +77,7 @@ def test_an_own_id_that_is_none_is_not_repeated(own_id: Any) -> None:
 
 @given(st.binary())
 def test_no_bytes_raise(text: bytes) -> None:
-    reading = read_frames([text], "app")
+    reading = read_frames([text], "app", 6000)
     assert reading.sends or reading.refusals
 
 
@@ -92,7 +92,7 @@ def test_frames_of_all_kinds_in_one_wake_up() -> None:
         [],
     ]
     texts = [json.dumps(body).encode() for body in bodies]
-    reading = read_frames([*texts, b"{"], "app")
+    reading = read_frames([*texts, b"{"], "app", 6000)
     assert [send.content for send in reading.sends] == ["0", "1", "2", "3"]
     assert reading.tokens == ["first", "second"]
     assert [refusal.message.partition(" ")[0] for refusal in reading.refusals] == ["content", "a", "the"]
@@ -114,8 +114,8 @@ sends = st.fixed_dictionaries(
 @given(st.lists(sends | st.lists(sends, max_size=2) | st.just({"token": "t"}), min_size=1, max_size=4))
 def test_together_frames_are_read_as_each_by_itself(bodies: list[Any]) -> None:
     texts = [json.dumps(body).encode() for body in bodies]
-    each = [read_frames([text], "app") for text in texts]
-    together = read_frames(texts, "app")
+    each = [read_frames([text], "app", 6000) for text in texts]
+    together = read_frames(texts, "app", 6000)
     assert together.sends == [send for reading in each for send in reading.sends]
     assert together.refusals == [refusal for reading in each for refusal in reading.refusals]
     assert together.tokens == [token for reading in each for token in reading.tokens]

@@ -1,6 +1,8 @@
 """The bodies of the commands, as clients and gateways write them. Unknown fields are ignored."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 from pydantic.alias_generators import to_camel
 
 from imc_contracts.fields import (
@@ -37,7 +39,8 @@ class SendMessage(Command):
 class SendMessageBatch(Command):
     """Write up to 500 messages, of one app or of several; each is accepted or refused on its own."""
 
-    messages: list[SendMessage] = Field(min_length=1, max_length=MAX_BATCH)
+    # One fault is enough to know that each message has to be looked at by itself.
+    messages: Annotated[list[SendMessage], FailFast()] = Field(min_length=1, max_length=MAX_BATCH)
 
 
 class RecallMessage(Command):

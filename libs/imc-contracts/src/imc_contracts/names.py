@@ -10,6 +10,9 @@ installations on two databases of one server hear nothing of each other.
 APPS = "imc:apps"
 """Set of the apps that have a log: where projectors learn what to read."""
 
+NEW_APPS = "{imc:apps}:new"
+"""String: when the bucket of new apps is full again, in microseconds of Redis' clock."""
+
 WORKERS = "imc:workers"
 """Hash of the leased worker numbers of the id generators."""
 

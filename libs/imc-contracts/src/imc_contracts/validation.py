@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.fields import RULES
+from imc_contracts.structure import require_bounded
 
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
@@ -24,11 +25,13 @@ _PROBLEMS = {
 }
 
 
-def parse_json(model: type[Model], body: bytes | str) -> Model:
+def parse_json(model: type[Model], body: bytes) -> Model:
     """Read a JSON document as ``model``.
 
-    Raises `Refused` (`INVALID_FIELD`) whose message names the first field at fault and its bound.
+    Raises `Refused` (`INVALID_FIELD`) whose message names the first field at fault and its bound, also for a
+    document of more values than `imc_contracts.structure` allows.
     """
+    require_bounded(body)
     # Not `model_validate_json` (nor, below, `model_validate`), whose options take longer to pass on than a
     # message takes to read.
     return _checked(model.__pydantic_validator__.validate_json, body)
@@ -46,7 +49,9 @@ def _checked(validate: Callable[[Any], T], value: Any, at: tuple[str | int, ...]
     try:
         return validate(value)
     except ValidationError as error:
-        raise Refused(ErrorCode.INVALID_FIELD, explain(error.errors(include_input=False), at)) from None
+        raise Refused(
+            ErrorCode.INVALID_FIELD, explain(error.errors(include_input=False, include_url=False), at)
+        ) from None
 
 
 def explain(errors: Sequence[Any], at: tuple[str | int, ...] = ()) -> str:

@@ -1,9 +1,49 @@
-"""Request bodies, read with a limit."""
+"""Request bodies, read with a limit on each, and on all of them together."""
+
+import asyncio
 
 from fastapi import Request
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from starlette.types import Receive, Scope
+
+LARGE_BYTES = 65_536
+"""A body up to this size is never refused for the room that others take, and is parsed at once."""
+
+RETRY_SECONDS = 1
+
+
+class BodyRoom:
+    """The room that a process has for bodies of which a part is here.
+
+    A client may take a minute to send a body: without a bound a few hundred of them fill the memory. Bodies
+    that end at the same moment are parsed one in each turn of the event loop, and others are served between.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._taken = 0
+        self._parsing = asyncio.Lock()
+
+    def take(self, size: int, size_before: int) -> None:
+        """Take room for ``size`` bytes more of a body of which ``size_before`` are here.
+
+        Raises `Refused` (`UNAVAILABLE`) if there is none, and the body is a large one.
+        """
+        if size_before + size > LARGE_BYTES and self._taken + size > self._most_bytes:
+            words = "the process is reading too many large bodies; nothing was accepted, try again"
+            raise Refused(ErrorCode.UNAVAILABLE, words, retry_after=RETRY_SECONDS)
+        self._taken += size
+
+    def give_back(self, size: int) -> None:
+        """The body is read, or given up."""
+        self._taken -= size
+
+    async def turn(self, size: int) -> None:
+        """Wait, before some work on a body of ``size`` bytes, for a turn of the loop that has no other."""
+        if size > LARGE_BYTES:
+            async with self._parsing:
+                await asyncio.sleep(0)
 
 
 class WholeRequest(Request):
@@ -14,36 +54,48 @@ class WholeRequest(Request):
         self.whole_body = body
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int, room: BodyRoom) -> bytes:
     """The whole body, at most ``limit`` bytes.
 
     Raises `Refused`: `BODY_TOO_LARGE` as soon as more than that is announced or has come, `INVALID_FIELD` if
-    the client leaves before the end.
+    the client leaves before the end, `UNAVAILABLE` if ``room`` has none for it.
     """
     if isinstance(request, WholeRequest):
-        if len(request.whole_body) > limit:
+        body = request.whole_body
+        if len(body) > limit:
             raise _too_large(limit)
-        return request.whole_body
-    announced = _header(request, b"content-length")
-    if announced.isdigit() and int(announced) > limit:
-        raise _too_large(limit)
+    else:
+        announced = _header(request, b"content-length")
+        if announced.isdigit() and int(announced) > limit:
+            raise _too_large(limit)
+        body = await _read_parts(request, limit, room)
+    await room.turn(len(body))
+    return body
+
+
+async def _read_parts(request: Request, limit: int, room: BodyRoom) -> bytes:
     chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            # Nobody reads this; it is no fault of ours either, for which a log would be written.
-            raise Refused(ErrorCode.INVALID_FIELD, "the body ended too early")
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return chunk if len(chunks) == 1 else b"".join(chunks)
+    size = taken = 0
+    try:
+        while True:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                # Nobody reads this; it is no fault of ours either, for which a log would be written.
+                raise Refused(ErrorCode.INVALID_FIELD, "the body ended too early")
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            room.take(len(chunk), taken)
+            taken = size
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunk if len(chunks) == 1 else b"".join(chunks)
+    finally:
+        room.give_back(taken)
 
 
-async def read_json_body(request: Request, limit: int) -> bytes:
+async def read_json_body(request: Request, limit: int, room: BodyRoom) -> bytes:
     """The body of a request that must be JSON by its Content-Type; one without the header is taken as JSON.
 
     Raises `Refused`: `UNSUPPORTED_MEDIA_TYPE`, or as `read_body` does.
@@ -53,7 +105,7 @@ async def read_json_body(request: Request, limit: int) -> bytes:
         raise Refused(
             ErrorCode.UNSUPPORTED_MEDIA_TYPE, "the body must be JSON: send Content-Type application/json"
         )
-    return await read_body(request, limit)
+    return await read_body(request, limit, room)
 
 
 def media_type_of(request: Request) -> str:

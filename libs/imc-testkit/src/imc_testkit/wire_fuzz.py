@@ -8,6 +8,8 @@ from collections.abc import Callable
 from random import Random
 from urllib.parse import urlsplit
 
+from imc_testkit import bombs
+
 READ_SECONDS = 0.05
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
 
@@ -29,6 +31,13 @@ INJECTIONS = (
 """Texts that were commands once they had left their place: of SQL, of logs, of pages, of Redis."""
 
 
+_COMMANDS = (
+    "/chat/message/create",
+    "/chat/message/createBatch",
+    "/chat/message/recall",
+    "/notice/information/create",
+    "/notice/information/delete",
+)
 _POST = b"POST /chat/message/create HTTP/1.1\r\nHost: a\r\n"
 
 
@@ -86,6 +95,8 @@ class WireFuzz:
             self._half_handshake,
             self._bad_handshake,
             self._bad_http,
+            self._bombs_in_frames,
+            self._bombs_in_bodies,
         ]
 
     async def attack(self, count: int) -> None:
@@ -175,6 +186,23 @@ class WireFuzz:
         return self._opened(
             b"".join(frame(self._random.choice(texts)) for _ in range(self._random.choice((1, 500))))
         )
+
+    def _bombs_in_frames(self) -> list[bytes]:
+        return self._opened(frame(self._bomb()), frame(self._body()))
+
+    def _bombs_in_bodies(self) -> list[bytes]:
+        path = self._random.choice(_COMMANDS)
+        body = self._bomb()
+        head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        return [head + body]
+
+    def _bomb(self) -> bytes:
+        draw = self._random
+        size = draw.choice((2_000, 200_000, 900_000))
+        if draw.random() < 0.3:
+            return draw.choice(list(bombs.batches(size, self._app_id).values()))
+        field = draw.choice((b"other", b"content", b"groupId", b"messages", b"messageId", b"token"))
+        return bombs.in_a_field(field, draw.choice(list(bombs.FIELDS.values())), size, self._app_id)
 
     def _noise(self) -> list[bytes]:
         return self._opened(self._random.randbytes(self._random.randrange(1, 5000)))

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from imc_service import background, redis_client
+from imc_service.bodies import BodyRoom
 from imc_service.database import open_database
 from imc_service.health import Readiness
 from imc_service.quota_watch import open_quotas
@@ -17,6 +18,7 @@ from imc_command_api.handlers.send_messages import SendMessages
 from imc_command_api.http.state import CommandApi
 from imc_command_api.identity.snowflake import Snowflakes, wall_clock_ms
 from imc_command_api.identity.worker_lease import worker_lease
+from imc_command_api.log.apps import AppList
 from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.proof import WorkProof
 from imc_command_api.log.recent import RecentEntries
@@ -57,7 +59,11 @@ async def open_command_api(
         background.running(background.lasting(health.run)),
     ):
         quota = SendQuota(quotas, quota_metrics)
-        writer = LogWriter(redis, AppendScript(redis, limits, quota), LogMetrics(registry))
+        writer = LogWriter(
+            AppList(redis, settings.new_apps_per_hour),
+            AppendScript(redis, limits, quota),
+            LogMetrics(registry),
+        )
         originals = LoggedOrStored(RecentEntries(redis), database)
         projection = Projection(database)
         write_through = ProjectionWriteThrough(projection)
@@ -71,6 +77,7 @@ async def open_command_api(
                 PublishNoticeHandler(writer, ids, quota, write_through),
                 DeleteNoticeHandler(writer, originals, write_through, wall_clock_ms),
                 settings.max_body_bytes,
+                BodyRoom(settings.max_unfinished_body_bytes),
             )
         finally:
             await writer.close()

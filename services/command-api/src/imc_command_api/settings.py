@@ -24,4 +24,17 @@ class CommandApiSettings(ServiceAccessSettings, GuardSettings, QuotaSettings):
     backlog_limit: int = Field(
         1_000_000, ge=1, description="entries of one app that may wait for the database before sends get 503"
     )
-    max_body_bytes: int = Field(41_943_040, ge=1024, description="largest body of a request")
+    new_apps_per_hour: int = Field(
+        1000,
+        ge=0,
+        le=1_000_000,
+        description="apps that may be new in an hour, also all at once; 0 for no limit",
+    )
+    max_body_bytes: int = Field(
+        4_194_304, ge=1024, description="largest body of a batch; other calls take 1 MiB at most"
+    )
+    max_unfinished_body_bytes: int = Field(
+        67_108_864,
+        ge=1024,
+        description="bytes of bodies that are here in part, of all clients; large bodies beyond get 503",
+    )

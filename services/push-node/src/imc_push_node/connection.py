@@ -138,7 +138,7 @@ class _SocketEvents:
         self._tolerance = tolerance
 
     def on_texts(self, texts: list[bytes]) -> None:
-        reading = read_frames(texts, self._gateway.app_id)
+        reading = read_frames(texts, self._gateway.app_id, self._tolerance.left)
         sends, refusals = reading.sends, reading.refusals
         if sends and not self._gateway.may(Scope.SEND):
             refusals += [Refusal(_MAY_NOT_SEND, send.client_message_id) for send in sends]

@@ -19,8 +19,9 @@ from imc_push_node.command_api import CommandApiClient, NothingAccepted, Receipt
 from imc_push_node.gateway import Gateway, Hold
 from imc_push_node.metrics import NodeMetrics
 
-BATCH_BYTES = 4_194_304
-"""A batch is no larger, unless it is a single send."""
+BATCH_BYTES = 1_048_576
+"""A batch is no larger, by the average size of a wake-up's sends. With one that is as large as a frame may be
+it still fits into a body of command-api."""
 
 FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 1.0

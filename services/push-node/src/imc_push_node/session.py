@@ -7,18 +7,19 @@ connection.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import orjson
 from imc_contracts.codes import ErrorCode
 from imc_contracts.commands import SendMessage
 from imc_contracts.errors import Refused
 from imc_contracts.fields import MAX_BATCH, ClientMessageId
+from imc_contracts.structure import require_bounded
 from imc_contracts.validation import parse_fields
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FailFast, TypeAdapter, ValidationError
 
 _CLIENT_MESSAGE_ID: TypeAdapter[str] = TypeAdapter(ClientMessageId)
-_SENDS: TypeAdapter[list[SendMessage]] = TypeAdapter(list[SendMessage])
+_SENDS: TypeAdapter[list[SendMessage]] = TypeAdapter(Annotated[list[SendMessage], FailFast()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class Reading:
     """Fresh tokens: frames that were one and nothing else."""
 
 
-def read_frames(texts: Sequence[bytes], app_id: str) -> Reading:
-    """Read frames of a gateway of ``app_id``."""
+def read_frames(texts: Sequence[bytes], app_id: str, most_refusals: int) -> Reading:
+    """Read frames of a gateway of ``app_id``, up to the one that is refused beyond ``most_refusals``."""
     try:
         return Reading(_all_sends(texts, app_id))
     except (orjson.JSONDecodeError, TypeError, ValidationError, Refused):
@@ -48,12 +49,14 @@ def read_frames(texts: Sequence[bytes], app_id: str) -> Reading:
         reading = Reading()
         for text in texts:
             _read_frame(reading, text, app_id)
+            if len(reading.refusals) > most_refusals:
+                break
         return reading
 
 
 def _all_sends(texts: Sequence[bytes], app_id: str) -> list[SendMessage]:
     """The sends in frames that hold nothing else. One look at all is half of what a look at each costs."""
-    items = [item for text in texts for item in _items(orjson.loads(text))]
+    items = [item for text in texts for item in _items(_loaded(text))]
     sends = _SENDS.validate_python([{"appId": app_id, **item} for item in items])
     for send in sends:
         _check_app(send, app_id)
@@ -62,7 +65,7 @@ def _all_sends(texts: Sequence[bytes], app_id: str) -> list[SendMessage]:
 
 def _read_frame(reading: Reading, text: bytes, app_id: str) -> None:
     try:
-        body = orjson.loads(text)
+        body = _loaded(text)
         items = _items(body)
     except orjson.JSONDecodeError as error:
         reading.refusals.append(Refusal(f"the frame is not valid JSON: {error.msg}"))
@@ -75,6 +78,12 @@ def _read_frame(reading: Reading, text: bytes, app_id: str) -> None:
             return
         for index, item in enumerate(items):
             _read_item(reading, item, app_id, *((index,) if isinstance(body, list) else ()))
+
+
+def _loaded(text: bytes) -> Any:
+    """The value in a frame; raises `Refused` if it holds too much, or `orjson.JSONDecodeError`."""
+    require_bounded(text, "the frame")
+    return orjson.loads(text)
 
 
 def _items(body: Any) -> list[Any]:

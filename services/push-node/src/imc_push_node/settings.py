@@ -24,7 +24,7 @@ class PushNodeSettings(ServiceAccessSettings, GuardSettings, QuotaSettings):
         description="where gateways reach this node and no other, such as ws://push-node-0.push-node:8003 or "
         "wss://HOST/push/0; without it no gateway is pinned to it",
     )
-    max_frame_bytes: int = Field(41_943_040, ge=1024, description="largest frame a gateway may send")
+    max_frame_bytes: int = Field(2_097_152, ge=1024, description="largest frame a gateway may send")
     max_bad_frames_per_minute: int = Field(
         6000,
         ge=1,

@@ -17,6 +17,12 @@ class Tolerance:
         self._count = 0
         self._begun = 0.0
 
+    @property
+    def left(self) -> int:
+        """How many more are borne in this minute, or in the next if it begins now."""
+        now = asyncio.get_running_loop().time()
+        return self._most if now - self._begun >= MINUTE else self._most - self._count
+
     def bears(self, refusals: int) -> bool:
         """Count more of them; False once there are too many."""
         now = asyncio.get_running_loop().time()

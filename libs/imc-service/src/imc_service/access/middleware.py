@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from imc_service import replies
 from imc_service.access.gatekeeper import Gatekeeper
 from imc_service.access.grant import EVERYTHING, Grant
+from imc_service.access.grant import Scope as GrantedScope
 from imc_service.access.keys import invalid
 
 OPEN_PATHS = frozenset(
@@ -53,6 +54,16 @@ async def admit(scope: Scope, gatekeeper: Gatekeeper) -> None:
 def grant_in(scope: Scope) -> Grant:
     """The grant of a call, by its ASGI scope."""
     return cast(Grant, scope["state"][STATE])
+
+
+def granted(scope: Scope, kind: GrantedScope) -> Grant:
+    """The grant of a call, if it allows calls of this ``kind``: to be asked before the body is read.
+
+    Raises `Refused` (`FORBIDDEN`).
+    """
+    grant = grant_in(scope)
+    grant.require_scope(kind)
+    return grant
 
 
 def _token(scope: Scope) -> str:

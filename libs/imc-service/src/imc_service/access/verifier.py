@@ -77,6 +77,8 @@ class Verifier:
                 raise invalid(f"the token has no claim {error.claim}") from None
             except jwt.PyJWTError as error:
                 raise invalid(_in_words(error)) from None
+            except RecursionError:
+                raise invalid("the token's claims are nested too deeply") from None
         raise invalid("the token is not signed by whom it should be")
 
 
@@ -86,7 +88,7 @@ def read_header(token: str) -> dict[str, Any]:
         raise invalid(f"the token is longer than {LONGEST_TOKEN} characters")
     try:
         return jwt.get_unverified_header(token)
-    except (jwt.PyJWTError, UnicodeError):
+    except (jwt.PyJWTError, UnicodeError, RecursionError):
         raise invalid("the token is malformed") from None
 
 

@@ -12,8 +12,7 @@ from imc_contracts.validation import parse_fields, parse_json
 from imc_contracts.views import Message, SendReceipt
 from imc_service import replies
 from imc_service.access.grant import Grant, Scope
-from imc_service.access.middleware import grant_in
-from imc_service.bodies import read_json_body
+from imc_service.access.middleware import granted
 from imc_service.openapi import REFUSALS, json_body
 from pydantic import BaseModel, Field
 
@@ -33,9 +32,8 @@ def routes() -> APIRouter:
     @router.post("/create", response_model=Envelope[SendReceipt], openapi_extra=json_body(SendMessage))
     async def create(request: Request) -> Response:
         """Send one message. It is acknowledged once it is in the app's log."""
-        api, grant = command_api(request), grant_in(request.scope)
-        grant.require_scope(Scope.SEND)
-        command = parse_json(SendMessage, await read_json_body(request, api.max_body_bytes))
+        api, grant = command_api(request), granted(request.scope, Scope.SEND)
+        command = parse_json(SendMessage, await api.read_single(request))
         grant.require(Scope.SEND, command.app_id)
         return replies.success(await api.send_messages.one(command))
 
@@ -46,9 +44,10 @@ def routes() -> APIRouter:
     )
     async def create_batch(request: Request) -> Response:
         """Send up to 500 messages, of one app or of several; each is accepted or refused on its own."""
-        api, grant = command_api(request), grant_in(request.scope)
-        grant.require_scope(Scope.SEND)
-        commands = _allowed(parse_batch(await read_json_body(request, api.max_body_bytes)), grant)
+        api, grant = command_api(request), granted(request.scope, Scope.SEND)
+        body = await api.read_batch(request)
+        commands = _allowed(parse_batch(body), grant)
+        await api.body_room.turn(len(body))
         answers = await api.send_messages.batch(commands)
         return replies.success(
             [envelope.failure_of(answer) if isinstance(answer, Refused) else answer for answer in answers]
@@ -57,8 +56,8 @@ def routes() -> APIRouter:
     @router.post("/recall", response_model=Envelope[Message], openapi_extra=json_body(RecallMessage))
     async def recall(request: Request) -> Response:
         """Take a message back, within the recall window."""
-        api, grant = command_api(request), grant_in(request.scope)
-        command = parse_json(RecallMessage, await read_json_body(request, api.max_body_bytes))
+        api, grant = command_api(request), granted(request.scope, Scope.RECALL)
+        command = parse_json(RecallMessage, await api.read_single(request))
         apps = grant.among(Scope.RECALL, command.app_id)
         return replies.success(await api.recall_message(command, apps))
 

@@ -4,19 +4,22 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
+from imc_contracts.codes import ErrorCode
 from imc_contracts.commands import DeleteNotice, PublishNotice
 from imc_contracts.envelope import Envelope
+from imc_contracts.errors import Refused
 from imc_contracts.validation import parse_fields, parse_json
 from imc_contracts.views import Notice, NoticeReceipt
 from imc_service import replies
 from imc_service.access.grant import Scope
-from imc_service.access.middleware import grant_in
-from imc_service.bodies import media_type_of, read_body, read_json_body
+from imc_service.access.middleware import granted
+from imc_service.bodies import media_type_of, read_body
 from imc_service.openapi import REFUSALS, json_body
 
-from imc_command_api.http.state import command_api
+from imc_command_api.http.state import CommandApi, command_api
 
 FORM = "application/x-www-form-urlencoded"
+MAX_FORM_FIELDS = 100
 
 
 def routes() -> APIRouter:
@@ -26,16 +29,16 @@ def routes() -> APIRouter:
     @router.post("/create", response_model=Envelope[NoticeReceipt], openapi_extra=json_body(PublishNotice))
     async def create(request: Request) -> Response:
         """Pin a notice to a group."""
-        api, grant = command_api(request), grant_in(request.scope)
-        command = parse_json(PublishNotice, await read_json_body(request, api.max_body_bytes))
+        api, grant = command_api(request), granted(request.scope, Scope.NOTICE)
+        command = parse_json(PublishNotice, await api.read_single(request))
         grant.require(Scope.NOTICE, command.app_id)
         return replies.success(await api.publish_notice(command))
 
     @router.post("/delete", response_model=Envelope[Notice], openapi_extra=_DELETE)
     async def delete(request: Request) -> Response:
         """Take a notice down. The fields come as JSON, as a form, or as query parameters."""
-        api, grant = command_api(request), grant_in(request.scope)
-        command = await _read_delete(request, api.max_body_bytes)
+        api, grant = command_api(request), granted(request.scope, Scope.NOTICE)
+        command = await _read_delete(request, api)
         apps = grant.among(Scope.NOTICE, command.app_id)
         return replies.success(await api.delete_notice(command, apps))
 
@@ -51,9 +54,18 @@ _DELETE: dict[str, Any] = {
 }
 
 
-async def _read_delete(request: Request, limit: int) -> DeleteNotice:
+async def _read_delete(request: Request, api: CommandApi) -> DeleteNotice:
     if media_type_of(request) == FORM:
-        form = (await read_body(request, limit)).decode("utf-8", "replace")
-        return parse_fields(DeleteNotice, {**request.query_params, **dict(parse_qsl(form))})
-    body = await read_json_body(request, limit)
+        form = _fields_of(await read_body(request, api.max_single_body_bytes, api.body_room))
+        return parse_fields(DeleteNotice, {**request.query_params, **form})
+    body = await api.read_single(request)
     return parse_json(DeleteNotice, body) if body else parse_fields(DeleteNotice, dict(request.query_params))
+
+
+def _fields_of(form: bytes) -> dict[str, str]:
+    """The fields of a form; raises `Refused` (`INVALID_FIELD`) if there are more than `MAX_FORM_FIELDS`."""
+    try:
+        return dict(parse_qsl(form.decode("utf-8", "replace"), max_num_fields=MAX_FORM_FIELDS))
+    except ValueError:
+        words = f"body has too many fields: a form must have at most {MAX_FORM_FIELDS}"
+        raise Refused(ErrorCode.INVALID_FIELD, words) from None

@@ -4,22 +4,41 @@ from dataclasses import dataclass
 from typing import cast
 
 from fastapi import Request
+from imc_service.bodies import BodyRoom, read_json_body
 
 from imc_command_api.handlers.delete_notice import DeleteNoticeHandler
 from imc_command_api.handlers.publish_notice import PublishNoticeHandler
 from imc_command_api.handlers.recall_message import RecallMessageHandler
 from imc_command_api.handlers.send_messages import SendMessages
 
+SINGLE_BODY_BYTES = 1_048_576
+"""The largest body of a call that is no batch. A send that keeps all bounds has 430,000 bytes at most: a
+content of 65,535 bytes, each written as an escape of 6. The rest is room for unknown fields."""
+
 
 @dataclass(frozen=True, slots=True)
 class CommandApi:
-    """The use cases, and the size of the largest body in bytes."""
+    """The use cases, the size of the largest body of a batch in bytes, and the room for all bodies."""
 
     send_messages: SendMessages
     recall_message: RecallMessageHandler
     publish_notice: PublishNoticeHandler
     delete_notice: DeleteNoticeHandler
     max_body_bytes: int
+    body_room: BodyRoom
+
+    @property
+    def max_single_body_bytes(self) -> int:
+        """The size of the largest body of all other calls in bytes."""
+        return min(self.max_body_bytes, SINGLE_BODY_BYTES)
+
+    async def read_batch(self, request: Request) -> bytes:
+        """The JSON body of a batch; raises `Refused` as `read_json_body` does."""
+        return await read_json_body(request, self.max_body_bytes, self.body_room)
+
+    async def read_single(self, request: Request) -> bytes:
+        """The JSON body of any other call; raises as `read_batch` does."""
+        return await read_json_body(request, self.max_single_body_bytes, self.body_room)
 
 
 def command_api(request: Request) -> CommandApi:

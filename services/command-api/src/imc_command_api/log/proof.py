@@ -28,6 +28,9 @@ _OF_ALL: list[Command] = [
 _OF_COMMAND_API: list[Command] = [
     *_OF_ALL,
     ("SADD", names.APPS, "x"),
+    ("SISMEMBER", names.APPS, "x"),
+    ("GET", names.NEW_APPS),
+    ("SET", names.NEW_APPS, "0"),
     ("HGET", names.WORKERS, "0"),
     ("HSET", names.WORKERS, "0", "x"),
     ("XADD", _LOG, "*", "k", "v"),
@@ -51,7 +54,12 @@ _OF_PROJECTOR: list[Command] = [
     ("XINFO", "CONSUMERS", _LOG, _GROUP),
     ("XGROUP", "DELCONSUMER", _LOG, _GROUP, "x"),
     ("XLEN", _LOG),
+    ("XREVRANGE", _LOG, "+", "-"),
     ("XTRIM", _LOG, "MINID", "0-0"),
+    ("SREM", names.APPS, "x"),
+    ("ZCARD", names.gateways(names.NO_APP)),
+    *(("UNLINK", key) for key in (_LOG, _STATE, _RECALLED, names.gateway_fence(names.NO_APP))),
+    ("XLEN", _LETTERS),
     ("ZREMRANGEBYSCORE", _RECALLED, "0", "0"),
     ("XADD", _LETTERS, "*", "k", "v"),
 ]

@@ -11,6 +11,8 @@ from imc_command_api.identity.snowflake import time_of
 from imc_command_api.log.script import MINUTE_MS
 
 RETIRED = b"x"
+ASKED_AT_ONCE = 500
+"""Apps asked in one round trip: asking thousands at once would keep others waiting."""
 
 
 class Retired(Exception):
@@ -47,15 +49,20 @@ class RecentEntries:
     async def app_of(self, id_: int, apps: frozenset[str] | None = None) -> str | None:
         """The one of ``apps``, or of all, whose log knows ``id_``: for callers that do not name the app.
 
-        Asks the apps in one round trip; ids are unique across apps, so at most one answers.
+        Asks many apps in one round trip; ids are unique across apps, so at most one answers.
         """
         minute = time_of(id_) // MINUTE_MS
         asked = await self._all_apps() if apps is None else list(apps)
-        pipeline = self._redis.pipeline(transaction=False)
-        for app_id in asked:
-            pipeline.hexists(names.recent(app_id, minute), str(id_))
-        found = cast("list[int]", await pipeline.execute()) if asked else []
-        return next((app_id for app_id, known in zip(asked, found, strict=True) if known), None)
+        for first in range(0, len(asked), ASKED_AT_ONCE):
+            some = asked[first : first + ASKED_AT_ONCE]
+            pipeline = self._redis.pipeline(transaction=False)
+            for app_id in some:
+                pipeline.hexists(names.recent(app_id, minute), str(id_))
+            found = cast("list[int]", await pipeline.execute())
+            for app_id, known in zip(some, found, strict=True):
+                if known:
+                    return app_id
+        return None
 
     async def _all_apps(self) -> list[str]:
         return [app.decode() for app in await cast("Awaitable[set[bytes]]", self._redis.smembers(names.APPS))]

@@ -9,14 +9,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imc_contracts import names
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused, unavailable
 from imc_service.logs import logger
 from imc_service.redis_errors import was_not_run, words_of
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from imc_command_api.log.apps import AppList
 from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.script import AppendScript, BacklogFull
 from imc_command_api.log.writes import Outcome, Write
@@ -55,14 +54,13 @@ class _Waiting:
 class LogWriter:
     """Appends events to the logs of apps. To be made where its event loop runs."""
 
-    def __init__(self, redis: Redis, script: AppendScript, metrics: LogMetrics) -> None:
-        self._redis = redis
+    def __init__(self, apps: AppList, script: AppendScript, metrics: LogMetrics) -> None:
+        self._apps = apps
         self._script = script
         self._metrics = metrics
         self._waiting: dict[str, deque[_Waiting]] = {}
         self._flushes: set[asyncio.Task[None]] = set()
         self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._announced: set[str] = set()
         self._loop = asyncio.get_running_loop()  # which is a call of the kernel each time it is asked for
 
     async def append(self, app_id: str, writes: Sequence[Write]) -> list[Outcome | Refused]:
@@ -129,24 +127,20 @@ class LogWriter:
 
     async def _append(self, app_id: str, writes: Sequence[Write]) -> list[Outcome | Refused]:
         # Projectors must know of the app before anything of it is acknowledged.
-        if app_id not in self._announced:
+        if app_id not in self._apps:
             try:
-                await self._announce(app_id)
+                # What takes something back is never refused for a quota; its app had an entry before.
+                await self._apps.add(app_id, is_limited=not any(write.is_retiring for write in writes))
             except (RedisError, OSError) as error:
                 raise NotAnnounced(app_id) from error
         with self._metrics.append_seconds.time():
             result = await self._script.run(app_id, writes)
         if result.is_new_log:
-            # The log may be new because Redis was emptied: the announcement went with it.
-            self._announced.discard(app_id)
-            await self._announce(app_id)
+            # The log may be new because Redis was emptied, or the app forgotten: so was the announcement.
+            await self._apps.add_again(app_id)
         self._metrics.batches.inc()
         self._metrics.writes.inc(len(writes))
         return result.outcomes
-
-    async def _announce(self, app_id: str) -> None:
-        await self._redis.sadd(names.APPS, app_id)
-        self._announced.add(app_id)
 
 
 def _split(writes: Sequence[Write]) -> list[tuple[Sequence[Write], int]]:
@@ -187,6 +181,8 @@ def _distribute(batch: list[_Waiting], outcomes: list[Outcome | Refused]) -> Non
 
 
 def _refusal_of(error: Exception) -> Refused:
+    if isinstance(error, Refused):
+        return error
     if isinstance(error, BacklogFull):
         return unavailable("too much of this app waits to be stored", BACKLOG_RETRY_SECONDS)
     if isinstance(error, NotAnnounced) or was_not_run(error):

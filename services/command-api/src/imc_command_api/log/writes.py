@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from imc_contracts.cursor import Cursor, cursor_text
-from imc_contracts.events import Event, RecallMark
+from imc_contracts.events import Event, EventKind, RecallMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,11 @@ class Write(NamedTuple):
     id: int
     sending: Sending | None = None
     recall: Recall | None = None
+
+    @property
+    def is_retiring(self) -> bool:
+        """Whether the event takes something back."""
+        return self.event.kind in (EventKind.MESSAGE_RECALLED, EventKind.NOTICE_DELETED)
 
 
 class Appended(NamedTuple):

@@ -46,7 +46,11 @@ async def open_projector(
         reader = LogReader(redis, blocking, consumer, int(settings.claim_idle_seconds * 1000))
         projection = Projection(database)
         writer = BatchWriter(projection, group, metrics)
-        retention = Retention(settings.log_retention_seconds * 1000, settings.log_retention_entries)
+        retention = Retention(
+            settings.log_retention_seconds * 1000,
+            settings.log_retention_entries,
+            settings.app_retention_seconds * 1000,
+        )
         upkeep = Upkeep(group, reader, retention, metrics)
         projector = Projector(reader, writer, group, upkeep, metrics, settings.claim_idle_seconds)
         health = RedisHealth(redis, WorkProof(redis).of_projector, registry, "projector")

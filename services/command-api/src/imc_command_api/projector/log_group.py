@@ -34,6 +34,7 @@ class LogGroup:
         self._trim = script_in(redis, _PACKAGE, "trim.lua")
         self._lag = script_in(redis, _PACKAGE, "lag.lua")
         self._forget = script_in(redis, _PACKAGE, "forget_consumers.lua")
+        self._forget_app = script_in(redis, _PACKAGE, "forget_app.lua")
 
     async def acknowledge(
         self, ids_by_app: Mapping[str, Sequence[bytes]], bytes_by_app: Mapping[str, int]
@@ -63,6 +64,24 @@ class LogGroup:
     async def forget_consumers(self, app_id: str, idle_ms: int) -> int:
         """Remove consumers that hold nothing and showed no life for that long; how many."""
         return cast(int, await self._forget(keys=[names.log(app_id)], args=[_GROUP, idle_ms]))
+
+    async def forget_app(self, app_id: str, keep_ms: int, *, may_be_empty: bool) -> bool:
+        """Forget an app that has nothing left to do, ``keep_ms`` after its last entry; whether it is.
+
+        That is one whose entries are in the database, without gateways and dead letters. One that never had
+        an entry is forgotten if it ``may_be_empty``.
+        """
+        keys = [
+            names.APPS,
+            names.log(app_id),
+            names.log_state(app_id),
+            names.dead_letters(app_id),
+            names.recalled(app_id),
+            names.gateways(app_id),
+            names.gateway_fence(app_id),
+        ]
+        arguments = [app_id, _GROUP, keep_ms, int(may_be_empty)]
+        return await self._forget_app(keys=keys, args=arguments) == 1
 
     async def lag(self, app_ids: Iterable[str]) -> Lag:
         """How far the database is behind with these apps."""

@@ -49,6 +49,9 @@ class ProjectorMetrics:
         self.trimmed = Counter(
             "imc_projector_trimmed", "Log entries removed after their retention.", registry=registry
         )
+        self.forgotten_apps = Counter(
+            "imc_projector_forgotten_apps", "Apps that are gone and were forgotten.", registry=registry
+        )
 
         def gauge(name: str, meaning: str) -> Gauge:
             return Gauge(name, meaning, registry=registry)

@@ -1,8 +1,9 @@
 """Gets entries out of the logs: new ones, and those that another projector left unfinished."""
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -62,8 +63,8 @@ class LogReader:
         self._consumer = consumer
         self._claim_idle_ms = claim_idle_ms
         self._streams: dict[bytes, str] = {}
-        # An app is never forgotten while this process lives: the list may be lost together with the logs.
-        self._apps: set[str] = set()
+        self._apps: dict[str, float] = {}
+        """Since when each app is known, in seconds of the monotonic clock."""
         self._learn_at = 0.0
         self._average_bytes = 1024.0
 
@@ -72,23 +73,33 @@ class LogReader:
         """The apps whose logs are read."""
         return list(self._streams.values())
 
+    def knows_for(self, app_id: str) -> float:
+        """For how many seconds the app is known by now."""
+        return time.monotonic() - self._apps.get(app_id, math.inf)
+
+    def forget(self, app_id: str) -> None:
+        """Read the app's log no more: there is none, and the app is not in the list."""
+        self._apps.pop(app_id, None)
+        self._streams.pop(names.log(app_id).encode(), None)
+
     async def read(self) -> list[Delivery]:
         """What is new, in each log's order; waits a moment for it."""
         await self._learn_apps()
         if not self._streams:
             await asyncio.sleep(LEARN_SECONDS)
             return []
+        streams = self._streams.copy()
         try:
             reply = await self._read_new()
         except ResponseError as error:
             if not str(error).startswith(_LOG_GONE):
                 raise
-            log.warning("the logs are not what they were", error=str(error).partition(" ")[0])
+            log.info("the logs are not what they were", error=str(error).partition(" ")[0])
             self._streams = {}
             self._learn_at = 0.0
             return []
         deliveries = [
-            Delivery(self._streams[stream], entry_id, fields)
+            Delivery(streams[stream], entry_id, fields)
             for stream, entries in reply
             for entry_id, fields in entries
         ]
@@ -131,12 +142,19 @@ class LogReader:
         return reply[0], [Delivery(app_id, entry_id, fields) for entry_id, fields in reply[1] if entry_id]
 
     async def _learn_apps(self) -> None:
-        """Read the list of apps at times; see to it that the log of each new one has the group."""
+        """Read the list of apps at times, and see to it that the log of each new one has the group.
+
+        An app that is not in the list any more is kept while its log is there: the list alone may be lost.
+        """
         if time.monotonic() < self._learn_at:
             return
         members = cast("set[bytes]", await self._redis.smembers(names.APPS))  # pyright: ignore
-        self._apps.update(member.decode("utf-8", "replace") for member in members)
-        fresh = sorted(self._apps.difference(self._streams.values()))
+        listed = {member.decode("utf-8", "replace") for member in members}
+        for app_id in await self._without_log(self._apps.keys() - listed):
+            self.forget(app_id)
+        for app_id in listed - self._apps.keys():
+            self._apps[app_id] = time.monotonic()
+        fresh = sorted(self._apps.keys() - set(self._streams.values()))
         for app_id, fault in zip(fresh, await self._make_groups(fresh), strict=True):
             if fault is None:
                 self._streams[names.log(app_id).encode()] = app_id
@@ -144,6 +162,16 @@ class LogReader:
                 # Left out, and tried again: one app must not stop the others.
                 log.error("the log of an app can't be read", error=str(fault).partition(" ")[0])
         self._learn_at = time.monotonic() + LEARN_SECONDS
+
+    async def _without_log(self, app_ids: Collection[str]) -> list[str]:
+        """Those of the apps that have no log."""
+        if not app_ids:
+            return []
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for app_id in app_ids:
+                pipe.xlen(names.log(app_id))
+            lengths = await pipe.execute(raise_on_error=False)
+        return [app_id for app_id, length in zip(app_ids, lengths, strict=True) if length == 0]
 
     async def _make_groups(self, app_ids: list[str]) -> list[Exception | None]:
         """Make the group of each log that has none, if need be the log; what went wrong, for each."""

@@ -21,6 +21,13 @@ class ProjectorSettings(ServerSettings, GuardSettings):
     log_retention_seconds: int = Field(
         3600, ge=0, le=31_536_000, description="how long an entry stays in the log once the database has it"
     )
+    app_retention_seconds: int = Field(
+        86_400,
+        ge=60,
+        le=31_536_000,
+        description="how long after its last entry an app without gateways and dead letters stays in Redis; "
+        "its history stays in the database",
+    )
     log_retention_entries: int = Field(
         200_000, ge=1, description="how many entries of one app stay in the log once the database has them"
     )

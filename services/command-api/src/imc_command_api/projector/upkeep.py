@@ -17,16 +17,22 @@ log = logger("projector.upkeep")
 
 LAG_SECONDS = 2.0
 ROUND_SECONDS = 10.0
+DAY_MS = 86_400_000
 FORGET_AFTER_MS = 3_600_000
+EMPTY_SECONDS = 60.0
+"""How long an app without an entry is kept: its first send comes right after it was put into the list."""
+
 _MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much of a log stays once the database has it: what is over either bound goes."""
+    """What stays of an app once the database has all of it: of a log, what is within both bounds."""
 
     milliseconds: int
     entries: int
+    app_milliseconds: int = DAY_MS
+    """How long an app is kept after its last entry, if it has no gateways and no dead letters."""
 
 
 class Upkeep:
@@ -49,7 +55,7 @@ class Upkeep:
         await self._keep(self.measure, LAG_SECONDS, Outage(log, "measuring the lag"))
 
     async def tidy(self) -> None:
-        """Trim each log to its retention, and remove consumers that are long gone."""
+        """Trim each log to its retention; forget consumers and apps that are long gone."""
         for app_id in self._reader.app_ids:
             for _ in range(_MOST_STEPS):
                 removed = await self._group.trim(
@@ -59,6 +65,11 @@ class Upkeep:
                     break
                 self._metrics.trimmed.inc(removed)
             await self._group.forget_consumers(app_id, FORGET_AFTER_MS)
+            may_be_empty = self._reader.knows_for(app_id) >= EMPTY_SECONDS
+            keep_ms = self._retention.app_milliseconds
+            if await self._group.forget_app(app_id, keep_ms, may_be_empty=may_be_empty):
+                self._reader.forget(app_id)
+                self._metrics.forgotten_apps.inc()
 
     async def measure(self) -> None:
         """Set the metrics of the lag."""
