@@ -106,7 +106,7 @@ async def serving(**settings: Any) -> AsyncGenerator[tuple[FastAPI, Connect]]:
         return peer
 
     try:
-        app.state.tasks = server.server_state.tasks
+        app.state.connections = server.server_state.connections
         yield app, connect
     finally:
         app.state.going_on.set()
@@ -148,9 +148,9 @@ async def test_a_reply_that_is_not_taken_is_given_up() -> None:
         peer = await connect()
         await peer.send("GET /much HTTP/1.1\r\nHost: a\r\n\r\n")
         await app.state.going_on.wait()
-        assert app.state.tasks
+        assert app.state.connections
         # Nothing of it is read.
-        await wait_until(lambda: not app.state.tasks, what="the end of the request")
+        await wait_until(lambda: not app.state.connections, what="the end of the connection")
 
 
 @pytest.mark.parametrize("pieces", [1, 50])

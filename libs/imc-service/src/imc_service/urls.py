@@ -11,6 +11,12 @@ _DATABASES = ("mysql", "mariadb", "sqlite")
 _REDIS = ("redis", "rediss", "unix")
 
 
+def authority(host: str, port: int) -> str:
+    """``host:port`` as it stands in a URL: an address of IPv6 in brackets (RFC 3986, section 3.2.2)."""
+    host = host.strip("[]")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _scheme_among(url: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
     scheme = urlsplit(url.get_secret_value()).scheme.partition("+")[0]
     if scheme not in schemes:

@@ -12,6 +12,7 @@ from imc_service import replies
 from imc_service.access.grant import Scope
 from imc_service.access.middleware import grant_in
 from imc_service.bodies import media_type_of, read_body, read_json_body
+from imc_service.http1.targets import check_form
 from imc_service.openapi import REFUSALS, json_body
 
 from imc_command_api.http.state import command_api
@@ -53,7 +54,7 @@ _DELETE: dict[str, Any] = {
 
 async def _read_delete(request: Request, limit: int) -> DeleteNotice:
     if media_type_of(request) == FORM:
-        form = (await read_body(request, limit)).decode("utf-8", "replace")
+        form = check_form(await read_body(request, limit))
         return parse_fields(DeleteNotice, {**request.query_params, **dict(parse_qsl(form))})
     body = await read_json_body(request, limit)
     return parse_json(DeleteNotice, body) if body else parse_fields(DeleteNotice, dict(request.query_params))
