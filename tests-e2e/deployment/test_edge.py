@@ -1,8 +1,13 @@
 """The edge of the compose file, as nginx itself runs it, in front of real processes."""
 
+import asyncio
+import contextlib
+import json
 import shutil
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -31,15 +36,13 @@ http {{
 """
 
 
-def configuration(folder: Path, port: int, behind: Deployment) -> str:
-    """The edge's configuration, at another port and with addresses instead of names."""
+def configuration(folder: Path, port: int, ports: dict[str, int]) -> str:
+    """The edge's configuration, at another port and with addresses instead of names; ``ports`` are those."""
     edge = (ROOT / "deploy/docker/edge.conf").read_text()
     for given, real in {
         "listen 8000": f"listen 127.0.0.1:{port}",
-        "command-api:8000": f"127.0.0.1:{behind.command_apis[0].port}",
-        "query-api:8000": f"127.0.0.1:{behind.query_apis[0].port}",
-        "push-node:8000": f"127.0.0.1:{behind.push_nodes[0].port}",
-        "push-node-$node:8000": f"127.0.0.1:{behind.push_nodes[1].port}",
+        "/var/log/nginx": str(folder),
+        **{name: f"127.0.0.1:{real}" for name, real in ports.items()},
     }.items():
         assert given in edge
         edge = edge.replace(given, real)
@@ -48,12 +51,11 @@ def configuration(folder: Path, port: int, behind: Deployment) -> str:
     return AROUND.format(folder=folder, edge=edge, paths=paths)
 
 
-@pytest.fixture(scope="module")
-async def edge(
-    separate_processes: Deployment, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[httpx.AsyncClient]:
-    folder, port = tmp_path_factory.mktemp("edge"), free_port()
-    (folder / "nginx.conf").write_text(configuration(folder, port, separate_processes))
+@contextlib.asynccontextmanager
+async def running(folder: Path, ports: dict[str, int]) -> AsyncGenerator[int]:
+    """The port of an edge in front of ``ports``, as long as the context lasts."""
+    port = free_port()
+    (folder / "nginx.conf").write_text(configuration(folder, port, ports))
     child = Child([str(NGINX), "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")], {})
     child.spawn()
     try:
@@ -62,14 +64,175 @@ async def edge(
             async def answers() -> bool:
                 assert child.exit_code is None, child.log
                 try:
-                    return (await client.get("/test.html")).status_code == 200
+                    return (await client.get("/")).status_code == 404
                 except httpx.TransportError:
                     return False
 
             await wait_until(answers)
-            yield client
+        yield port
     finally:
         await child.close()
+
+
+@pytest.fixture(scope="module")
+async def edge(
+    separate_processes: Deployment, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[httpx.AsyncClient]:
+    ports = {
+        "command-api:8000": separate_processes.command_apis[0].port,
+        "query-api:8000": separate_processes.query_apis[0].port,
+        "push-node:8000": separate_processes.push_nodes[0].port,
+        "push-node-$node:8000": separate_processes.push_nodes[1].port,
+    }
+    async with (
+        running(tmp_path_factory.mktemp("edge"), ports) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
+        yield client
+
+
+@dataclass
+class Recorded:
+    """An edge in front of a service that notes what comes to it."""
+
+    port: int
+    folder: Path
+    heads: list[bytes] = field(default_factory=list[bytes])
+
+    async def talk(self, request: bytes) -> tuple[int, dict[str, Any]]:
+        """Status and JSON of the reply to a request that may be anything."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(request)
+        answered = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        head, _, body = answered.partition(b"\r\n\r\n")
+        assert b"content-type: application/json" in head.lower(), answered
+        return int(head.split()[1]), json.loads(body)
+
+    async def get(self, target: str, *headers: str) -> tuple[int, dict[str, Any]]:
+        lines = "".join(f"{header}\r\n" for header in ("Host: h", "Connection: close", *headers))
+        return await self.talk(f"GET {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
+
+    def logs(self) -> str:
+        return "".join(path.read_text() for path in self.folder.glob("*.log"))
+
+
+@pytest.fixture
+async def recorded(tmp_path: Path) -> AsyncGenerator[Recorded]:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        recorded.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        ok = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+        writer.write(ok + b"Connection: close\r\n\r\n{}")
+        writer.close()
+
+    service = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port: int = service.sockets[0].getsockname()[1]
+    names = ("command-api:8000", "query-api:8000", "push-node:8000")
+    ports = {**dict.fromkeys(names, port), "push-node-$node:8000": port}
+    async with service, running(tmp_path, ports) as edge_port:
+        recorded = Recorded(edge_port, tmp_path)
+        yield recorded
+
+
+GATEWAY = "/chat/message/broadcast/app/"
+AS_THEY_CAME = (
+    "x%0dX-Evil:%201",
+    "x%0d%0aX-Evil:%201%0d%0a%0d%0aGET%20/metrics%20HTTP/1.1",
+    "x%0a",
+    "x%3Faccess_token=SECRET",
+    "x%23access_token=SECRET",
+    "x%253Faccess_token=SECRET",
+    "%E7%BD%91%E5%85%B3?access_token=SECRET&cursor=%0d%0aX-Evil:%201",
+    "a%2Fb",
+    "a//b",
+    "x?a=/../../metrics",
+)
+
+
+@pytest.mark.parametrize("rest", AS_THEY_CAME)
+async def test_what_is_passed_on_is_as_it_came_and_no_log_has_a_token(recorded: Recorded, rest: str):
+    for prefix in ("", "/push/1"):
+        assert await recorded.get(f"{prefix}{GATEWAY}{rest}") == (200, {})
+        head = recorded.heads.pop()
+        assert head.split(b"\r\n")[0].decode() == f"GET {GATEWAY}{rest} HTTP/1.1"
+        assert not [line for line in head.split(b"\r\n") if line.lower().startswith(b"x-evil")]
+        assert b"\r" not in head.replace(b"\r\n", b"")
+    assert "SECRET" not in recorded.logs()
+    assert recorded.logs().count(GATEWAY) == 2
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "//push/1" + GATEWAY + "x",
+        "/push//1" + GATEWAY + "x",
+        "/push/%31" + GATEWAY + "x",
+        "/./push/1" + GATEWAY + "x",
+        "/x/../push/1" + GATEWAY + "x",
+        "/push/1/chat/message//broadcast/app/x",
+        "/push/1/chat/message/%62roadcast/app/x",
+        "/push/1" + GATEWAY + "../../../../metrics",
+        "/push/1" + GATEWAY + "%2e%2e/%2e%2e/%2e%2e/%2e%2e/metrics",
+        "/push/1" + GATEWAY + "..%2f..%2f..%2f..%2fmetrics",
+        "/push/1" + GATEWAY + "x%00",
+        GATEWAY + "x%00",
+        "/edge/malformed",
+        "/push/10" + GATEWAY + "x",
+        "/push/1/metrics?" + GATEWAY + "x",
+        "/%6detrics",
+        "/chat/../metrics",
+        "/chat%2f..%2fmetrics",
+    ],
+)
+async def test_what_would_become_another_request_is_refused(recorded: Recorded, target: str):
+    status, body = await recorded.get(target)
+    assert (status, body["code"]) in ((404, 40400), (400, 40001))
+    assert recorded.heads == []
+
+
+async def test_no_upgrade_but_that_of_websockets_is_passed_on(recorded: Recorded):
+    key = ("Connection: Upgrade", "Sec-WebSocket-Version: 13")
+    for upgrade, passed in (
+        ("websocket", b"websocket"),
+        ("WebSocket", b"websocket"),
+        ("h2c, websocket", b"websocket"),
+        ("h2c", None),
+        ("TLS/1.0", None),
+        ("websocketx", None),
+    ):
+        assert await recorded.get(GATEWAY + "x", f"Upgrade: {upgrade}", *key) == (200, {})
+        lines = recorded.heads.pop().lower().split(b"\r\n")
+        found = [line.partition(b": ")[2] for line in lines if line.startswith(b"upgrade:")]
+        assert found == ([] if passed is None else [passed]), upgrade
+
+
+async def test_what_nginx_answers_itself_is_in_the_envelope(recorded: Recorded):
+    head = b"Host: h\r\nConnection: close\r\n"
+    post = b"POST /chat/message/create HTTP/1.1\r\n" + head
+    for request, expected in (
+        (b"nonsense\r\n\r\n", (400, 40001)),
+        (b"GET / HTTP/1.1\r\n\r\n", (400, 40001)),
+        (post + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\n", (400, 40001)),
+        (post + b"Content-Length: 99999999\r\n\r\n", (413, 41301)),
+        (post + b"X: " + b"x" * 40_000 + b"\r\n\r\n", (431, 43101)),
+        (b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\n" + head + b"\r\n", (431, 43101)),
+        (b"TRACE / HTTP/1.1\r\n" + head + b"\r\n", (405, 40500)),
+    ):
+        status, body = await recorded.talk(request)
+        assert (status, body["code"]) == expected, request[:60]
+        assert set(body) == {"success", "code", "message", "data"}
+
+
+async def test_a_service_that_is_away_leaves_no_token_in_a_log(tmp_path: Path):
+    names = ("command-api:8000", "query-api:8000", "push-node:8000")
+    nowhere = free_port()
+    async with running(tmp_path, {**dict.fromkeys(names, nowhere), "push-node-$node:8000": nowhere}) as port:
+        away = Recorded(port, tmp_path)
+        for prefix in ("", "/push/1"):
+            status, body = await away.get(f"{prefix}{GATEWAY}x?access_token=SECRET")
+            assert (status, body["code"]) == (500, 50001)
+        assert "SECRET" not in away.logs()
+        assert away.logs().count(f"127.0.0.1:{nowhere} 502") == 2
 
 
 async def test_each_call_comes_to_the_service_that_answers_it(

@@ -7,10 +7,13 @@ import pytest
 from imc_testkit.deployment import Deployment, Start, separate, standalone
 from imc_testkit.tokens import JWT
 
+ENVIRONMENT = {**JWT, "IMC_ALLOWED_ORIGINS": "https://page.test"}
+"""Where tokens are asked for, origins are looked at only if some are listed."""
+
 
 @pytest.fixture(scope="session")
 async def guarded_standalone(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Deployment]:
-    async with standalone(tmp_path_factory.mktemp("guarded"), JWT) as deployment:
+    async with standalone(tmp_path_factory.mktemp("guarded"), ENVIRONMENT) as deployment:
         yield deployment
 
 
@@ -18,7 +21,7 @@ async def guarded_standalone(tmp_path_factory: pytest.TempPathFactory) -> AsyncG
 async def guarded_separate(redis_url: str, database_url: str) -> AsyncGenerator[Deployment]:
     one = (Start(),)
     async with separate(
-        redis_url, database_url, JWT, command_apis=one, projectors=one, push_nodes=one
+        redis_url, database_url, ENVIRONMENT, command_apis=one, projectors=one, push_nodes=one
     ) as deployment:
         yield deployment
 

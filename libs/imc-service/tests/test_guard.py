@@ -11,8 +11,10 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request, WebSocket
 from imc_service import replies
-from imc_service.guard.addresses import Presence, Proxies
+from imc_service.access.settings import AccessSettings
+from imc_service.guard.addresses import Presence, Proxies, address_key
 from imc_service.guard.options import guarded
+from imc_service.guard.rules import Guard
 from imc_service.guard.settings import GuardSettings
 from imc_service.settings import SettingsError, load
 from imc_testkit.waiting import wait_until
@@ -106,7 +108,7 @@ async def serving(**settings: Any) -> AsyncGenerator[tuple[FastAPI, Connect]]:
         return peer
 
     try:
-        app.state.tasks = server.server_state.tasks
+        app.state.connections = server.server_state.connections
         yield app, connect
     finally:
         app.state.going_on.set()
@@ -148,9 +150,9 @@ async def test_a_reply_that_is_not_taken_is_given_up() -> None:
         peer = await connect()
         await peer.send("GET /much HTTP/1.1\r\nHost: a\r\n\r\n")
         await app.state.going_on.wait()
-        assert app.state.tasks
+        assert app.state.connections
         # Nothing of it is read.
-        await wait_until(lambda: not app.state.tasks, what="the end of the request")
+        await wait_until(lambda: not app.state.connections, what="the end of the connection")
 
 
 @pytest.mark.parametrize("pieces", [1, 50])
@@ -256,6 +258,14 @@ async def test_a_proxy_counts_as_those_it_speaks_for() -> None:
         # What a client wrote itself stands before the address that the proxy saw.
         assert await handshake("198.51.100.7, 192.0.2.1") == 503
         assert await handshake("192.0.2.2") == 503
+        for text in ("192.0.2.1:5001", "192.0.2.1:5002", '"192.0.2.1"', "::ffff:192.0.2.1"):
+            assert await handshake(text) == 503, text
+        for text in ("[::ffff:c000:201]:443", "x\r\nX-Forwarded-For: 192.0.2.1:1", "192.0.2.1, 10.1.2.3:99"):
+            assert await handshake(text) == 503, text
+        assert await handshake("[2001:db8::1]:5001") == 101
+        for text in ("2001:db8::1", "2001:db8:0:0:1::9", '"[2001:DB8::2]:7"', "[2001:db8::3%25eth0]"):
+            assert await handshake(text) == 503, text
+        assert await handshake("[2001:db8:0:1::1]:5001") == 101
         peer = await connect()
         for _ in range(3):
             await peer.send(GET + "X-Forwarded-For: 192.0.2.3\r\n\r\n")
@@ -278,6 +288,26 @@ async def test_a_proxy_counts_as_those_it_speaks_for() -> None:
         ("https://page.test", "http://page.test", False),
         ("http://evil.test", "*", True),
         ("http://imc.test\r\nOrigin: http://evil.test", "", False),
+        ("imc.test", "", True),
+        ("imc.test:80", "", True),
+        ("imc.test:443", "", True),
+        ("imc.test:8080", "", False),
+        ("HTTPS://imc.test:443", "", True),
+        ("http://imc.test:80", "", True),
+        ("https://imc.test:80", "", False),
+        ("http://imc.test.", "", True),
+        ("http://imc.test/", "", True),
+        ("evil.test", "", False),
+        ("file://", "", False),
+        ("ftp://imc.test", "", False),
+        ("http://imc.test@evil.test", "", False),
+        ("http://imc.test:80:80", "", False),
+        ("null", "null", True),
+        ("http://PAGE.test:80", "http://page.test", True),
+        ("page.test", "http://page.test", True),
+        ("page.test:8443", "https://page.test:8443", True),
+        ("http://[2001:DB8:0::1]", "http://[2001:db8::1]:80", True),
+        ("http://[2001:db8::2]", "http://[2001:db8::1]:80", False),
     ],
 )
 async def test_pages_of_foreign_origins_are_kept_out(
@@ -292,6 +322,59 @@ async def test_pages_of_foreign_origins_are_kept_out(
         socket = await connect()
         await socket.send("GET /ws HTTP/1.1\r\nHost: imc.test\r\n" + header + UPGRADE + KEY + "\r\n")
         assert (await socket.reply())[0] == (101 if is_welcome else 403)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "is_welcome"),
+    [
+        ("127.0.0.1:8000", "127.0.0.1:8000", True),
+        ("127.0.0.1:8000", "http://127.0.0.1:8000", True),
+        ("127.0.0.1:8000", "http://127.0.0.1", False),
+        ("127.0.0.1:8000", "http://localhost:8000", False),
+        ("[::1]:8000", "http://[::1]:8000", True),
+        ("[::1]:8000", "[0:0:0:0:0:0:0:1]:8000", True),
+        ("[::1]:8000", "http://[::1]:8001", False),
+        ("imc.test:443", "https://imc.test", True),
+        ("imc.test:80", "https://imc.test", False),
+        ("IMC.test:8000", "http://imc.TEST:8000", True),
+        ("inside:8001\r\nX-Forwarded-Host: imc.test", "https://imc.test", True),
+        ("inside:8001\r\nX-Forwarded-Host: imc.test", "https://evil.test", False),
+    ],
+)
+async def test_an_origin_is_its_own_however_it_is_written(host: str, origin: str, is_welcome: bool) -> None:
+    async with serving(trusted_proxies="127.0.0.1") as (_, connect):
+        peer = await connect()
+        await peer.send(f"GET /livez HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n\r\n")
+        assert (await peer.reply())[0] == (200 if is_welcome else 403)
+        target = f"http://{host.partition(chr(13))[0]}/livez" if is_welcome else "http://other.test/livez"
+        if "X-Forwarded" not in host:  # the host of a target replaces that of the header
+            await peer.send(f"GET {target} HTTP/1.1\r\nHost: b\r\nOrigin: {origin}\r\n\r\n")
+            assert (await peer.reply())[0] == (200 if is_welcome else 403)
+
+
+async def test_only_a_trusted_proxy_tells_the_host_it_was_asked_for() -> None:
+    async with serving() as (_, connect):
+        peer = await connect()
+        await peer.send(GET + "X-Forwarded-Host: evil.test\r\nOrigin: http://evil.test\r\n\r\n")
+        assert (await peer.reply())[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("auth", "allowed", "is_welcome"),
+    [("off", "", False), ("jwt", "", True), ("jwt", "http://page.test", False), ("jwt", "*", True)],
+)
+async def test_where_tokens_are_asked_for_origins_are_looked_at_only_if_some_are_listed(
+    auth: str, allowed: str, is_welcome: bool
+) -> None:
+    """A page has no token of its user that it could not as well use from anywhere else."""
+
+    class Settings(AccessSettings, GuardSettings):
+        port: int = 1
+
+    environment = {"IMC_AUTH": auth, "IMC_JWT_SECRET": "s" * 32, "IMC_ALLOWED_ORIGINS": allowed}
+    guard = Guard(load(Settings, environment), CollectorRegistry())
+    headers = [(b"host", b"imc.test"), (b"origin", b"http://evil.test")]
+    assert (guard.refuses_origin(headers, None, is_proxied=False) is None) is is_welcome
 
 
 async def test_what_is_refused_is_counted_by_its_status() -> None:
@@ -346,6 +429,9 @@ def test_an_address_of_six_that_stands_for_one_of_four_is_that_one() -> None:
     proxies = Proxies(["10.0.0.0/8", "fd00::/8"])
     assert "::ffff:10.1.1.1" in proxies
     assert "fd00::1" in proxies
+    assert "10.1.1.1:80" in proxies
     assert "10.1.1.1.evil" not in proxies
+    assert address_key("::ffff:192.0.2.1") == address_key("192.0.2.1")
+    assert address_key("fe80::1%eth0") == address_key("fe80::2")
     assert proxies.client_of([(b"x-forwarded-for", b"x" * 5000)], "10.0.0.1") == "x" * 64
     assert proxies.client_of([], "10.0.0.1") == "10.0.0.1"

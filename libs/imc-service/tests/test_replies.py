@@ -101,7 +101,7 @@ async def test_the_framework_s_refusals_are_told_in_the_envelope(app: FastAPI, c
         assert is_failure(await client.get("/nowhere"), 404, 40400)
         wrong_method = await client.delete("/good")
         assert is_failure(wrong_method, 405, 40500)
-        assert wrong_method.headers["allow"] == "GET"
+        assert wrong_method.headers["allow"] == "GET, HEAD"
         assert is_failure(await client.get("/status/413"), 413, 41301)
         assert is_failure(await client.get("/status/415"), 415, 41500)
         other = await client.get("/status/418")

@@ -165,14 +165,34 @@ async def test_a_failed_start_is_told_and_ends_with_status_1(program: Program) -
         assert process.log.endswith("the process could not start; the log above says why\n")
 
 
-async def test_it_listens_on_ipv6_too(program: Program) -> None:
-    async with program(HOST="::1") as process, httpx.AsyncClient(trust_env=False) as client:
+@pytest.mark.parametrize(
+    ("host", "addresses"),
+    [
+        ("::1", ["[::1]"]),
+        ("[::1]", ["[::1]"]),
+        ("::", ["[::1]", "127.0.0.1"]),
+        ("0.0.0.0", ["127.0.0.1"]),
+        ("localhost", ["localhost"]),
+    ],
+)
+async def test_it_listens_on_all_that_an_address_means(
+    program: Program, host: str, addresses: list[str]
+) -> None:
+    async with program(HOST=host) as process, httpx.AsyncClient(trust_env=False) as client:
 
-        async def answers() -> bool:
+        async def answers(address: str) -> bool:
             try:
-                return (await client.get(f"http://[::1]:{process.port}/readyz")).status_code == 200
+                return (await client.get(f"http://{address}:{process.port}/readyz")).status_code == 200
             except httpx.ConnectError:
                 return False
 
-        await wait_until(answers)
+        for address in addresses:
+            await wait_until(lambda address=address: answers(address))
         assert await process.terminate() == 0
+
+
+async def test_a_host_that_is_none_is_told(program: Program) -> None:
+    async with program(HOST="nowhere.invalid") as process:
+        assert await process.wait() == 1
+        assert process.log.startswith(f"can't listen on nowhere.invalid port {process.port}: ")
+        assert process.log.count("\n") == 1

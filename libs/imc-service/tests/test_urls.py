@@ -1,8 +1,9 @@
 from typing import Any
 
 import pytest
+from imc_service.listening import reachable
 from imc_service.settings import Settings, SettingsError, load
-from imc_service.urls import DatabaseUrl, HttpUrl, RedisUrl
+from imc_service.urls import DatabaseUrl, HttpUrl, RedisUrl, authority
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 REDIS: TypeAdapter[SecretStr] = TypeAdapter(RedisUrl)
@@ -88,3 +89,19 @@ def test_a_url_of_redis_that_means_nothing_is_refused_and_not_shown(url: str) ->
 def test_other_urls_are_refused(kind: TypeAdapter[Any], url: str) -> None:
     with pytest.raises(ValidationError, match="must be"):
         kind.validate_python(url)
+
+
+@pytest.mark.parametrize(
+    ("host", "told", "at"),
+    [
+        ("::1", "::1", "[::1]:80"),
+        ("[::1]", "::1", "[::1]:80"),
+        ("::", "127.0.0.1", "127.0.0.1:80"),
+        ("0.0.0.0", "127.0.0.1", "127.0.0.1:80"),
+        ("192.0.2.1", "192.0.2.1", "192.0.2.1:80"),
+        ("imc.test", "imc.test", "imc.test:80"),
+    ],
+)
+def test_a_url_names_an_address_that_answers(host: str, told: str, at: str) -> None:
+    assert reachable(host) == told
+    assert authority(reachable(host), 80) == at

@@ -194,4 +194,5 @@ async def test_a_handshake_that_is_too_large_is_answered(node: Any, size: int, p
         address = f"ws{node.url.removeprefix('http')}/chat/message/broadcast/a/g{query}"
         async with connect_websocket(address, proxy=None, additional_headers=headers, open_timeout=5):
             pass
-    assert caught.value.response.status_code in (414, 431)
+    assert caught.value.response.status_code == 431
+    assert json.loads(caught.value.response.body or b"")["code"] == 43101

@@ -1,5 +1,6 @@
 """Standalone: its data survives every end, and it says clearly why it can't start."""
 
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,18 @@ async def test_every_fault_of_the_settings_is_told_at_once(tmp_path: Path):
         for variable in set(environment) - set(OFF):
             assert f"{variable}: " in process.log
         assert "Traceback" not in process.log
+
+
+@pytest.mark.parametrize("host", ["::", "::1", "0.0.0.0", "localhost"])
+async def test_the_welcome_names_an_address_that_answers(tmp_path: Path, host: str):
+    environment = {**OFF, "IMC_AUTH_OFF_IS_FINE": "1", "IMC_DATA_DIR": str(tmp_path), "IMC_HOST": host}
+    async with Process("imc-standalone", environment) as process:
+        line = await wait_until(lambda: re.search(r"IMC runs at (http://\S+) ", process.log), 60)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(line[1] + "/livez")).status_code == 200
+            if host == "::":
+                for address in ("[::1]", "127.0.0.1"):
+                    assert (await client.get(f"http://{address}:{process.port}/livez")).status_code == 200
 
 
 def test_the_welcome_says_where_to_go_next():

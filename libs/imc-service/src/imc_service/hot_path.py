@@ -71,7 +71,7 @@ class HotPath:
 
 
 class HotPathMiddleware:
-    """ASGI middleware, to be the outermost: for requests that `imc_service.hot_protocol` passes on."""
+    """ASGI middleware, to be the outermost: for requests that `imc_service.http1.protocol` passes on."""
 
     def __init__(self, app: ASGIApp, hot_path: HotPath) -> None:
         self._app = app

@@ -109,6 +109,9 @@ def install(app: FastAPI) -> None:
         code, message = _OF_STATUS.get(error.status_code, (ErrorCode.INVALID_FIELD, "not a valid request"))
         reply = refusal(Refused(code, message))
         reply.headers.update(error.headers or {})
+        allowed = reply.headers.get("Allow", "")
+        if "GET" in allowed and "HEAD" not in allowed:
+            reply.headers["Allow"] = f"{allowed}, HEAD"  # answered wherever GET is; see `imc_service.http1`
         return reply
 
     async def failed(request: Request, error: Exception) -> Response:

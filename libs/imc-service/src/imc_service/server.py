@@ -14,6 +14,7 @@ import uvloop
 from fastapi import FastAPI
 
 from imc_service.health import Readiness
+from imc_service.listening import listening
 from imc_service.logs import logger
 
 log = logger("server")
@@ -126,8 +127,8 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
 
-    with _listen(settings.host, settings.port) as listener:
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
+    with listening(settings.host, settings.port) as sockets:
+        serving = asyncio.create_task(server.serve(sockets=sockets))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
@@ -165,14 +166,6 @@ def _spare_the_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=4096)
-    except OSError as error:
-        sys.exit(f"can't listen on {host} port {port}: {error.strerror}")
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -8,6 +8,12 @@ from pydantic import AfterValidator, SecretStr
 from imc_service import database_url, redis_url
 
 
+def authority(host: str, port: int) -> str:
+    """``host:port`` as it stands in a URL: an address of IPv6 in brackets (RFC 3986, section 3.2.2)."""
+    host = host.strip("[]")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _redis(url: SecretStr) -> SecretStr:
     return SecretStr(redis_url.check(url.get_secret_value()))
 

@@ -1,12 +1,14 @@
 """What a person reads who has just started standalone."""
 
+from imc_service.listening import reachable
+from imc_service.urls import authority
+
 from imc_standalone.settings import StandaloneSettings
 
 
 def welcome(settings: StandaloneSettings) -> str:
     """Where everything is, and what to do next."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
-    at = f"{host}:{settings.port}"
+    at = authority(reachable(settings.host), settings.port)
     data = str(settings.data_dir) if settings.is_embedded else "in the Redis and the database that you gave"
     return f"""
 IMC runs at http://{at}   (data: {data}; Ctrl-C ends it)

@@ -36,6 +36,11 @@ class AccessSettings(ServerSettings):
     )
     jwt_audience: str = AUDIENCE
 
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether a call needs a token."""
+        return self.auth == "jwt"
+
     @model_validator(mode="after")
     def _says_who_may_call(self) -> Self:
         if self.auth == "jwt" and (self.jwt_secret is None) == (self.jwks_url is None):
@@ -70,6 +75,6 @@ class ServiceAccessSettings(AccessSettings):
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"

@@ -5,10 +5,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from imc_service.guard.protocol import Present
 from imc_service.guard.rules import Guard
 from imc_service.guard.settings import GuardSettings
-from imc_service.hot_protocol import HotProtocol
+from imc_service.http1.handshakes import CountedSocket
+from imc_service.http1.protocol import HttpProtocol
 
 _HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
 """With every reply: nothing of ours is to be guessed at, or kept."""
@@ -27,10 +27,10 @@ def guarded(
     """
     sockets = None
     if websocket is not None:
-        present = type(f"Present{websocket.__name__}", (Present, websocket), {})
-        sockets = partial(present, **websocket_options)
+        counted = type(f"Counted{websocket.__name__}", (CountedSocket, websocket), {})
+        sockets = partial(counted, **websocket_options)
     return {
-        "http": partial(HotProtocol, Guard(settings, registry)),
+        "http": partial(HttpProtocol, Guard(settings, registry)),
         "ws": sockets or "none",
         "headers": list(_HEADERS),
     }

@@ -2,10 +2,10 @@
 
 import ipaddress
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from imc_service.guard.origins import read_origin
 from imc_service.settings import Settings
 
 
@@ -17,12 +17,12 @@ def _networks(text: str) -> str:
 
 def _origins(text: str) -> str:
     for part in split(text):
-        parts = urlsplit(part)
-        if part != "*" and (
-            parts.scheme not in ("http", "https") or not parts.netloc or part.count("/") != 2
-        ):
+        origin = read_origin(part)
+        is_origin = origin is not None and origin.scheme in ("http", "https") and part.count("/") == 2
+        if not is_origin and part not in ("*", "null"):
             raise ValueError(
-                f"{part} is not an origin: write https://HOST or https://HOST:PORT, or * for all"
+                f"{part} is not an origin: write https://HOST or https://HOST:PORT, null for pages without "
+                "one, or * for all"
             )
     return text
 
@@ -61,3 +61,8 @@ class GuardSettings(Settings):
     body_seconds: float = Field(
         60, gt=0, description="how long a client may take to send its body, or to take some of a reply"
     )
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether a call needs a token; see `imc_service.access.settings.AccessSettings`."""
+        return False

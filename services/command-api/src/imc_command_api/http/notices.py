@@ -4,22 +4,20 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
-from imc_contracts.codes import ErrorCode
 from imc_contracts.commands import DeleteNotice, PublishNotice
 from imc_contracts.envelope import Envelope
-from imc_contracts.errors import Refused
 from imc_contracts.validation import parse_fields, parse_json
 from imc_contracts.views import Notice, NoticeReceipt
 from imc_service import replies
 from imc_service.access.grant import Scope
 from imc_service.access.middleware import granted
 from imc_service.bodies import media_type_of, read_body
+from imc_service.http1.targets import check_form
 from imc_service.openapi import REFUSALS, json_body
 
 from imc_command_api.http.state import CommandApi, command_api
 
 FORM = "application/x-www-form-urlencoded"
-MAX_FORM_FIELDS = 100
 
 
 def routes() -> APIRouter:
@@ -56,16 +54,7 @@ _DELETE: dict[str, Any] = {
 
 async def _read_delete(request: Request, api: CommandApi) -> DeleteNotice:
     if media_type_of(request) == FORM:
-        form = _fields_of(await read_body(request, api.max_single_body_bytes, api.body_room))
-        return parse_fields(DeleteNotice, {**request.query_params, **form})
+        form = check_form(await read_body(request, api.max_single_body_bytes, api.body_room))
+        return parse_fields(DeleteNotice, {**request.query_params, **dict(parse_qsl(form))})
     body = await api.read_single(request)
     return parse_json(DeleteNotice, body) if body else parse_fields(DeleteNotice, dict(request.query_params))
-
-
-def _fields_of(form: bytes) -> dict[str, str]:
-    """The fields of a form; raises `Refused` (`INVALID_FIELD`) if there are more than `MAX_FORM_FIELDS`."""
-    try:
-        return dict(parse_qsl(form.decode("utf-8", "replace"), max_num_fields=MAX_FORM_FIELDS))
-    except ValueError:
-        words = f"body has too many fields: a form must have at most {MAX_FORM_FIELDS}"
-        raise Refused(ErrorCode.INVALID_FIELD, words) from None

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-EXPECTED = (101, 401, 403, 429, 500, 503)
+EXPECTED = (101, 401, 403, 404, 429, 500, 503)
 
 
 class HandshakeMetrics:
@@ -51,7 +51,7 @@ def _status(message: Message) -> int | None:
     """The status that the message answers a handshake with, if it does."""
     if message["type"] == "websocket.http.response.start":
         return message["status"]
-    # A socket that is closed before it was accepted is one for which there is no path.
+    # uvicorn answers 403 where a socket is closed before it is accepted.
     return {"websocket.accept": 101, "websocket.close": 403}.get(message["type"])
 
 

@@ -1,0 +1,42 @@
+"""A deadline that moves often and is hardly ever met."""
+
+import asyncio
+from collections.abc import Callable
+
+NEVER = float("inf")
+_TICK_SECONDS = 0.001
+"""Event loops count in milliseconds: a timer may come this much too early."""
+
+
+class Deadline:
+    """Calls once it has passed. To move it away costs no timer, and neither does to lift it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_passed: Callable[[], None]) -> None:
+        self._loop = loop
+        self._on_passed = on_passed
+        self._at = NEVER
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = NEVER
+
+    def set(self, at: float) -> None:
+        """Let it be ``at``, by the clock of the loop; `NEVER` lifts it."""
+        self._at = at
+        if at < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer, self._timer_at = self._loop.call_at(at, self._look), at
+
+    def end(self) -> None:
+        """Lift it for good."""
+        self._at = NEVER
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_at = None, NEVER
+
+    def _look(self) -> None:
+        self._timer, self._timer_at = None, NEVER
+        at, self._at = self._at, NEVER
+        if at - self._loop.time() > _TICK_SECONDS:
+            self.set(at)
+        else:
+            self._on_passed()

@@ -1,0 +1,262 @@
+"""One request and its reply, as an ASGI application has them."""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Protocol
+
+from fastapi import Response
+from imc_contracts.errors import Refused
+from starlette.types import ASGIApp, Message, Scope
+
+from imc_service import replies
+from imc_service.guard.rules import check_hosts
+from imc_service.http1.head import Head, Header
+from imc_service.http1.targets import read_target
+
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus
+}
+_CLOSE = b"connection: close\r\n"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BAD_NAME = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
+_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_WITHOUT_BODY = (204, 304)
+
+
+class Connection(Protocol):
+    """What an exchange needs of the connection that it takes place on."""
+
+    def default_lines(self) -> bytes:
+        """The lines that stand in each head, encoded."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send; never waits."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until the client has taken enough of what was written."""
+        ...
+
+    def on_body_read(self) -> None:
+        """The application has taken what there was of the body."""
+        ...
+
+    def on_replied(self) -> None:
+        """The reply is complete."""
+        ...
+
+    def close(self) -> None:
+        """Hang up."""
+        ...
+
+
+class Exchange:
+    """A request whose head is here, and what it is answered with."""
+
+    __slots__ = (
+        *("keep_alive", "host", "refused", "scope", "task", "_connection", "_expects_continue", "_is_head"),
+        *("_all_read", "_body_is_cut", "_news", "_parts", "buffered", "is_gone", "is_whole"),
+        *("_head", "_is_chunked", "_left", "has_begun", "is_replied"),
+    )
+
+    def __init__(self, connection: Connection, head: Head, stays: bool, scope: Scope) -> None:
+        """``scope`` is what is the same for all requests of a connection; ``stays`` whether that goes on."""
+        self.scope: Scope = {
+            **scope,
+            "http_version": head.version,
+            # HEAD is answered as GET is, without the body (RFC 9110, section 9.3.2).
+            "method": "GET" if head.method == b"HEAD" else head.method.decode("ascii"),
+            "headers": head.headers,
+        }
+        self.keep_alive = stays and head.version == "1.1"
+        self.refused: Refused | None = None
+        """Why it is not carried out, where its head tells."""
+        self.host: bytes | None = None
+        """The host in its target, where that bears one."""
+        try:
+            check_hosts(head.headers)
+            target = read_target(head.target)
+        except Refused as refused:
+            self.refused = refused
+        else:
+            self.scope["path"], self.scope["raw_path"] = target.path, target.raw_path
+            self.scope["query_string"], self.host = target.query, target.host
+        self.task: asyncio.Task[None] | None = None
+        self._connection = connection
+        self._is_head = head.method == b"HEAD"
+        self._expects_continue = head.expects_continue()
+        self.buffered = 0
+        """Bytes of the body that wait for the application."""
+        self.is_whole = False
+        """Whether all of the request is here."""
+        self.is_gone = False
+        """Whether nobody can be answered any more."""
+        self._parts: list[bytes] = []
+        self._all_read = False
+        self._body_is_cut = False
+        self._news: asyncio.Event | None = None
+        self._head = b""
+        self._is_chunked = False
+        self._left: int | None = None
+        self.has_begun = False
+        """Whether some of the reply was written."""
+        self.is_replied = False
+
+    # What the connection calls.
+
+    def feed(self, part: bytes) -> None:
+        """Some of the body is here. It is thrown away once the reply is out."""
+        if not self.is_replied:
+            self._parts.append(part)
+            self.buffered += len(part)
+            self._wake()
+
+    def end(self) -> None:
+        """All of the request is here."""
+        self.is_whole = True
+        self._wake()
+
+    def cut_body(self) -> None:
+        """The rest of the body will not come; whoever sent the request still waits for a reply."""
+        self._body_is_cut = True
+        self._wake()
+
+    def leave(self) -> None:
+        """The client is gone."""
+        self.is_gone = True
+        self._wake()
+
+    def take_body(self) -> bytes:
+        """What there is of the body, which is all if the request is whole."""
+        parts, self._parts, self.buffered = self._parts, [], 0
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def reply(self, reply: Response) -> None:
+        """Answer with a reply that is there whole, in one write."""
+        if self.is_gone:
+            return
+        lines = [b"%b: %b\r\n" % header for header in reply.raw_headers]
+        self._write_head(reply.status_code, lines)
+        self._finish(bytes(reply.body))
+
+    async def run(self, application: ASGIApp) -> None:
+        """Let ``application`` answer. What it fails at is told to the client without its reason."""
+        try:
+            await application(self.scope, self.receive, self.send)
+            if not self.is_replied and not self.is_gone:
+                raise RuntimeError("the application ended without a whole reply")
+        except Exception as error:
+            if self.is_replied or self.is_gone:
+                return  # FastAPI raises what it has logged and answered once more
+            reply = replies.fault(getattr(self.scope.get("route"), "path", "other"), error)
+            if self.has_begun:
+                self._connection.close()
+            else:
+                self.reply(reply)
+
+    # What the application calls.
+
+    async def receive(self) -> Message:
+        """The next part of the body, or that the client is gone; of a whole body one part."""
+        if self._expects_continue:
+            self._expects_continue = False
+            if not (self.is_whole or self._parts or self.is_gone):
+                self._connection.write(_CONTINUE)
+        while not (self.is_gone or self.is_replied):
+            if self._parts or (self.is_whole and not self._all_read):
+                body, self._all_read = self.take_body(), self.is_whole
+                self._connection.on_body_read()
+                return {"type": "http.request", "body": body, "more_body": not self.is_whole}
+            if self._body_is_cut:
+                break
+            self._news = asyncio.Event()
+            await self._news.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Take a part of the reply. Its head goes out with the first of its body."""
+        await self._connection.drained()
+        if self.is_gone:
+            return
+        kind = message["type"]
+        if kind == "http.response.start" and not (self._head or self.has_begun):
+            self._begin(message["status"], list(message.get("headers", ())))
+        elif kind == "http.response.body" and (self._head or self.has_begun) and not self.is_replied:
+            self._go_on(message.get("body", b""), more=message.get("more_body", False))
+        else:
+            raise RuntimeError(f"the application sent {kind} where it may not")
+
+    def _begin(self, status: int, headers: Iterable[Header]) -> None:
+        lines: list[bytes] = []
+        self._left, self._is_chunked = None, False
+        for name, value in headers:
+            if _BAD_NAME.search(name) or _BAD_VALUE.search(value):
+                raise RuntimeError("the application sent a header that is not valid")
+            name = name.lower()
+            if name == b"content-length":
+                self._left = int(value)
+            if name != b"connection":  # which is ours, and not the application's
+                lines.append(b"%b: %b\r\n" % (name, value))
+        if self._left is None and status not in _WITHOUT_BODY:
+            if self.scope["http_version"] == "1.0":
+                self.keep_alive = False  # such a client knows the end of the body by that of the connection
+            else:
+                self._is_chunked = True
+                lines.append(b"transfer-encoding: chunked\r\n")
+        self._write_head(status, lines)
+
+    def _write_head(self, status: int, lines: list[bytes]) -> None:
+        defaults = self._connection.default_lines()
+        if _CLOSE in defaults:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            lines.append(_CLOSE)
+        line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+        self._head = b"%b%b%b\r\n" % (line, defaults, b"".join(lines))
+
+    def _go_on(self, body: bytes, *, more: bool) -> None:
+        if self._left is not None:
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise RuntimeError("the body of the reply is not as long as its Content-Length")
+        elif self._is_chunked:
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            body += b"" if more else b"0\r\n\r\n"
+        if more:
+            self._write(body)
+        else:
+            self._finish(body)
+
+    def _finish(self, body: bytes) -> None:
+        self._write(body)
+        self.is_replied = True
+        self._parts, self.buffered = [], 0
+        self._wake()
+        self._connection.on_replied()
+
+    def _write(self, body: bytes) -> None:
+        data = self._head if self._is_head else self._head + body
+        self._head = b""
+        if data:
+            self.has_begun = True
+            self._connection.write(data)
+
+    def _wake(self) -> None:
+        if self._news is not None:
+            self._news.set()
+
+
+def whole(reply: Response, default_lines: bytes) -> bytes:
+    """A reply as it goes over the wire, the last of its connection."""
+    lines = [b"%b: %b\r\n" % header for header in reply.raw_headers]
+    if _CLOSE not in default_lines:
+        lines.append(_CLOSE)
+    return b"%b%b%b\r\n%b" % (
+        _STATUS_LINES[reply.status_code],
+        default_lines,
+        b"".join(lines),
+        bytes(reply.body),
+    )

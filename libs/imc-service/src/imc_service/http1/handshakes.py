@@ -1,0 +1,54 @@
+"""Handshakes of WebSockets, and what their protocol needs to be one of a guarded process."""
+
+from typing import Any, cast
+
+from imc_contracts.codes import ErrorCode
+from imc_contracts.errors import Refused
+from websockets.exceptions import SecurityError
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS, Request
+from websockets.server import ServerProtocol
+
+from imc_service import replies
+from imc_service.guard.addresses import Visitor
+from imc_service.http1.exchange import whole
+
+
+def refuses_handshake(head: bytes) -> Refused | None:
+    """Why ``head`` is no handshake, or None: the library's own judgement, asked so that it never answers."""
+    judge = ServerProtocol(extensions=[ServerPerMessageDeflateFactory()])
+    judge.receive_data(head)
+    requests = judge.events_received()
+    if requests and isinstance(requests[0], Request):
+        judge.accept(requests[0])
+    if judge.handshake_exc is None:
+        return None
+    cause = judge.handshake_exc.__cause__ or judge.handshake_exc
+    if isinstance(cause, SecurityError):
+        words = f"a handshake may have {MAX_NUM_HEADERS} headers, and lines of {MAX_LINE_LENGTH} bytes"
+        return Refused(ErrorCode.HEADERS_TOO_LARGE, words)
+    return Refused(ErrorCode.INVALID_FIELD, f"not a valid WebSocket handshake: {cause}")
+
+
+class CountedSocket:
+    """Mixed into a WebSocket protocol: its address counts until the connection is lost.
+
+    What the protocol would say by itself before a handshake is answered is in the envelope.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.visitor: Visitor | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count it no more."""
+        super().connection_lost(exc)  # pyright: ignore
+        if self.visitor is not None:
+            self.visitor.leave()
+
+    def send_500_response(self) -> None:
+        """The application failed before it answered the handshake, or the process ends."""
+        protocol = cast(Any, self)
+        if not (protocol.initial_response or protocol.handshake_complete):
+            words = "the handshake was not answered; try again"
+            protocol.transport.write(whole(replies.refusal(Refused(ErrorCode.INTERNAL, words)), b""))

@@ -1,0 +1,44 @@
+"""The head of a request.
+
+A client wishes for another protocol by ``Connection: upgrade`` and ``Upgrade``, which names some. A server
+that speaks none of them answers as if that header were not there (RFC 9110, section 7.8).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+Header = tuple[bytes, bytes]
+
+
+class Head(NamedTuple):
+    """The head of a request as it came; names of headers are in lower case."""
+
+    method: bytes
+    target: bytes
+    version: str
+    headers: Sequence[Header]
+
+    def asks_for_websocket(self) -> bool:
+        """Whether it begins a WebSocket (RFC 6455, section 4.1): a ``GET`` of HTTP/1.1, without a body."""
+        if self.method != b"GET" or self.version != "1.1":
+            return False
+        is_named = False
+        for name, value in self.headers:
+            if name == b"upgrade":
+                is_named = is_named or b"websocket" in [part.strip() for part in value.lower().split(b",")]
+            elif name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 ")):
+                return False
+        return is_named
+
+    def expects_continue(self) -> bool:
+        """Whether the client sends the body once it is told to (RFC 9110, section 10.1.1)."""
+        return self.version == "1.1" and any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in self.headers
+        )
+
+    def with_upgrade(self, *protocols: bytes) -> bytes:
+        """The same as it goes over the wire, with ``protocols`` as those that are wished for, or none."""
+        headers = [header for header in self.headers if header[0] != b"upgrade"]
+        headers += [(b"upgrade", protocol) for protocol in protocols]
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (self.method, self.target, self.version.encode(), lines)

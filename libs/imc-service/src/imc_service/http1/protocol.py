@@ -1,0 +1,393 @@
+"""One connection of HTTP/1.1, for uvicorn: read with httptools, answered by an ASGI application.
+
+uvicorn's own protocol waits for ever for a head or a body, takes headers of any size, carries the body of a
+request with a foreign upgrade out as a request, and answers nobody who has closed their side. Here
+
+- requests are answered in their order, one at a time; while one waits for its turn, nothing more is read;
+- a hot call (`imc_service.hot_path`) that is here whole goes straight to what answers it, without the steps
+  of ASGI, which are half of what such a call costs;
+- while a client is waited for there is a deadline. It is moved by what is waited for, not by what comes:
+  nobody puts it off by sending a little;
+- what can't be read is answered after the requests before it, and ends the connection.
+"""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from fastapi import Response
+from imc_contracts.errors import Refused
+
+from imc_service import replies
+from imc_service.bodies import WholeRequest
+from imc_service.guard import rules
+from imc_service.guard.addresses import Visitor
+from imc_service.guard.rules import Guard
+from imc_service.hot_path import HotCall, HotPath
+from imc_service.http1.deadlines import NEVER, Deadline
+from imc_service.http1.exchange import Exchange, whole
+from imc_service.http1.handshakes import refuses_handshake
+from imc_service.http1.head import Head, Header
+from imc_service.http1.requests import PIECE_BYTES, RequestReader
+
+LINGER_SECONDS = 1.0
+"""How long what a refused client still sends is thrown away before its connection is."""
+
+BODY_BUFFER_BYTES = 65_536
+"""How much of a body may wait for the application before reading is paused."""
+
+
+class _Awaited:
+    """What a connection waits for of its client."""
+
+    # No Enum: in Python 3.11 a look at a member takes 0.1 µs, and each request takes several.
+    NOTHING, REQUEST, HEAD, BODY, READING, END = range(6)
+
+
+class HttpProtocol(asyncio.Protocol):
+    """One connection; hot calls are those of the application's ``state.hot_path``, if it has one."""
+
+    def __init__(
+        self, guard: Guard, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None
+    ) -> None:
+        """``guard`` has the limits; uvicorn gives the rest to any protocol of HTTP."""
+        self._guard, self._config, self._server, self._state = guard, config, server_state, app_state
+        self._app = config.loaded_app
+        self._hot_path: HotPath | None = getattr(getattr(self._app, "state", None), "hot_path", None)
+        self._loop: asyncio.AbstractEventLoop = _loop or asyncio.get_running_loop()
+        self._transport: Any = None
+        self._scope: dict[str, Any] = {}
+        self._visitor = Visitor(guard.presence, guard.proxies, "")
+        # What comes.
+        has_websockets = config.ws_protocol_class is not None
+        self._reader = RequestReader(guard.max_header_bytes, self._take, has_websockets=has_websockets)
+        self._unread = memoryview(b"")
+        self._is_reading, self._paused_at = True, 0.0
+        self._has_ended = self._is_over = False
+        # What is answered.
+        self._waiting: deque[Exchange] = deque()
+        self._exchange: Exchange | None = None
+        self._refused: Refused | None = None
+        self._drain: asyncio.Future[None] | None = None
+        self._default_headers: list[Header] = []
+        self._lines = b""
+        # What is waited for.
+        self._awaited = _Awaited.NOTHING
+        self._deadline = Deadline(self._loop, self._on_deadline)
+        self._idle_until = 0.0
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: Any) -> None:
+        """Count the connection, and give it its time for the first head."""
+        self._transport = transport
+        self._server.connections.add(self)
+        peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self._scope = {
+            "type": "http",
+            "asgi": {"version": self._config.asgi_version, "spec_version": "2.3"},
+            "server": (own[0], own[1]) if own else None,
+            "client": (peer[0], peer[1]) if peer else None,
+            "scheme": "https" if transport.get_extra_info("sslcontext") else "http",
+            "root_path": "",
+        }
+        self._visitor = Visitor(self._guard.presence, self._guard.proxies, peer[0] if peer else "")
+        if not self._visitor.connect():
+            self._refuse(rules.too_many_connections())
+            return
+        self._idle_until = self._loop.time() + self._guard.header_seconds
+        self._await_next()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._server.connections.discard(self)
+        self._is_over = True
+        if self._exchange is not None:
+            self._exchange.leave()
+        self._waiting.clear()
+        self._visitor.leave()
+        self.resume_writing()
+        self._awaited = _Awaited.END
+        self._deadline.end()
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came, as far as it is its turn."""
+        if self._is_over:
+            return
+        if self._unread or len(data) > PIECE_BYTES:
+            self._unread = memoryview(bytes(self._unread) + data)
+        else:
+            self._feed(data)
+        self._go_on()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; whoever waits for a reply still gets it."""
+        self._has_ended = True
+        request = self._reader.request
+        if request is not None and request.body is None:
+            self._refuse(rules.cut_off())
+        elif request is not None and isinstance(request.body, Exchange):
+            request.body.cut_body()
+            self._reader.request = None
+        last = self._last()
+        if last is not None and not self._is_over:
+            last.keep_alive = False
+        self._await_next()
+        return last is not None
+
+    def pause_writing(self) -> None:
+        """The client does not take its reply as fast as it is made."""
+        self._drain = self._loop.create_future()
+        if self._awaited is not _Awaited.END:
+            self._await(_Awaited.READING, self._loop.time() + self._guard.body_seconds)
+
+    def resume_writing(self) -> None:
+        """It has taken some."""
+        drain, self._drain = self._drain, None
+        if drain is not None and not drain.done():
+            drain.set_result(None)
+        if self._awaited == _Awaited.READING:
+            self._await(_Awaited.NOTHING, NEVER)
+        self._await_next()
+
+    # What uvicorn calls.
+
+    def shutdown(self) -> None:
+        """The server ends: the requests that are here are the last."""
+        last = self._last()
+        if last is not None:
+            last.keep_alive = False
+        elif not self._is_over:
+            self.close()
+
+    # Requests.
+
+    def _go_on(self) -> None:
+        """Answer and read until a request must wait for its turn, or nothing is left."""
+        self._start_next()
+        while self._unread and not self._waiting and not self._is_over:
+            piece, self._unread = self._unread[:PIECE_BYTES], self._unread[PIECE_BYTES:]
+            self._feed(piece)
+            self._start_next()
+        self._mind_reading()
+        self._await_next()
+
+    def _feed(self, piece: bytes | memoryview) -> None:
+        try:
+            self._reader.feed(piece)
+        except Refused as refused:
+            self._refuse(refused)
+
+    def _take(self, head: Head, stays: bool) -> Exchange:
+        """Let a request whose head is here wait for its turn."""
+        exchange = Exchange(self, head, stays, {**self._scope, "state": self._state.copy()})
+        self._waiting.append(exchange)
+        return exchange
+
+    def _start_next(self) -> None:
+        """Begin to answer what has waited the longest."""
+        if self._exchange is not None or self._transport.is_closing():
+            return
+        if not self._waiting:
+            if self._refused is not None:
+                self._hang_up()
+            return
+        exchange = self._exchange = self._waiting.popleft()
+        refused, call = exchange.refused or self._look(exchange), None
+        handshake = None if self._waiting else self._reader.handshake
+        if refused is None and handshake is not None:
+            refused = refuses_handshake(handshake)
+            if refused is None:
+                self._hand_over(handshake)
+                return
+        if refused is None and self._hot_path is not None and exchange.is_whole:
+            call = self._hot_path.find(exchange.scope["method"], exchange.scope["path"])
+        exchange.task = self._loop.create_task(self._answer(exchange, call, refused))
+        self._server.tasks.add(exchange.task)
+
+    async def _answer(self, exchange: Exchange, call: HotCall | None, refused: Refused | None) -> None:
+        try:
+            if refused is not None:
+                self._guard.count(refused)
+                exchange.reply(replies.refusal(refused))
+            elif call is None:
+                await exchange.run(self._app)
+            else:
+                exchange.reply(await self._reply_to(call, exchange))
+        except asyncio.CancelledError:
+            self._transport.close()  # the process ends, and nobody knows how far this came
+            raise
+        finally:
+            # Rather than by a callback: that would be one more turn of the event loop for each request.
+            self._server.tasks.discard(exchange.task)
+
+    async def _reply_to(self, call: HotCall, exchange: Exchange) -> Response:
+        assert self._hot_path is not None
+        request = WholeRequest(exchange.scope, exchange.receive, exchange.take_body())
+        try:
+            return await self._hot_path.answer(call, request)
+        except Exception as error:
+            return replies.fault(call.route.path, error)
+
+    def _hand_over(self, head: bytes) -> None:
+        """Let the connection be a WebSocket's from here on."""
+        if self._has_ended:
+            self._transport.close()
+            return
+        self._is_over, self._awaited = True, _Awaited.END
+        self._deadline.end()
+        self._mind_reading()
+        self._server.connections.discard(self)
+        protocol: Any = self._config.ws_protocol_class(
+            config=self._config, server_state=self._server, app_state=self._state
+        )
+        protocol.visitor = self._visitor
+        protocol.connection_made(self._transport)
+        protocol.data_received(head)
+        self._transport.set_protocol(protocol)
+
+    # What exchanges call.
+
+    def default_lines(self) -> bytes:
+        """What stands in each head; it changes with uvicorn's list, which is a new one each second."""
+        headers = self._server.default_headers
+        if headers is not self._default_headers:
+            self._default_headers = headers
+            self._lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        return self._lines
+
+    def write(self, data: bytes) -> None:
+        """Send; never waits."""
+        self._transport.write(data)
+
+    async def drained(self) -> None:
+        """Wait until the client has taken enough of what was written."""
+        if self._drain is not None:
+            await asyncio.shield(self._drain)
+
+    def on_body_read(self) -> None:
+        """The application has taken what there was of the body."""
+        if not self._is_reading:
+            self._mind_reading()
+            self._await_next()
+
+    def on_replied(self) -> None:
+        """The reply is complete: what waits is next."""
+        exchange, self._exchange = self._exchange, None
+        self._server.total_requests += 1
+        self._visitor.end_request()
+        if exchange is not None and not exchange.keep_alive:
+            self.close()
+        elif not self._transport.is_closing():
+            self._idle_until = self._loop.time() + self._config.timeout_keep_alive
+            self._go_on()
+
+    def close(self) -> None:
+        """Hang up once the client has taken what was written, or has had the time for it."""
+        self._is_over, self._refused = True, None
+        if self._reader.request is not None:
+            self._hang_up()  # the rest of it still comes
+            return
+        self._transport.close()
+        self._await(_Awaited.END, self._loop.time() + self._guard.body_seconds)
+
+    # The end.
+
+    def _refuse(self, refused: Refused) -> None:
+        """Read no more; say why after all that came before, unless that request has a reply; hang up."""
+        if self._is_over:
+            return
+        self._is_over, self._refused = True, refused
+        self._awaited = _Awaited.NOTHING
+        request, self._reader.request = self._reader.request, None
+        body = None if request is None else request.body
+        if isinstance(body, Exchange):
+            if self._waiting and body is self._waiting[-1]:
+                self._waiting.pop()
+            else:
+                if body.has_begun:
+                    self._refused = None
+                body.leave()
+                self._exchange = None
+        if self._exchange is None and not self._waiting:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close our side, and throw away for a while what still comes."""
+        refused, self._refused = self._refused, None
+        if refused is not None:
+            self._guard.count(refused)
+            self._transport.write(whole(replies.refusal(refused), self.default_lines()))
+        # Closed while something comes, a connection is reset, and our words may be lost with it.
+        self._transport.write_eof()
+        self._mind_reading()
+        is_taken = not self._transport.get_write_buffer_size()
+        seconds = LINGER_SECONDS if is_taken else self._guard.body_seconds
+        self._await(_Awaited.END, self._loop.time() + seconds)
+
+    # Limits.
+
+    def _last(self) -> Exchange | None:
+        return self._waiting[-1] if self._waiting else self._exchange
+
+    def _look(self, exchange: Exchange) -> Refused | None:
+        """Why a request is not carried out, by its head and by who sends it."""
+        guard, scope, visitor = self._guard, exchange.scope, self._visitor
+        if not visitor.request(scope["headers"]):
+            return rules.too_many_connections()
+        if len(self._server.tasks) >= guard.max_requests and not scope["raw_path"].startswith(
+            rules.OPERATIONS
+        ):
+            return rules.too_many_requests()
+        return guard.refuses_origin(scope["headers"], exchange.host, is_proxied=visitor.is_proxy)
+
+    def _mind_reading(self) -> None:
+        """Read while nothing waits for its turn, and the application takes the body."""
+        request = self._reader.request
+        body = None if request is None else request.body
+        is_behind = isinstance(body, Exchange) and body.buffered > BODY_BUFFER_BYTES
+        wanted = self._is_over or not (is_behind or self._waiting)
+        if wanted is self._is_reading or self._has_ended or self._transport.is_closing():
+            return
+        self._is_reading = wanted
+        if not wanted:
+            self._paused_at = self._loop.time()
+            self._transport.pause_reading()
+            return
+        if request is not None and request.deadline:
+            request.deadline += self._loop.time() - self._paused_at  # that was our time, not the client's
+        self._transport.resume_reading()
+
+    def _await_next(self) -> None:
+        """Set the deadline for what is due from the client, if anything is."""
+        if self._is_over or self._drain is not None:
+            return
+        request, guard = self._reader.request, self._guard
+        is_first = not self._reader.heads
+        is_busy = request is None and self._exchange is not None
+        if is_busy or self._has_ended or not self._is_reading:
+            self._await(_Awaited.NOTHING, NEVER)
+        elif request is None:
+            self._await(_Awaited.HEAD if is_first else _Awaited.REQUEST, self._idle_until)
+        elif request.body is None:
+            request.deadline = request.deadline or (
+                self._idle_until if is_first else self._loop.time() + guard.header_seconds
+            )
+            self._await(_Awaited.HEAD, request.deadline)
+        else:
+            request.deadline = request.deadline or self._loop.time() + guard.body_seconds
+            self._await(_Awaited.BODY, request.deadline)
+
+    def _await(self, awaited: int, deadline: float) -> None:
+        self._awaited = awaited
+        self._deadline.set(deadline)
+
+    def _on_deadline(self) -> None:
+        if self._awaited == _Awaited.HEAD:
+            self._refuse(rules.too_slow("headers", self._guard.header_seconds))
+        elif self._awaited == _Awaited.BODY:
+            self._refuse(rules.too_slow("body", self._guard.body_seconds))
+        elif self._awaited == _Awaited.REQUEST:
+            self.close()
+        else:
+            self._transport.abort()

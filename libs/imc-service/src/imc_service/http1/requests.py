@@ -1,0 +1,169 @@
+"""Reading requests from the bytes of a connection."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import httptools
+from imc_contracts.errors import Refused
+
+from imc_service.guard import rules
+from imc_service.http1.head import Head, Header
+
+PIECE_BYTES = 4096
+"""The most to feed at once: what the heads of the requests within may take of memory is bounded by it."""
+
+CHUNK_OVERHEAD = 16
+"""How many bytes may surround one of a body that comes in chunks, however small they are."""
+
+
+class Body(Protocol):
+    """Who takes the body of a request."""
+
+    def feed(self, part: bytes) -> None:
+        """Some of it."""
+        ...
+
+    def end(self) -> None:
+        """All of it was fed."""
+        ...
+
+
+class Request:
+    """The request that is being read."""
+
+    __slots__ = ("around", "body", "deadline", "headers", "target")
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.headers: list[Header] = []
+        self.body: Body | None = None
+        """Once its head is here."""
+        self.around = 0
+        """Bytes that are none of the body; at least, where others were in the same piece."""
+        self.deadline = 0.0
+        """For whoever waits for the rest of it."""
+
+
+class RequestReader:
+    """Reads the requests of one connection, as httptools parses them.
+
+    httptools takes every request with an upgrade for the end of HTTP. That can't be turned off, and a body
+    behind such a head is read as the next request. See `_take_upgrade`.
+    """
+
+    def __init__(
+        self, max_header_bytes: int, take: Callable[[Head, bool], Body], *, has_websockets: bool
+    ) -> None:
+        """``take`` gets each head, and whether its connection stays; it returns who gets the body."""
+        self._limit = max_header_bytes
+        self._take = take
+        self._has_websockets = has_websockets
+        self._parser: Any = None
+        self.request: Request | None = None
+        """What is here in part; None between requests."""
+        self.heads = 0
+        """How many heads were read."""
+        self.handshake: bytes | None = None
+        """The head of a WebSocket's handshake, if that was the last: for its protocol to read again."""
+        self._new_parser()
+
+    def feed(self, piece: bytes | memoryview) -> None:
+        """Read ``piece``; raises `Refused` where nothing more can be read from the connection."""
+        request, heads = self.request, self.heads
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._take_upgrade(bytes(piece[int(upgrade.args[0]) :]))
+            return
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            raise (cause if isinstance(cause, Refused) else rules.not_http()) from None
+        # A piece that ends one request and begins another is not counted: that is but one.
+        if self.request is not None and (self.request is request or self.heads == heads):
+            self._count(self.request, len(piece))
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self.request = Request()
+
+    def on_url(self, url: bytes) -> None:
+        """Some of its target."""
+        self._now.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a field behind a body in chunks, which is none (RFC 9110, section 6.5.1)."""
+        if self._now.body is None:
+            self._now.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is here."""
+        if not self._parser.should_upgrade():  # else `HttpParserUpgrade` follows
+            self._take_head(self._head(), self._parser.should_keep_alive())
+
+    def on_body(self, body: bytes) -> None:
+        """Some of its body, or all of it."""
+        request = self._now
+        assert request.body is not None
+        request.around -= len(body) * (1 + CHUNK_OVERHEAD)
+        request.body.feed(body)
+
+    def on_message_complete(self) -> None:
+        """All of it is here."""
+        body = self._now.body
+        if body is not None:
+            self.request = None
+            body.end()
+
+    @property
+    def _now(self) -> Request:
+        assert self.request is not None
+        return self.request
+
+    def _head(self) -> Head:
+        parser, request = self._parser, self._now
+        return Head(parser.get_method(), request.target, parser.get_http_version(), request.headers)
+
+    def _new_parser(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        # What comes behind a request that closes its connection is ignored.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _take_upgrade(self, rest: bytes) -> None:
+        """The head of a request with an upgrade is here, and ``rest`` behind it."""
+        head = self._head()
+        if head.method == b"CONNECT":
+            raise rules.no_proxy()
+        if not self._has_websockets or not head.asks_for_websocket():
+            # Read the head once more, as if the upgrade were not asked for.
+            self.request = None
+            self._new_parser()
+            self.feed(head.with_upgrade() + rest)
+            return
+        if rest:
+            raise rules.frames_too_early()
+        self.handshake = head.with_upgrade(b"websocket")
+        self._take_head(head, False)
+        self.on_message_complete()
+
+    def _take_head(self, head: Head, stays: bool) -> None:
+        if head.version not in ("1.1", "1.0"):
+            raise rules.wrong_version(head.version)
+        request = self._now
+        # Counted where it may be too much: nearly all heads come in one piece.
+        if request.around + PIECE_BYTES > self._limit and _size(head) > self._limit:
+            raise rules.headers_too_large(self._limit)
+        self.heads += 1
+        request.body, request.deadline, request.around = self._take(head, stays), 0.0, 0
+
+    def _count(self, request: Request, size: int) -> None:
+        """Hold the head, and what is around a body in chunks, against the limit."""
+        request.around += size
+        # Beside the end of a head there may be a beginning of a body in a piece.
+        if request.around > self._limit + (0 if request.body is None else PIECE_BYTES + self._limit):
+            raise rules.headers_too_large(self._limit)
+
+
+def _size(head: Head) -> int:
+    return len(head.target) + sum(len(name) + len(value) + 4 for name, value in head.headers)
