@@ -20,6 +20,8 @@ Judge = Callable[..., Awaitable[Report]]
 Make = Callable[..., Any]
 
 DROPPED_WITHIN_SECONDS = 40
+BUFFER_THAT_FILLS_AT_ONCE = 1024
+BUFFER_THAT_NEVER_FILLS = 1_073_741_824
 GATEWAY = """
 import sys
 from websockets.sync.client import connect
@@ -38,12 +40,14 @@ def machine() -> Generator[FarMachine]:
         yield machine
 
 
+@pytest.mark.parametrize("buffer_bytes", [BUFFER_THAT_FILLS_AT_ONCE, BUFFER_THAT_NEVER_FILLS])
 async def test_a_half_open_gateway_is_dropped(
-    machine: FarMachine, small: Make, load_small: Make, judge: Judge
+    machine: FarMachine, small: Make, load_small: Make, judge: Judge, buffer_bytes: int
 ) -> None:
-    """Within 40 seconds; nobody else notices it."""
+    """Within 40 seconds, whether it is read or, since its buffer is full, is not; nobody else notices it."""
+    environment = {**EVERYWHERE, "IMC_GATEWAY_BUFFER_BYTES": str(buffer_bytes)}
     async with (
-        small(push_nodes=(Start(EVERYWHERE),)) as deployment,
+        small(push_nodes=(Start(environment),)) as deployment,
         load_small(deployment, apps=1, gateways=2) as load,
     ):
         node = deployment.push_nodes[0]

@@ -6,6 +6,7 @@ import itertools
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import orjson
@@ -34,20 +35,12 @@ from imc_push_node.settings import PushNodeSettings
 from imc_service.redis_client import database_of
 from redis.asyncio import Redis
 
-_APPEND = """
-local lineage = redis.call('HGET', KEYS[2], 'lineage') or ARGV[1]
-local last = redis.call('HGET', KEYS[2], 'last') or '0-0'
-local lines, ids = { lineage .. ' ' .. last }, { lineage }
-for at = 3, #ARGV, 2 do
-  local id = redis.call('XADD', KEYS[1], '*', 'k', ARGV[at], 'v', ARGV[at + 1])
-  redis.call('HSETNX', KEYS[2], 'born', id)
-  redis.call('HSET', KEYS[2], 'lineage', lineage, 'last', id)
-  lines[#lines + 1] = id .. ' ' .. ARGV[at] .. ' ' .. ARGV[at + 1]
-  ids[#ids + 1] = id
-end
-if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], table.concat(lines, '\\n')) end
-return ids
-"""
+APPEND = Path(__file__).parents[2] / "command-api/src/imc_command_api/log/append.lua"
+"""What command-api appends by."""
+
+_NO_LIMIT, _KEEP_MS = 2**31, 60_000
+_NO_QUOTA = (0, 0, -1)
+_RECENT_KEY, _NO_SENT_KEY = 5, 0
 
 
 class AppLog:
@@ -61,16 +54,29 @@ class AppLog:
         """What was appended, as query-api remembers it."""
         self._numbers = itertools.count(1)
 
-    async def append(self, *events: Event, publish: bool = True) -> list[Cursor]:
-        """Append events as one batch; ``publish=False`` loses the publishing of it."""
-        arguments = [part for event in events for part in (event.kind.value, event.body)]
-        channel = names.live(self.app_id, database_of(self.redis)) if publish else ""
-        keys = (names.log(self.app_id), names.log_state(self.app_id))
+    async def append(self, *events: Event, publish: bool = True, mark: bytes = b"") -> list[Cursor]:
+        """Append events as one batch; ``publish=False`` loses the publishing of it.
+
+        ``mark``: what masks the recalled message, with the time of its sending, if that is what they tell.
+        """
+        channel = names.live(self.app_id, database_of(self.redis)) if publish else self.app_id + "-lost"
+        limits = (_NO_LIMIT, _KEEP_MS, _KEEP_MS, names.PROJECTOR_GROUP, *_NO_QUOTA)
+        arguments: list[Any] = [channel, self.lineage, *limits]
+        views = [orjson.loads(event.body) for event in events]
+        for event, view in zip(events, views, strict=True):
+            id_ = view.get("messageId") or view["informationId"]
+            arguments += [event.kind.value, event.body, id_, _RECENT_KEY, _NO_SENT_KEY, b"", mark]
+        keys = (
+            names.log(self.app_id),
+            names.log_state(self.app_id),
+            names.recalled(self.app_id),
+            names.send_quota(self.app_id),
+            names.recent(self.app_id, 0),
+        )
         redis = cast(Any, self.redis)
-        lineage, *ids = await redis.eval(_APPEND, 2, *keys, self.lineage, channel, *arguments)
-        for entry_id, event in zip(ids, events, strict=True):
-            kind = event.kind.value.decode()
-            self.changes.append({"place": entry_id.decode(), "kind": kind, "view": orjson.loads(event.body)})
+        lineage, _, _, *ids = await redis.eval(APPEND.read_text(), len(keys), *keys, *arguments)
+        for entry_id, event, view in zip(ids, events, views, strict=True):
+            self.changes.append({"place": entry_id.decode(), "kind": event.kind.value.decode(), "view": view})
         return [Cursor(lineage.decode(), EntryId.parse(entry_id)) for entry_id in ids]
 
     async def trim(self, first: Cursor) -> None:
@@ -105,10 +111,9 @@ class AppLog:
     async def recall(self, message: Message, publish: bool = True) -> Cursor:
         """Recall a message of the log."""
         now = message["createTime"] + 1000
-        mark = RecallMark(message["messageId"], now, "cause")
-        await cast(Any, self.redis).zadd(names.recalled(self.app_id), {mark.encode(): message["createTime"]})
+        mark = b"%d %b" % (message["createTime"], RecallMark(message["messageId"], now, "cause").encode())
         event = message_recalled(recalled(message, now, "cause"))
-        return (await self.append(event, publish=publish))[0]
+        return (await self.append(event, publish=publish, mark=mark))[0]
 
     async def notices(self) -> list[Cursor]:
         """Publish a notice and delete it."""

@@ -1,6 +1,8 @@
 """Pings, and the pongs that are read without a parser."""
 
+import asyncio
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -8,16 +10,20 @@ from imc_contracts.codes import CloseCode
 from imc_push_node import keepalive
 from imc_push_node.keepalive import PING, Keepalive, Pulse
 from imc_testkit.gateway import connect
+from imc_testkit.virtual_time import VirtualTimeLoop
 from imc_testkit.waiting import wait_until
 from websockets.frames import Frame, Opcode
+
+SECONDS = 10.0
 
 
 class FakeSocket:
     """A socket whose peer takes everything, unless a test says how much of it."""
 
     def __init__(self) -> None:
-        self.read_paused = False
+        self.is_paused = False
         self.has_ended = False
+        self.is_gone = False
         self.greeting = b"2000"
         self.frames: list[bytes] = []
         """What was written after it."""
@@ -31,6 +37,10 @@ class FakeSocket:
     @property
     def taken(self) -> int:
         return self.written - self.untaken
+
+    def is_unreachable(self, seconds: float) -> bool:
+        assert seconds == SECONDS
+        return self.is_gone
 
     def write(self, frames: bytes) -> None:
         self.frames.append(frames)
@@ -84,61 +94,175 @@ def test_who_is_silent_after_a_ping_is_gone() -> None:
     assert pulse.ping()
     assert socket.frames == [PING]
     pulse.hear(frame(Opcode.TEXT, b"anything"))
-    assert not pulse.ask()
+    assert not pulse.ask(SECONDS)
     assert socket.closed is None
     assert pulse.ping()
     assert not pulse.ping(), "the answer to the last is still awaited"
     socket.untaken = len(PING)
-    assert not pulse.ask()
+    assert not pulse.ask(SECONDS)
     assert socket.closed == CloseCode.NO_PROGRESS
 
 
-def test_nobody_is_pinged_before_the_greeting() -> None:
+def test_who_has_ended_is_neither_pinged_nor_asked() -> None:
+    socket = FakeSocket()
+    pulse = Pulse(socket)
+    assert pulse.ping()
+    socket.has_ended = True
+    assert not pulse.ask(SECONDS)
+    assert socket.closed is None
+    pulse.is_silent = False
+    assert not pulse.ping()
+    assert socket.frames == [PING]
+
+
+def test_one_that_still_waits_for_its_greeting_is_pinged_too() -> None:
     socket = FakeSocket()
     socket.greeting = b""
+    socket.is_paused = True
     pulse = Pulse(socket)
-    assert not pulse.ping()
-    assert not pulse.ask()
-    assert socket.frames == []
-    socket.greeting = b"2000"
     assert pulse.ping()
+    socket.untaken, socket.is_gone = len(PING), True
+    assert not pulse.ask(SECONDS)
+    assert socket.closed == CloseCode.NO_PROGRESS
 
 
-def test_who_can_not_have_answered_yet_is_asked_again() -> None:
+def behind_pushes(untaken: int) -> tuple[FakeSocket, Pulse]:
+    """A socket whose peer has 1,000 bytes to take before the ping, ``untaken`` of them when it is pinged."""
     socket = FakeSocket()
     pulse = Pulse(socket)
     socket.write(b"x" * 1000)
-    socket.untaken = 900
+    socket.untaken = untaken
     assert pulse.ping()
-    for untaken in (600, 300):
+    return socket, pulse
+
+
+def test_who_takes_what_is_ahead_of_the_ping_is_asked_again() -> None:
+    socket, pulse = behind_pushes(900)
+    for untaken in (600, 300, 299):
         socket.untaken = untaken
-        assert pulse.ask(), "it still takes what was written ahead of the ping"
-    socket.read_paused = True
-    assert pulse.ask(), "its pong is not read"
-    socket.read_paused = False
-    assert not pulse.ask()
+        assert pulse.ask(SECONDS)
+    assert not pulse.ask(SECONDS), "it takes nothing more"
     assert socket.closed == CloseCode.NO_PROGRESS
 
 
-async def test_every_socket_has_its_turn_and_no_timer_is_left() -> None:
+def test_who_has_the_ping_and_takes_what_follows_is_not_excused() -> None:
+    """Its machine goes on taking, its process hangs."""
+    socket, pulse = behind_pushes(900)
+    socket.untaken = 0
+    assert pulse.ask(SECONDS), "it has the ping since then only"
+    socket.write(b"y" * 500)
+    assert not pulse.ask(SECONDS)
+    assert socket.closed == CloseCode.NO_PROGRESS
+
+
+@pytest.mark.parametrize("rest", [0, 500])
+def test_who_has_taken_the_ping_alone_is_excused_once(rest: int) -> None:
+    """It may have much to read before it comes to the ping."""
+    socket = FakeSocket()
+    pulse = Pulse(socket)
+    for _ in range(2):
+        assert pulse.ping()
+        assert pulse.ask(SECONDS)
+        pulse.hear(PONG)
+    assert pulse.ping()
+    assert pulse.ask(SECONDS)
+    socket.write(b"y" * rest)
+    assert not pulse.ask(SECONDS)
+    assert socket.closed == CloseCode.NO_PROGRESS
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_one_that_is_not_read_is_judged_by_its_machine(is_gone: bool) -> None:
+    socket, pulse = behind_pushes(900)
+    socket.is_paused = True
+    socket.untaken = 500
+    socket.is_gone = True
+    assert pulse.ask(SECONDS), "it has taken something"
+    socket.is_gone = is_gone
+    assert pulse.ask(SECONDS) is not is_gone
+    assert (socket.closed == CloseCode.NO_PROGRESS) is is_gone
+
+
+def test_one_that_is_not_read_is_pinged_again_once_it_has_the_ping() -> None:
+    socket, pulse = behind_pushes(900)
+    socket.is_paused = True
+    socket.untaken = 0
+    assert not pulse.ask(SECONDS)
+    assert socket.closed is None
+    assert pulse.ping()
+    assert socket.frames[-2:] == [PING, PING]
+
+
+def test_one_that_was_not_read_for_a_while_has_time_for_its_answer() -> None:
+    socket = FakeSocket()
+    pulse = Pulse(socket)
+    assert pulse.ping()
+    pulse.was_paused = True
+    assert not pulse.ask(SECONDS), "its pong may be about to be read"
+    assert socket.closed is None
+    assert pulse.ping()
+    socket.untaken = len(PING)
+    assert not pulse.ask(SECONDS), "it was read all the time since"
+    assert socket.closed == CloseCode.NO_PROGRESS
+
+
+def test_a_pause_before_the_ping_excuses_nobody() -> None:
+    socket = FakeSocket()
+    pulse = Pulse(socket)
+    pulse.was_paused = True
+    assert pulse.ping()
+    socket.untaken = len(PING)
+    assert not pulse.ask(SECONDS)
+    assert socket.closed == CloseCode.NO_PROGRESS
+
+
+def test_a_greeting_comes_before_the_first_ping() -> None:
+    """Who connects has its 2000 within 5 seconds, unless it resumes from far back."""
+    first, last = math.inf, 0.0
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+
+        async def pinged_after() -> float:
+            loop, socket, pings = asyncio.get_running_loop(), FakeSocket(), Keepalive()
+            began, pulse = loop.time(), Pulse(socket)
+            pings.join(pulse)
+            await wait_until(lambda: socket.frames, keepalive.PING_SECONDS + 1, keepalive.TURN_SECONDS)
+            pulse.end()
+            return loop.time() - began
+
+        for _ in range(300):
+            seconds = runner.run(pinged_after())
+            first, last = min(first, seconds), max(last, seconds)
+    assert first >= 5
+    assert last <= keepalive.PING_SECONDS + keepalive.TURN_SECONDS
+
+
+def test_every_socket_has_its_turn_and_no_timer_is_left() -> None:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(_take_turns())
+
+
+async def _take_turns() -> None:
     alive, silent, left = FakeSocket(), FakeSocket(), FakeSocket()
-    silent.untaken = len(PING)
-    pings = Keepalive(0.05, 0.05)
+    pings = Keepalive(15, SECONDS)
     pulses = [Pulse(socket) for socket in (alive, silent, left)]
     for pulse in pulses:
         pings.join(pulse)
     pulses[2].end()
-
-    def answered() -> bool:
+    for _ in range(60):
+        await asyncio.sleep(1)
         pulses[0].hear(PONG)
-        return len(alive.frames) > 3 and silent.closed is not None
-
-    await wait_until(answered, interval=0.005)
-    assert left.frames == []
+    assert len(alive.frames) == 4, "one each 15 seconds"
     assert alive.closed is None
+    assert silent.frames == [PING]
+    assert silent.closed == CloseCode.NO_PROGRESS
+    assert left.frames == []
     for pulse in pulses:
         pulse.end()
-    await wait_until(lambda: pings._timer is None)
+    await asyncio.sleep(2 * SECONDS)
+    assert pings._timer is None
+    pings.join(pulses[0])
+    await asyncio.sleep(16)
+    assert len(alive.frames) == 5, "the timer is set again by whoever comes"
 
 
 async def test_the_rest_of_a_frame_that_looks_like_a_pong_is_no_pong(node: Any, app_id: str) -> None:

@@ -143,9 +143,10 @@ class _SocketEvents:
         if sends and not self._gateway.may(Scope.SEND):
             refusals += [Refusal(_MAY_NOT_SEND, send.client_message_id) for send in sends]
             sends.clear()
-        if refusals:
+        if refusals or reading.tokens:
             self._metrics.frames_refused.inc(len(refusals))
-            if not self._tolerance.bears(len(refusals)):
+            # A token counts too: to look at it is work, and it is refused while one before it is looked at.
+            if not self._tolerance.bears(len(refusals) + len(reading.tokens)):
                 self._gateway.socket.close(CloseCode.BAD_REQUEST, "too many frames that are not accepted")
                 return
             answers = [frames.frame_refused(each.message, each.client_message_id) for each in refusals]

@@ -1,5 +1,8 @@
 """Finding the peers that are gone without a word: every socket is pinged in its turn, all by one timer.
 
+A peer that is read must answer. Of one that is not read just now, for whatever reason, the machine must
+acknowledge: the kernel knows that, see `tcp`.
+
 A timer of its own for each socket, a ping encoded for each and a pong parsed would be most of what an idle
 gateway costs.
 """
@@ -15,7 +18,8 @@ PING_SECONDS = 15.0
 """Between two pings of a socket."""
 
 PONG_SECONDS = 10.0
-"""How long a peer may be silent after a ping: one that is gone is found within the sum of both."""
+"""How long a peer may be silent after a ping: one that is gone is found within the sum of both, or, if it
+took something within a wait for its answer, within another such wait."""
 
 TURN_SECONDS = 0.25
 """Not all sockets are pinged at once; those of one turn are, so that their answers are read together."""
@@ -31,7 +35,7 @@ _HEAD_BYTES = 6
 class PingedSocket(Protocol):
     """What is asked of a socket; see `GatewayProtocol`."""
 
-    read_paused: bool
+    is_paused: bool
     has_ended: bool
 
     @property
@@ -42,6 +46,10 @@ class PingedSocket(Protocol):
     @property
     def taken(self) -> int:
         """How many of them the peer's machine has acknowledged."""
+        ...
+
+    def is_unreachable(self, seconds: float) -> bool:
+        """Whether its machine has said nothing for so long, while something is on its way to it."""
         ...
 
     def write(self, frames: bytes) -> None:
@@ -56,7 +64,15 @@ class PingedSocket(Protocol):
 class Pulse:
     """The signs of life of one socket. Reads where frames begin, for the pongs that need no parser."""
 
-    __slots__ = ("_ping_ends_at", "_socket", "_taken_before", "is_at_frame", "is_silent", "turn")
+    __slots__ = (
+        "_ping_ends_at",
+        "_socket",
+        "_taken_before",
+        "is_at_frame",
+        "is_silent",
+        "turn",
+        "was_paused",
+    )
 
     def __init__(self, socket: PingedSocket) -> None:
         self._socket = socket
@@ -64,6 +80,8 @@ class Pulse:
         """Whether nothing has come since the last ping."""
         self.is_at_frame = True
         """Whether what comes next is certainly the beginning of a frame."""
+        self.was_paused = False
+        """Whether reading was paused at some time since the ping, or since it was last asked about."""
         self._ping_ends_at = 0
         self._taken_before = 0
         self.turn: set[Pulse] = set()
@@ -83,37 +101,43 @@ class Pulse:
     def ping(self) -> bool:
         """Write `PING`, noting where in the stream it is.
 
-        False if nothing was written: an answer to the last is still awaited, or no greeting went before.
+        False if nothing was written: an answer to the last is still awaited, or the socket has ended.
         """
         socket = self._socket
         if self.is_silent or socket.has_ended:
             return False
-        if not socket.written:
-            return False  # a gateway hears its 2000 before anything else, and is not read until then
         # To ask the kernel costs more than the ping, and is needless if nothing was written since the last.
         written = socket.written
         self._taken_before = written if written == self._ping_ends_at else socket.taken
         socket.write(PING)
         self._ping_ends_at = socket.written
         self.is_silent = True
+        self.was_paused = socket.is_paused
         return True
 
-    def ask(self) -> bool:
-        """To be called `PONG_SECONDS` after a ping; whether to do so once more, as late again.
+    def ask(self, pong_seconds: float) -> bool:
+        """To be called ``pong_seconds`` after a ping; whether to do so once more, as late again.
 
         If nothing has come the peer is gone, and the socket closed, unless it could not have answered yet.
         """
         socket = self._socket
         if not self.is_silent or socket.has_ended:
             return False
-        taken = socket.taken
-        is_behind_pushes = self._taken_before < self._ping_ends_at and taken > self._taken_before
-        if socket.read_paused or is_behind_pushes:
-            # We do not read its pong, or it still takes what was written ahead of the ping.
-            self._taken_before = taken
-            return True
-        socket.close(CloseCode.NO_PROGRESS, "no answer to a ping")
-        return False
+        before, self._taken_before = self._taken_before, socket.taken
+        if socket.is_paused or self.was_paused:
+            # Its pong may lie unread.
+            self.was_paused = socket.is_paused
+            if self._taken_before >= self._ping_ends_at:
+                # Its machine is there, but may go while we do not read: it is pinged again in its turn.
+                self.is_silent = False
+                return False
+            is_there = self._taken_before > before or not socket.is_unreachable(pong_seconds)
+        else:
+            # It may still take what was written ahead of the ping.
+            is_there = before < self._ping_ends_at and self._taken_before > before
+        if not is_there:
+            socket.close(CloseCode.NO_PROGRESS, "no answer to a ping")
+        return is_there
 
     def end(self) -> None:
         """Ping no more."""
@@ -134,8 +158,10 @@ class Keepalive:
 
     def join(self, pulse: Pulse) -> None:
         """Ping from now on, until `Pulse.end`."""
-        # By lot: those that come together must not have their turn together.
-        pulse.turn = random.choice(self._turns)  # noqa: S311
+        # By lot: those that come together must not have their turn together. Not before a third of the time,
+        # so that the greeting comes first, unless something holds it up for long.
+        later = random.randrange(len(self._turns) // 3, len(self._turns))  # noqa: S311
+        pulse.turn = self._turns[later]
         pulse.turn.add(pulse)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._turn_seconds, self._next_turn)
@@ -144,7 +170,9 @@ class Keepalive:
         loop = asyncio.get_running_loop()
         ask_at = loop.time() + self._pong_seconds
         while self._pinged and self._pinged[0][0] <= loop.time():
-            self._remember(ask_at, [pulse for pulse in self._pinged.popleft()[1] if pulse.ask()])
+            self._remember(
+                ask_at, [pulse for pulse in self._pinged.popleft()[1] if pulse.ask(self._pong_seconds)]
+            )
         self._turns.rotate(-1)
         # A copy: a socket that has ended leaves the set.
         self._remember(ask_at, [pulse for pulse in list(self._turns[0]) if pulse.ping()])

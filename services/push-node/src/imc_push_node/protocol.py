@@ -7,9 +7,7 @@ await a push.
 Serve with `server_options`, or the sockets do not have what the node needs.
 """
 
-import fcntl
-import struct
-import termios
+from asyncio import Handle
 from typing import Any, cast
 
 from imc_contracts.codes import CloseCode
@@ -18,19 +16,34 @@ from imc_service.guard.settings import GuardSettings
 from prometheus_client import CollectorRegistry
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
 from websockets.protocol import State
+from websockets.streams import StreamReader
 
+from imc_push_node import tcp
 from imc_push_node.gateway import SocketListener
+from imc_push_node.incoming import Incoming
 from imc_push_node.keepalive import Keepalive, Pulse
 from imc_push_node.lane import LaneMember
 from imc_push_node.settings import PushNodeSettings
+from imc_push_node.tolerance import Tolerance
 
 EXTENSION = "imc.gateway_socket"
 """The key of ``scope["extensions"]`` under which the application finds the `GatewayProtocol`."""
 
 CLOSE_SECONDS = 5.0
 """How long a peer may take to answer a close frame, or to take the rest of what was written to it."""
+
+TURN_WORK = 512
+"""What of one gateway is handled before others have their turn: a frame counts as one, a text by its commas
+too, since that many more values are in it."""
+
+PART_BYTES = 2048
+"""What came is parsed in parts of this size, so that a turn ends soon after its work is done."""
+
+TINY_BYTES = 126
+"""A fragment that is smaller carries too little to be worth its frame."""
 
 
 def server_options(
@@ -40,8 +53,15 @@ def server_options(
     limits: GuardSettings | None = None,
 ) -> dict[str, Any]:
     """Options for `uvicorn.Config`; ``limits`` are those of the process, where it is not the node's own."""
+    incoming = Incoming(settings, registry)
     return {
-        **guarded(limits or settings, registry, GatewayProtocol, keepalive=keepalive or Keepalive()),
+        **guarded(
+            limits or settings,
+            registry,
+            GatewayProtocol,
+            keepalive=keepalive or Keepalive(),
+            incoming=incoming,
+        ),
         "ws_max_size": settings.max_frame_bytes,
         # Compressing costs a gateway's CPU and memory each, where the log's entries are small and go to all.
         "ws_per_message_deflate": False,
@@ -52,7 +72,7 @@ def server_options(
 class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
     """uvicorn's protocol, with a way past its queues."""
 
-    def __init__(self, *args: Any, keepalive: Keepalive, **options: Any) -> None:
+    def __init__(self, *args: Any, keepalive: Keepalive, incoming: Incoming, **options: Any) -> None:
         super().__init__(*args, **options)
         # A process that ends lets its HTTP clients go by a header that no upgrade can bear.
         self.default_headers = [header for header in self.default_headers if header[0] != b"connection"]
@@ -61,8 +81,24 @@ class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
         self.is_full = False
         self.has_ended = False
         self._listener: SocketListener | None = None
+        self._unfinished = incoming.unfinished
+        self._floods = incoming.floods
+        self._idle_frames = Tolerance(incoming.idle_frames_per_minute)
+        self.is_paused = False
+        """Whether nothing is taken from the peer, for reasons of the node."""
+        self._is_reading = True
+        self._is_deaf = False
+        self._backlog = b""
+        """What came and waits for its turn."""
+        self._turn: Handle | None = None
+        self._work = 0
+        self._idle = 0
         self._texts: list[bytes] = []
         self._fragments = bytearray()
+        self._is_within_message = False
+        self._has_unfinished = False
+        self._has_ended_message = False
+        """Whether a message, or a frame that is part of none, has ended since what is left was noted."""
 
     # What the node calls.
 
@@ -88,27 +124,34 @@ class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
         self.conn.send_close(code, reason)
         self._hang_up_later()
 
+    def fail(self, code: CloseCode, reason: str) -> None:
+        """Close, and throw away what the peer has not completed and what still comes of it."""
+        if not self.has_ended:
+            self.conn.fail(code, reason)
+        self._break_off(code)
+
     @property
     def taken(self) -> int:
         """How many of the bytes written the peer's machine has acknowledged."""
         if self.transport.is_closing():
             return 0
-        descriptor = self.transport.get_extra_info("socket").fileno()
-        unacknowledged = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0")
-        in_kernel: int = struct.unpack("i", unacknowledged)[0]
+        in_kernel = tcp.unacknowledged_bytes(self.transport.get_extra_info("socket"))
         return self.written - self.transport.get_write_buffer_size() - in_kernel
+
+    def is_unreachable(self, seconds: float) -> bool:
+        """Whether the peer's machine has said nothing for so long, while something is on its way to it."""
+        return tcp.is_unreachable(self.transport.get_extra_info("socket"), seconds)
 
     def pause_reading(self) -> None:
         """Take nothing more from the peer, its pongs and its close frame included."""
-        if not self.read_paused and not self.has_ended:
-            self.read_paused = True
-            self.transport.pause_reading()
+        if not self.has_ended:
+            self._pulse.was_paused = self.is_paused = True
+            self._read_or_not()
 
     def resume_reading(self) -> None:
         """Take from the peer again."""
-        if self.read_paused and not self.transport.is_closing():
-            self.read_paused = False
-            self.transport.resume_reading()
+        self.is_paused = False
+        self._go_on()
 
     # What uvicorn and the event loop call.
 
@@ -130,25 +173,113 @@ class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; the texts in it are handed on together."""
-        if self.conn.parser_exc is not None:
-            return  # the peer broke the protocol: the rest is read only so that it can take our close frame
+        """Handle what came, as much of it as one turn allows."""
+        if self._is_deaf:
+            return  # it is read only so that the peer can take our close frame
         # What came before is the request, which uvicorn hands over by itself.
         if self.handshake_initiated and self._pulse.hear(data):
+            self._bear_idle(1)
             return
-        self.conn.receive_data(data)
+        self._backlog += data
+        self._take_turn()
+
+    def _take_turn(self) -> None:
+        """Parse what came, until the work of a turn is done; the texts in it are handed on together."""
+        self._turn = None
+        self._work = self._idle = at = 0
+        while at < len(self._backlog) and self._work < TURN_WORK and not self.is_paused:
+            part = self._backlog[at : at + PART_BYTES]
+            at += len(part)
+            self.conn.receive_data(part)
+            # Before the fault, if there is one: what was well-formed ahead of it was sent in good faith.
+            self.handle_events()
+            if self.conn.handshake_exc is not None or self.conn.parser_exc is not None:
+                break
+        self._backlog = self._backlog[at:]
+        self._hand_on()
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self.handshake_complete = True  # too large a one: uvicorn would not write the library's answer
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()
-            return
-        # Before the fault, if there is one: what was well-formed ahead of it was sent in good faith.
-        self.handle_events()
+        elif self.conn.parser_exc is not None:
+            self.handle_parser_exception()
+        elif not self.has_ended:
+            self._note_unfinished()
+        self._go_on()
+
+    def _hand_on(self) -> None:
         texts, self._texts = self._texts, []
         if texts and self._listener is not None:
             self._listener.on_texts(texts)
-        if self.conn.parser_exc is not None:
-            self.handle_parser_exception()
+        if self._idle:
+            self._bear_idle(self._idle)
+        if self.has_ended or self.conn.state is State.OPEN:
+            pongs = b"".join(self.conn.data_to_send())
+            if pongs:
+                self.write(pongs)
+
+    def _bear_idle(self, count: int) -> None:
+        if not self._idle_frames.bears(count) and not self._is_deaf:
+            self._floods.inc()
+            self.fail(CloseCode.BAD_REQUEST, "too many frames that carry no message")
+
+    def _note_unfinished(self) -> None:
+        """Tell what of a message is here, if its end is not."""
+        if self._backlog:
+            return  # its end may be there
+        size = len(self.conn.reader.buffer) + len(self._fragments)
+        if size or self._is_within_message or _is_within_frame(self.conn.parser):
+            self._unfinished.note(self, size, is_new=self._has_ended_message)
+            self._has_unfinished = True
+        elif self._has_unfinished:
+            self._unfinished.forget(self)
+            self._has_unfinished = False
+        self._has_ended_message = False
+
+    def _go_on(self) -> None:
+        """Read, or have another turn, unless something is against it."""
+        self._read_or_not()
+        if self._backlog and not self.is_paused and self._turn is None:
+            self._turn = self.loop.call_soon(self._take_turn)
+
+    def _read_or_not(self) -> None:
+        reads = not (self.is_paused or self._backlog)
+        if reads is not self._is_reading and not self.transport.is_closing():
+            self._is_reading = reads
+            if reads:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def handle_events(self) -> None:
+        """Handle what was parsed."""
+        for event in self.conn.events_received():
+            if isinstance(event, Frame):
+                self._work += 1
+                self._handle_frame(event)
+            elif isinstance(event, Request):
+                self.handle_connect(event)
+
+    def handle_connect(self, event: Request) -> None:
+        """A handshake: until the application has decided what becomes of it, nothing more is read."""
+        super().handle_connect(event)
+        self.pause_reading()
+
+    def _handle_frame(self, frame: Frame) -> None:
+        opcode = frame.opcode
+        if opcode >= Opcode.CLOSE or self.has_ended or (not frame.fin and len(frame.data) < TINY_BYTES):
+            self._idle += 1
+        if opcode is Opcode.CLOSE:
+            self.handle_close(frame)
+        elif not self.has_ended and opcode < Opcode.CLOSE:
+            self._is_within_message = not frame.fin
+            if opcode is Opcode.TEXT:
+                self.handle_text(frame)
+            elif opcode is Opcode.CONT:
+                self.handle_cont(frame)
+            else:
+                self.handle_bytes(frame)
+        self._has_ended_message |= not self._is_within_message
 
     def handle_text(self, event: Frame) -> None:
         """A text, or the beginning of one."""
@@ -169,9 +300,8 @@ class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
         self.close(CloseCode.BINARY_FRAME, "frames must be text")
 
     def _take_text(self, text: bytes | bytearray | memoryview) -> None:
-        if self.has_ended:
-            return
         data = bytes(text)
+        self._work += data.count(b",")
         try:
             data.decode()
         except UnicodeDecodeError:
@@ -180,18 +310,19 @@ class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
         self._texts.append(data)
 
     def handle_parser_exception(self) -> None:
-        """Say why and stop writing, but let the peer hang up: closing at once could lose our words to it."""
-        if not self.has_ended:
-            self._end(None)
-            self._hang_up_later()
-            self.transport.write_eof()
+        """The library has failed the connection, for what the peer wrote."""
+        self._break_off(None)
 
     def handle_close(self, event: Frame) -> None:
         """The peer closes, or answers our close frame."""
         super().handle_close(event)
         self._end(None)
-        if self.close_timer is None:
-            self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+        self._hang_up_in_time()
+
+    def eof_received(self) -> None:
+        """The peer writes no more; the transport closes once it has taken what was written, or soon."""
+        self._end(None)
+        self._hang_up_in_time()
 
     def pause_writing(self) -> None:
         """The transport's buffer is over its limit."""
@@ -211,6 +342,7 @@ class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
         """The socket is gone."""
         super().connection_lost(exc)
         self._end(None)
+        self._forget_incoming()
 
     def shutdown(self) -> None:
         """The server ends: whoever is still here is sent away."""
@@ -230,11 +362,36 @@ class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
         if self._listener is not None:
             self._listener.on_end(code)
 
+    def _break_off(self, code: CloseCode | None) -> None:
+        """Say why and stop writing, but let the peer hang up: closing at once could lose our words to it."""
+        if not self.has_ended:
+            self._end(code)
+            self._hang_up_later()
+            self.transport.write_eof()
+        self._is_deaf = True
+        self._forget_incoming()
+
+    def _forget_incoming(self) -> None:
+        self._backlog, self._fragments = b"", bytearray()
+        self.conn.reader.discard()
+        self._unfinished.forget(self)
+
     def _hang_up_later(self) -> None:
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
-        if self.read_paused:
-            # The peer's answer to the close frame must be seen.
-            self.read_paused = False
-            self.transport.resume_reading()
+        self._hang_up_in_time()
+        self.resume_reading()  # the peer's answer to the close frame must be seen
+
+    def _hang_up_in_time(self) -> None:
+        if self.close_timer is None:
+            self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+
+def _is_within_frame(parser: Any) -> bool:
+    """Whether the library's parser waits for more of a frame, rather than for one to begin.
+
+    It does not say so, but the generator that it has stopped in does.
+    """
+    while parser.gi_yieldfrom is not None:
+        parser = parser.gi_yieldfrom
+    return parser.gi_code is not StreamReader.at_eof.__code__

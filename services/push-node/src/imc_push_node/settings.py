@@ -28,7 +28,22 @@ class PushNodeSettings(ServiceAccessSettings, GuardSettings, QuotaSettings):
     max_bad_frames_per_minute: int = Field(
         6000,
         ge=1,
-        description="sends of one gateway that may be refused as malformed before it is closed with 1008",
+        description="sends of one gateway that may be refused as malformed, tokens among them, before it is "
+        "closed with 1008",
+    )
+    max_idle_frames_per_minute: int = Field(
+        12_000,
+        ge=1,
+        description="frames of one gateway that carry no message (pings, pongs, fragments under 126 bytes) "
+        "before it is closed with 1008",
+    )
+    frame_seconds: float = Field(
+        60, gt=0, description="how long a gateway may take to send a frame, all its fragments together"
+    )
+    unfinished_node_bytes: int = Field(
+        134_217_728,
+        ge=1024,
+        description="bytes of unfinished frames of all gateways before the oldest is closed with 1013",
     )
     gateway_buffer_bytes: int = Field(
         1_048_576, ge=1024, description="pushes buffered for one gateway before it reads from the log instead"

@@ -12,6 +12,8 @@ class Tolerance:
     flood of such frames would cost others their turn, and this node memory, for nothing.
     """
 
+    __slots__ = ("_begun", "_count", "_most")
+
     def __init__(self, most_a_minute: int) -> None:
         self._most = most_a_minute
         self._count = 0
