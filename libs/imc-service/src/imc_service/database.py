@@ -168,7 +168,7 @@ class Database:
         # Not `Database.connection`, which keeps one for each task: nested uses would share it, and where a
         # deadline cut its return short, the task would never get another.
         connection = Connection(self._pool, self._pool._backend)  # pyright: ignore[reportPrivateUsage]
-        await connection.__aenter__()
+        await (_open_file(connection) if self.is_sqlite else connection.__aenter__())
         raw: Any = connection.raw_connection
         session = SqliteSession(raw) if self.is_sqlite else MysqlSession(raw)
         if self._requires_tls and not raw._secure:
@@ -177,6 +177,21 @@ class Database:
             await connection.__aexit__()
             raise ConnectionError("the server offers no TLS")
         return _Lent(connection, session)
+
+
+async def _open_file(connection: Connection) -> None:
+    """Open a file of SQLite; who is cancelled meanwhile waits until it is open, and closes it.
+
+    aiosqlite opens it in a thread, and forgets what comes of that when its caller is cancelled.
+    """
+    opening = asyncio.ensure_future(connection.__aenter__())
+    try:
+        await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with contextlib.suppress(sqlite3.Error):
+            await opening
+            await connection.__aexit__()
+        raise
 
 
 @contextlib.asynccontextmanager
