@@ -186,7 +186,9 @@ class PrivateMariadb(_Server):
     async def _install(self, data: Path, user: list[str]) -> None:
         script = program("mariadb-install-db", "mysql_install_db")
         options = [f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db"]
-        installer = Child([script, "--no-defaults", *user, *options], {"PATH": search_path()})
+        # The installation is work of a server too: two at once must not share their temporary files either.
+        environment = {"PATH": search_path(), "TMPDIR": str(self._folder)}
+        installer = Child([script, "--no-defaults", *user, *options], environment)
         try:
             installer.spawn()
             code = await installer.wait(START_SECONDS)
