@@ -58,6 +58,10 @@ class Process:
     def writes(self, count: int) -> list[Write]:
         return [self.write() for _ in range(count)]
 
+    def appends(self) -> float:
+        """How often Redis was asked to append."""
+        return self.registry.get_sample_value("imc_log_append_seconds_count") or 0
+
     def refusals(self, quota: str = "sends_per_second") -> float:
         return self.registry.get_sample_value("imc_send_quota_refusals_total", {"quota": quota}) or 0
 
@@ -99,7 +103,7 @@ async def test_the_bucket_fills_as_time_goes_by(process: Any, app_id: str):
     async def accepted() -> bool:
         return await one.append(app_id, one.write()) == "+"
 
-    await wait_until(accepted, 5, 0.001)
+    await wait_until(accepted, interval=0.001)
 
 
 async def test_a_bucket_that_is_full_takes_no_room(process: Any, redis: Any, app_id: str):
@@ -116,7 +120,7 @@ async def test_a_clock_that_stepped_back_closes_no_app(process: Any, redis: Any,
     async def accepted() -> bool:
         return await one.append(app_id, one.write()) == "+"
 
-    await wait_until(accepted, 5, 0.001)
+    await wait_until(accepted, interval=0.001)
 
 
 async def test_a_repeat_takes_a_send_and_a_recall_does_not(process: Any, app_id: str):
@@ -136,7 +140,7 @@ async def test_an_app_over_its_quota_is_turned_away_at_the_door(process: Any, re
     await one.sends.one(command)
     with pytest.raises(Refused):
         await one.sends.one(command)
-    before = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"], one.ids.last_ms
+    before = one.appends()
     for _ in range(100):
         with pytest.raises(Refused) as refused:
             await one.sends.one(command)
@@ -147,9 +151,7 @@ async def test_an_app_over_its_quota_is_turned_away_at_the_door(process: Any, re
     one.now = 1.1
     one.quotas.read("{}")
     assert (await one.sends.one(command))["duplicate"]
-    after = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
-    # That of the other app, that of the repeat, and what other tests may do meanwhile: nothing.
-    assert after == before[0] + 2
+    assert one.appends() == before + 2, "that of the other app, and that of the repeat"
 
 
 async def test_what_is_turned_away_is_not_kept_in_memory(process: Any, app_id: str):
