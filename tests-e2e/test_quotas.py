@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import json
-import statistics
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -49,7 +48,7 @@ class Installation:
             met = [await self.answer_to_a_handshake(mark, "g", url) for url in self.nodes]
             return {reply.status_code for reply in (*sent, *met)} == {429}
 
-        await wait_until(is_kept, 10, 0.05)
+        await wait_until(is_kept, interval=0.05)
 
     async def appends(self) -> float:
         """How often Redis was asked to append so far."""
@@ -86,10 +85,10 @@ async def installation(
 
 
 async def test_a_sender_over_its_quota_is_told_when_to_come_again(installation: Installation, app_id: str):
-    await installation.limit(app_id, sends_per_second=0.5, send_burst=2)
+    await installation.limit(app_id, sends_per_second=NEVER, send_burst=2)
     replies = [await installation.post(SEND, body(app_id), url) for url in installation.senders * 2]
     assert [reply.status_code for reply in replies] == [200, 200, 429, 429]
-    assert 1 <= int(replies[-1].headers["Retry-After"]) <= 2
+    assert int(replies[-1].headers["Retry-After"]) == 1_000_000
     refused = replies[-1].json()
     assert (refused["success"], refused["code"], refused["data"]) == (False, 42901, None)
     assert "quota" in refused["message"]
@@ -97,7 +96,8 @@ async def test_a_sender_over_its_quota_is_told_when_to_come_again(installation: 
     async def may_send_again() -> bool:
         return (await installation.post(SEND, body(app_id))).status_code == 200
 
-    await wait_until(may_send_again, 5)
+    await installation.limit(app_id, sends_per_second=0.5, send_burst=1)
+    await wait_until(may_send_again)
 
 
 async def test_in_a_batch_each_item_has_its_own_answer(installation: Installation, app_id: str):
@@ -141,46 +141,44 @@ async def test_gateways_are_counted_over_all_nodes(installation: Installation, a
     async def has_room() -> bool:
         return (await installation.answer_to_a_handshake(app_id, "c", one)).status_code == 101
 
-    await wait_until(has_room, 5, 0.05)
+    await wait_until(has_room, interval=0.05)
 
 
 async def test_an_app_at_ten_times_its_quota_gets_its_quota_and_others_notice_nothing(
     installation: Installation, app_id: str
 ):
-    rate, quiet = 100, f"{app_id}-quiet"
+    rate, quiet, wanted = 100, f"{app_id}-quiet", 300
     await installation.limit(app_id, sends_per_second=rate, send_burst=rate)
+    is_over = asyncio.Event()
+    lists = 0
 
-    async def asked_quietly(count: int) -> list[float]:
-        seconds: list[float] = []
-        for _ in range(count):
-            begun = time.perf_counter()
+    async def asked_quietly() -> int:
+        count = 0
+        while not is_over.is_set():
             assert (await installation.post(SEND, body(quiet))).status_code == 200
-            seconds.append(time.perf_counter() - begun)
+            count += 1
             await asyncio.sleep(0.01)
-        return seconds
+        return count
 
-    async def flood() -> tuple[int, float]:
-        accepted, begun = 0, time.perf_counter()
-        for _ in range(40):
-            # Ten times the quota, from both processes: each list is sent as a tenth of a second has passed.
-            lists = [{"messages": [body(app_id)] * 50} for _ in range(2)]
-            replies = await asyncio.gather(
-                *(
-                    installation.post(BATCH, each, url)
-                    for each, url in zip(lists, installation.senders, strict=True)
-                )
-            )
-            answers = [answer for reply in replies for answer in reply.json()["data"]]
-            assert {answer.get("code", 0) for answer in answers} <= {0, 42901}
-            accepted += sum("messageId" in answer for answer in answers)
-            await asyncio.sleep(0.05)
-        return accepted, time.perf_counter() - begun
+    async def flood(url: str) -> int:
+        nonlocal lists
+        reply = await installation.post(BATCH, {"messages": [body(app_id)] * 50}, url)
+        lists += 1
+        answers = reply.json()["data"]
+        assert {answer.get("code", 0) for answer in answers} <= {0, 42901}
+        return sum("messageId" in answer for answer in answers)
 
-    alone = await asked_quietly(100)
-    scripts = await installation.appends()
-    (accepted, elapsed), beside = await asyncio.gather(flood(), asked_quietly(100))
-    scripts = await installation.appends() - scripts
-    assert 0.6 * rate * elapsed <= accepted <= rate * (elapsed + 1)
-    # Refusals cost Redis a look now and then, not one each: 100 sends of the other, 4,000 of this one.
-    assert scripts < 1000
-    assert statistics.median(beside) < 5 * statistics.median(alone)
+    begun, scripts, accepted = time.perf_counter(), await installation.appends(), 0
+    asking = asyncio.create_task(asked_quietly())
+    # At least so long that the bucket has filled twice: what is allowed is to be had.
+    while accepted < wanted:
+        # Ten times the quota, from both processes: each list is sent as a tenth of a second has passed.
+        accepted += sum(await asyncio.gather(*map(flood, installation.senders)))
+        await asyncio.sleep(0.05)
+    elapsed = time.perf_counter() - begun
+    is_over.set()
+    asked = await asking
+    assert accepted <= rate * (elapsed + 1)
+    assert asked > 0
+    # Of all that is refused, nothing costs Redis more than a look at its list; most of it not even that.
+    assert await installation.appends() - scripts <= lists + asked

@@ -81,17 +81,17 @@ async def test_a_connection_killed_at_work_is_told_and_replaced(
     assert await database.fetch_all("SELECT 1") == [(1,)]
 
 
-async def id_of_sleeper(server_url: str) -> int | None:
-    """The connection on which a query sleeps just now."""
+async def id_of_sleeper(server_url: str, name: str) -> int | None:
+    """The connection on which the query of that name sleeps just now."""
     rows = await databases.run(
-        server_url, "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'"
+        server_url, f"SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%{name}%'"
     )
     return rows[0][0] if rows else None
 
 
 async def test_a_query_killed_under_way_is_told(database: Database, database_server_url: str) -> None:
-    querying = asyncio.create_task(database.fetch_all("SELECT SLEEP(60)"))
-    its_id = await wait_until(lambda: id_of_sleeper(database_server_url))
+    querying = asyncio.create_task(database.fetch_all("SELECT SLEEP(60), 'to kill'"))
+    its_id = await wait_until(lambda: id_of_sleeper(database_server_url, "to kill"))
     await databases.run(database_server_url, f"KILL {its_id}")
     with pytest.raises(StoreUnavailable):
         await querying
@@ -116,9 +116,9 @@ async def test_an_idle_connection_that_was_killed_is_not_used_again(
 async def test_a_query_cancelled_under_way_does_not_answer_the_next_one(
     database: Database, database_server_url: str
 ) -> None:
-    for _ in range(4):
-        querying = asyncio.create_task(database.fetch_all("SELECT SLEEP(0.2), 'old'"))
-        await wait_until(lambda: id_of_sleeper(database_server_url))
+    for name in ("first", "second", "third", "fourth"):
+        querying = asyncio.create_task(database.fetch_all(f"SELECT SLEEP(60), '{name}'"))
+        await wait_until(lambda name=name: id_of_sleeper(database_server_url, name))
         querying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await querying
@@ -135,17 +135,17 @@ async def test_the_deadline_ends_a_query(empty_database_url: str) -> None:
 async def test_the_pool_closes_though_a_query_was_cancelled_meanwhile(
     empty_database_url: str, database_server_url: str
 ) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async with open_database(empty_database_url, size=2) as database:
-            querying = asyncio.create_task(database.fetch_all("SELECT SLEEP(60)"))
-            await wait_until(lambda: id_of_sleeper(database_server_url))
+            querying = asyncio.create_task(database.fetch_all("SELECT SLEEP(600), 'to cancel'"))
+            await wait_until(lambda: id_of_sleeper(database_server_url, "to cancel"))
             asyncio.get_running_loop().call_soon(querying.cancel)
     assert querying.cancelled()
 
 
 async def test_a_server_that_is_away_is_told_at_once() -> None:
-    async with open_database(f"mysql://imc:imc@127.0.0.1:{free_port()}/imc", deadline=5) as database:
-        async with asyncio.timeout(2):
+    async with open_database(f"mysql://imc:imc@127.0.0.1:{free_port()}/imc", deadline=600) as database:
+        async with asyncio.timeout(60):
             with pytest.raises(StoreUnavailable, match=r"^out of reach \(2003 .*'127.0.0.1'"):
                 await database.fetch_all("SELECT 1")
 

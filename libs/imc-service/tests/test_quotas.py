@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from imc_service import quota_watch
 from imc_service.quota_watch import open_quotas
 from imc_service.quotas import Quota, Quotas, QuotaSettings, QuotasInvalid
 from imc_service.settings import SettingsError, load
@@ -124,23 +125,78 @@ def value_of(gauge: Gauge) -> float:
 async def test_a_changed_file_is_in_force_soon(quotas: Quotas, file: File) -> None:
     assert quotas.of("a").gateways == 1
     file.write({"all": {"gateways": 2}})
-    await wait_until(lambda: quotas.of("a").gateways == 2, 5)
+    await wait_until(lambda: quotas.of("a").gateways == 2)
 
 
 async def test_a_file_that_went_wrong_leaves_the_old_quotas_and_is_told(
     quotas: Quotas, file: File, stale: Gauge
 ) -> None:
     file.write({"all": {"gateways": -2}})
-    await wait_until(lambda: value_of(stale) == 1, 5)
+    await wait_until(lambda: value_of(stale) == 1)
     assert quotas.of("a").gateways == 1
     file.write({"all": {"gateways": 33}})
-    await wait_until(lambda: value_of(stale) == 0, 5)
+    await wait_until(lambda: value_of(stale) == 0)
     file.remove()
-    await wait_until(lambda: value_of(stale) == 1, 5)
+    await wait_until(lambda: value_of(stale) == 1)
     assert quotas.of("a").gateways == 33
     file.write({"all": {"gateways": 34}})
-    await wait_until(lambda: value_of(stale) == 0, 5)
+    await wait_until(lambda: value_of(stale) == 0)
     assert quotas.of("a").gateways == 34
+
+
+async def test_a_change_while_the_file_is_read_is_noticed(
+    settings: QuotaSettings, file: File, stale: Gauge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both at the start and later: what was read may be of before it."""
+    read_file, reads = Quotas.read_file, 0
+
+    def read_and_change(self: Quotas, path: Path) -> None:
+        nonlocal reads
+        reads += 1
+        read_file(self, path)
+        if reads < 4:
+            file.write({"all": {"gateways": 10**reads}})
+
+    monkeypatch.setattr(quota_watch, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(Quotas, "read_file", read_and_change)
+    async with open_quotas(settings, stale) as quotas:
+        await wait_until(lambda: quotas.of("a").gateways == 1000)
+
+
+async def test_a_file_that_stays_is_not_read_again(
+    settings: QuotaSettings, stale: Gauge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamp, read_file = quota_watch._stamp, Quotas.read_file  # pyright: ignore[reportPrivateUsage]
+    looks = reads = 0
+
+    def counted_stamp(path: Path) -> Any:
+        nonlocal looks
+        looks += 1
+        return stamp(path)
+
+    def counted_read(self: Quotas, path: Path) -> None:
+        nonlocal reads
+        reads += 1
+        read_file(self, path)
+
+    monkeypatch.setattr(quota_watch, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(quota_watch, "_stamp", counted_stamp)
+    monkeypatch.setattr(Quotas, "read_file", counted_read)
+    async with open_quotas(settings, stale):
+        await wait_until(lambda: looks > 5)
+    assert reads == 1
+
+
+def test_a_change_is_looked_for_often_enough_for_what_is_promised() -> None:
+    assert quota_watch.LOOK_SECONDS <= 2, "the setting's description says two seconds"
+
+
+def test_the_first_three_faults_are_told() -> None:
+    text = json.dumps({"apps": {f"app{number}": {"unknown": 1} for number in range(5)}})
+    with pytest.raises(QuotasInvalid) as invalid:
+        Quotas().read(text)
+    told = str(invalid.value)
+    assert [f"app{number}" in told for number in range(5)] == [True] * 3 + [False] * 2
 
 
 async def test_the_environment_counts_where_there_is_no_file(stale: Gauge) -> None:

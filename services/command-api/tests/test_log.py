@@ -69,12 +69,12 @@ async def test_what_is_appended_is_published_once_and_chained(
 ):
     async with redis.pubsub() as subscriber:
         await subscriber.subscribe(names.live(app_id, 0))
-        confirmed = await subscriber.get_message(timeout=5)
+        confirmed = await subscriber.get_message(timeout=60)
         assert confirmed is not None
         await asyncio.gather(*(writer.append(app_id, [message(ids)]) for _ in range(200)))
         published, prev = [], ORIGIN
         while len(published) < 200:
-            received = await subscriber.get_message(timeout=5)
+            received = await subscriber.get_message(timeout=60)
             assert received is not None
             batch = read_live_batch(received["data"])
             assert batch.prev == prev

@@ -1,9 +1,17 @@
 """Ids are unique and sort by time, whatever clock and lease do."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from imc_command_api.identity.snowflake import EPOCH_MS, LeaseOver, Snowflakes, time_of
+from imc_command_api.identity.snowflake import (
+    EPOCH_MS,
+    LeaseOver,
+    Snowflakes,
+    time_of,
+    wall_clock_ms,
+)
 
 BEGIN = 1_800_000_000_000
 
@@ -20,6 +28,10 @@ def leased(clock: Clock, *, worker: int = 1, floor: int = 0, until: int = BEGIN 
     ids = Snowflakes(clock)
     ids.lease(worker, floor, until)
     return ids
+
+
+def sequence_of(id_: int) -> int:
+    return id_ & 0xFFF
 
 
 def test_an_id_holds_its_time_and_worker():
@@ -44,7 +56,8 @@ def test_a_full_millisecond_goes_on_in_the_next():
     ids = leased(Clock())
     made = [ids.next() for _ in range(4097)]
     assert len(set(made)) == 4097
-    assert time_of(made[-1]) == BEGIN + 1
+    assert [time_of(id_) for id_ in made] == [BEGIN] * 4096 + [BEGIN + 1]
+    assert [sequence_of(id_) for id_ in made] == [*range(4096), 0]
 
 
 def test_nothing_is_made_without_a_lease():
@@ -55,6 +68,9 @@ def test_nothing_is_made_without_a_lease():
 def test_nothing_is_made_past_the_bound_of_the_lease():
     clock = Clock()
     ids = leased(clock, until=BEGIN + 1000)
+    clock.now = BEGIN + 1000
+    assert ids.is_leased
+    assert time_of(ids.next()) == BEGIN + 1000
     clock.now = BEGIN + 1001
     assert not ids.is_leased
     with pytest.raises(LeaseOver):
@@ -64,11 +80,37 @@ def test_nothing_is_made_past_the_bound_of_the_lease():
 def test_a_number_taken_over_begins_after_what_was_reserved_with_it():
     # The owner before had a clock that was ahead: its ids reach into our future.
     ids = leased(Clock(), floor=BEGIN + 5000)
+    first = ids.next()
+    assert (time_of(first), sequence_of(first)) == (BEGIN + 5000, 0)
+
+
+def test_a_floor_above_what_was_made_is_kept_to_under_the_same_number():
+    ids = leased(Clock(), worker=1)
+    ids.next()
+    ids.lease(1, BEGIN + 5000, BEGIN + 10**9)
     assert time_of(ids.next()) == BEGIN + 5000
 
 
-def test_a_change_of_worker_never_goes_back_in_time():
-    ids = leased(Clock(), worker=1)
+@pytest.mark.parametrize("worker", [2, 7])
+def test_a_change_of_worker_never_goes_back_in_time(worker: int):
+    ids = leased(Clock(), worker=5)
+    before = [ids.next() for _ in range(3)][-1]
+    ids.lease(worker, 0, BEGIN + 10**9)
+    after = ids.next()
+    assert after > before
+    assert (time_of(after), sequence_of(after)) == (BEGIN + 1, 0)
+
+
+def test_a_renewal_moves_the_bound_alone():
+    clock = Clock()
+    ids = leased(clock, worker=5, until=BEGIN + 10)
     before = ids.next()
-    ids.lease(2, 0, BEGIN + 10**9)
-    assert ids.next() > before
+    ids.lease(5, 0, BEGIN + 20)
+    assert ids.next() == before + 1
+    clock.now = BEGIN + 20
+    assert time_of(ids.next()) == BEGIN + 20
+
+
+def test_the_clock_is_that_of_the_wall_in_milliseconds():
+    before = int(time.time() * 1000)
+    assert before - 1 <= wall_clock_ms() <= int(time.time() * 1000) + 1

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import getpass
 import os
+import sqlite3
 from collections.abc import Generator
 from typing import Any
 from urllib.parse import quote
@@ -64,7 +65,8 @@ async def connect(pool: databases.Database) -> Connection:
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
-        await give_back(await opening)
+        with contextlib.suppress(sqlite3.Error):
+            await give_back(await opening)
         raise
 
 

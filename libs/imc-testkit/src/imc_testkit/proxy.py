@@ -25,6 +25,8 @@ class TcpProxy:
         self._flows.set()
         self._delay = 0.0
         self._swallows = False
+        self.replied = 0
+        """Bytes that the server has answered so far."""
 
     @property
     def connections(self) -> int:
@@ -125,6 +127,8 @@ class TcpProxy:
                 if self._delay:
                     await asyncio.sleep(self._delay)
                 await self._flows.wait()
+                if is_reply:
+                    self.replied += len(piece)
                 if not (is_reply and self._swallows):
                     writer.write(piece)
                     await writer.drain()

@@ -1,0 +1,255 @@
+"""How the log's writer makes batches: their bounds, their order, and what becomes of those that fail.
+
+The script is one of the tests', which notes its batches and waits where it is told to.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from imc_command_api.log import writer as module
+from imc_command_api.log.metrics import LogMetrics
+from imc_command_api.log.script import AppendResult, BacklogFull
+from imc_command_api.log.writer import MAX_BATCH, MAX_BATCH_BYTES, MAX_IN_FLIGHT, UNKNOWN_END, LogWriter
+from imc_command_api.log.writes import Appended, Write
+from imc_contracts import names
+from imc_contracts.codes import ErrorCode
+from imc_contracts.errors import Refused
+from imc_contracts.events import Event, EventKind
+from imc_testkit.waiting import wait_until
+from prometheus_client import CollectorRegistry
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+
+class Script:
+    """In the place of the append script. The place of an event is its id."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[str, list[int]]] = []
+        """Of each batch the app, and the ids of its events."""
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
+        self.error: Exception | None = None
+        self.makes_a_new_log = False
+
+    async def run(self, app_id: str, writes: Sequence[Write]) -> AppendResult:
+        self.batches.append((app_id, [write.id for write in writes]))
+        await self.goes_on.wait()
+        if self.error is not None:
+            raise self.error
+        return AppendResult([Appended(str(write.id)) for write in writes], self.makes_a_new_log)
+
+    @property
+    def lengths(self) -> list[int]:
+        return [len(ids) for _, ids in self.batches]
+
+
+class Apps:
+    """In the place of Redis: the apps that were made known, one by one."""
+
+    def __init__(self) -> None:
+        self.announced: list[str] = []
+        self.error: Exception | None = None
+
+    async def sadd(self, key: str, app_id: str) -> None:
+        assert key == names.APPS
+        if self.error is not None:
+            raise self.error
+        self.announced.append(app_id)
+
+
+class Bench:
+    """A writer and what is around it."""
+
+    def __init__(self) -> None:
+        self.script, self.apps, self.registry = Script(), Apps(), CollectorRegistry()
+        parts: Any = (self.apps, self.script)
+        self.writer = LogWriter(parts[0], parts[1], LogMetrics(self.registry))
+
+    def value(self, name: str) -> float:
+        return self.registry.get_sample_value(name) or 0
+
+    async def held(self, app_id: str = "a") -> asyncio.Task[Any]:
+        """An append whose script waits: what comes after it waits too."""
+        self.script.goes_on.clear()
+        begun = len(self.script.batches)
+        first = asyncio.create_task(self.writer.append_one(app_id, write(0)))
+        await wait_until(lambda: len(self.script.batches) > begun)
+        return first
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+def write(id_: int, size: int = 10) -> Write:
+    return Write(Event(EventKind.MESSAGE_SENT, b"x" * size), id_)
+
+
+def places(answers: Sequence[Any]) -> list[int]:
+    return [int(answer.place) for answer in answers]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lengths"),
+    [
+        ([10] * MAX_BATCH, [MAX_BATCH]),
+        ([10] * (2 * MAX_BATCH + 1), [MAX_BATCH, MAX_BATCH, 1]),
+        ([MAX_BATCH_BYTES // 2] * 2, [2]),
+        ([MAX_BATCH_BYTES // 2, MAX_BATCH_BYTES // 2 + 1], [1, 1]),
+        ([MAX_BATCH_BYTES // 4] * 9, [4, 4, 1]),
+        ([MAX_BATCH_BYTES + 1, 10, MAX_BATCH_BYTES + 1], [1, 1, 1]),
+        ([MAX_BATCH_BYTES], [1]),
+    ],
+)
+async def test_a_list_is_cut_where_a_batch_is_full(bench: Bench, sizes: list[int], lengths: list[int]):
+    answers = await bench.writer.append("a", [write(id_, size) for id_, size in enumerate(sizes)])
+    assert bench.script.lengths == lengths
+    assert places(answers) == list(range(len(sizes)))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lengths"),
+    [
+        ([10] * MAX_BATCH, [MAX_BATCH]),
+        ([10] * (MAX_BATCH + 1), [MAX_BATCH, 1]),
+        ([MAX_BATCH_BYTES // 2] * 2, [2]),
+        ([MAX_BATCH_BYTES // 2, MAX_BATCH_BYTES // 2 + 1], [1, 1]),
+        ([MAX_BATCH_BYTES + 1, 10], [1, 1]),
+    ],
+)
+async def test_callers_that_wait_are_joined_until_a_batch_is_full(
+    bench: Bench, sizes: list[int], lengths: list[int]
+):
+    held = await bench.held()
+    waiting = [
+        asyncio.create_task(bench.writer.append_one("a", write(id_, size))) for id_, size in enumerate(sizes)
+    ]
+    await asyncio.sleep(0)
+    bench.script.goes_on.set()
+    answers = await asyncio.gather(*waiting)
+    assert bench.script.lengths == [1, *lengths]
+    assert places(answers) == list(range(len(sizes)))
+    await held
+
+
+async def test_lists_are_not_cut_to_fill_a_batch(bench: Bench):
+    held = await bench.held()
+    waiting = [
+        asyncio.create_task(bench.writer.append("a", [write(id_) for id_ in range(begin, begin + 300)]))
+        for begin in (0, 1000)
+    ]
+    await asyncio.sleep(0)
+    bench.script.goes_on.set()
+    assert [places(answer) for answer in await asyncio.gather(*waiting)] == [
+        [*range(300)],
+        [*range(1000, 1300)],
+    ]
+    assert bench.script.lengths == [1, 300, 300]
+    await held
+
+
+async def test_batches_of_an_app_go_one_by_one_and_those_of_others_beside_them(bench: Bench):
+    held = [await bench.held("a"), asyncio.create_task(bench.writer.append_one("a", write(1)))]
+    held.append(asyncio.create_task(bench.writer.append_one("b", write(2))))
+    await wait_until(lambda: len(bench.script.batches) == 2)
+    assert bench.script.batches == [("a", [0]), ("b", [2])]
+    bench.script.goes_on.set()
+    await asyncio.gather(*held)
+    assert bench.script.batches[2:] == [("a", [1])]
+
+
+async def test_only_so_many_batches_are_under_way(bench: Bench):
+    bench.script.goes_on.clear()
+    waiting = [
+        asyncio.create_task(bench.writer.append_one(f"app{number}", write(number)))
+        for number in range(MAX_IN_FLIGHT + 5)
+    ]
+    await wait_until(lambda: len(bench.script.batches) == MAX_IN_FLIGHT)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(bench.script.batches) == MAX_IN_FLIGHT
+    bench.script.goes_on.set()
+    await asyncio.gather(*waiting)
+    assert len(bench.script.batches) == MAX_IN_FLIGHT + 5
+
+
+async def test_closing_waits_for_what_is_under_way(bench: Bench):
+    held = await bench.held()
+    closing = asyncio.create_task(bench.writer.close())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not closing.done()
+    bench.script.goes_on.set()
+    await closing
+    assert places([await held]) == [0]
+
+
+async def test_who_no_longer_waits_takes_nobodys_answer(bench: Bench):
+    held = await bench.held()
+    waiting = [asyncio.create_task(bench.writer.append_one("a", write(id_))) for id_ in (1, 2, 3)]
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    bench.script.goes_on.set()
+    await held
+    assert places([await waiting[0], await waiting[2]]) == [1, 3]
+    assert bench.script.batches[1] == ("a", [1, 2, 3])
+
+
+async def test_an_app_is_announced_before_its_first_append_and_again_with_a_new_log(bench: Bench):
+    for id_ in range(3):
+        await bench.writer.append_one("a", write(id_))
+    assert bench.apps.announced == ["a"]
+    bench.script.makes_a_new_log = True
+    await bench.writer.append_one("a", write(3))
+    assert bench.apps.announced == ["a", "a"]
+    bench.script.makes_a_new_log = False
+    await bench.writer.append_one("a", write(4))
+    assert bench.apps.announced == ["a", "a"]
+
+
+async def test_nothing_is_appended_of_an_app_that_can_not_be_announced(bench: Bench):
+    bench.apps.error = RedisConnectionError("gone")
+    with pytest.raises(Refused, match="the log is out of reach") as refused:
+        await bench.writer.append_one("a", write(1))
+    assert refused.value.code is ErrorCode.UNAVAILABLE
+    assert bench.script.batches == []
+    bench.apps.error = None
+    assert places([await bench.writer.append_one("a", write(2))]) == [2]
+    assert bench.apps.announced == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message", "retry_after"),
+    [
+        (BacklogFull("a"), ErrorCode.UNAVAILABLE, "waits to be stored", module.BACKLOG_RETRY_SECONDS),
+        (RuntimeError("of ours"), ErrorCode.INTERNAL, UNKNOWN_END, None),
+        (RedisConnectionError("in the middle"), ErrorCode.INTERNAL, UNKNOWN_END, None),
+    ],
+)
+async def test_all_of_a_batch_that_fails_are_refused_alike(
+    bench: Bench, error: Exception, code: ErrorCode, message: str, retry_after: int | None
+):
+    held = await bench.held()
+    waiting = [asyncio.create_task(bench.writer.append("a", [write(1), write(2)])) for _ in range(2)]
+    await asyncio.sleep(0)
+    bench.script.error = error
+    bench.script.goes_on.set()
+    await asyncio.gather(held, return_exceptions=True)
+    for answers in await asyncio.gather(*waiting):
+        assert len(answers) == 2
+        for answer in answers:
+            assert isinstance(answer, Refused)
+            assert (answer.code, answer.retry_after) == (code, retry_after)
+            assert message in answer.message
+    bench.script.error = None
+    assert places([await bench.writer.append_one("a", write(3))]) == [3]
+
+
+async def test_batches_and_events_are_counted_and_timed(bench: Bench):
+    await bench.writer.append("a", [write(id_) for id_ in range(MAX_BATCH + 3)])
+    assert bench.value("imc_log_batches_total") == 2
+    assert bench.value("imc_log_writes_total") == MAX_BATCH + 3
+    assert bench.value("imc_log_append_seconds_count") == 2
