@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
 from imc_service import replies
 from imc_service.application import equip
-from imc_service.bodies import read_body
+from imc_service.bodies import BodyRoom, read_body
 from imc_service.guard.options import guarded
 from imc_service.guard.settings import GuardSettings
 from imc_service.health import Readiness
@@ -35,7 +35,7 @@ def hot_routes(going_on: asyncio.Event, seen: list[str]) -> APIRouter:
 
     @router.post("/echo")
     async def echo(request: Request) -> Response:
-        return replies.success((await read_body(request, 10_000_000)).decode())
+        return replies.success((await read_body(request, 10_000_000, BodyRoom(100_000_000))).decode())
 
     @router.get("/seen")
     async def see(request: Request) -> Response:
@@ -55,7 +55,7 @@ def cold_routes(going_on: asyncio.Event) -> APIRouter:
 
     @router.post("/chat/echo")
     async def echo(request: Request) -> Response:
-        return replies.success((await read_body(request, 10_000_000)).decode())
+        return replies.success((await read_body(request, 10_000_000, BodyRoom(100_000_000))).decode())
 
     @router.get("/wait")
     async def wait(_request: Request) -> Response:

@@ -77,6 +77,7 @@ async def test_the_welcome_names_an_address_that_answers(tmp_path: Path, host: s
     environment = {**OFF, "IMC_AUTH_OFF_IS_FINE": "1", "IMC_DATA_DIR": str(tmp_path), "IMC_HOST": host}
     async with Process("imc-standalone", environment) as process:
         line = await wait_until(lambda: re.search(r"IMC runs at (http://\S+) ", process.log), 60)
+        assert line is not None
         async with httpx.AsyncClient(trust_env=False) as client:
             assert (await client.get(line[1] + "/livez")).status_code == 200
             if host == "::":
