@@ -5,8 +5,9 @@ from contextlib import AbstractAsyncContextManager
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI
-from imc_service import health
+from imc_service import background, health
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry, Counter
 from starlette.types import ASGIApp
@@ -118,3 +119,42 @@ async def test_metrics_say_whether_the_process_is_ready(
     async with calling(app) as client:
         assert "\nimc_ready 0.0\n" in (await client.get("/metrics")).text
         assert "\nimc_ready 1.0\n" in (await client.get("/metrics")).text
+
+
+async def test_what_fails_is_logged_once_and_once_when_it_is_over(
+    readiness: Readiness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "TELL_SECONDS", 0)
+    fine = None
+    answers = [fine, "first", "first", "second", "first", fine, fine, "first", fine]
+    rounds = iter(answers)
+    done = asyncio.Event()
+
+    async def changing() -> str | None:
+        answer = next(rounds, "over")
+        if answer == "over":
+            done.set()
+            return None
+        return answer
+
+    readiness.add("part", changing)
+    readiness.add("other", well)
+    with structlog.testing.capture_logs() as told:
+        async with background.running(readiness.keep_telling()):
+            await done.wait()
+    assert [(line["event"], line["part"], line.get("reason")) for line in told] == [
+        ("not ready", "part", "first"),
+        ("not ready", "part", "second"),
+        ("ready again", "part", None),
+        ("not ready", "part", "first"),
+        ("ready again", "part", None),
+    ]
+
+
+async def test_parts_can_be_left_out(app: FastAPI, calling: Caller, readiness: Readiness) -> None:
+    readiness.add("queue", away)
+    readiness.add("store", away)
+    async with calling(app) as client:
+        assert (await client.get("/readyz?exclude=queue")).json()["reasons"] == ["store: out of reach"]
+        assert (await client.get("/readyz?exclude=queue&exclude=store")).status_code == 200
+        assert (await client.get("/readyz?exclude=nobody")).status_code == 503

@@ -1,12 +1,15 @@
 """Entries that no table can hold: put aside byte for byte, while the others flow."""
 
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
 import pytest
+from imc_command_api.store.projection import Projection
 from imc_contracts import names
 from imc_service.database import open_database
+from imc_testkit import databases
 from imc_testkit.waiting import wait_until
 from redis.asyncio import Redis
 
@@ -77,6 +80,131 @@ async def test_what_the_database_refuses_is_found_among_the_others_and_put_aside
     put_aside = {orjson.loads(letter[b"v"])["messageId"] for letter in letters}
     assert put_aside == {messages[number]["messageId"] for number in bad}
     assert {letter[b"reason"] for letter in letters} == {b"1406 Data too long for column 'user_id' at row 1"}
+
+
+TEXTS = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+REFUSALS = {
+    "a CHECK": (
+        ["ALTER TABLE imc_chat_message ADD CONSTRAINT short CHECK (CHAR_LENGTH(content) < 9)"],
+        ["ALTER TABLE imc_chat_message DROP CONSTRAINT short"],
+        "check",
+        r"4025 CONSTRAINT `short` failed for `imc_test_\w+`.`imc_chat_message`",
+    ),
+    "a trigger": (
+        [
+            "CREATE TRIGGER no_bad BEFORE INSERT ON imc_chat_message FOR EACH ROW IF NEW.content LIKE 'bad%' "
+            "THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'we store\n nothing bad'; END IF"
+        ],
+        ["DROP TRIGGER no_bad"],
+        "trigger",
+        "1644 we store nothing bad",
+    ),
+    "a trigger with a number of its own": (
+        [
+            "CREATE TRIGGER no_bad BEFORE INSERT ON imc_chat_message FOR EACH ROW IF NEW.content LIKE 'bad%' "
+            "THEN SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 31000, MESSAGE_TEXT = 'no'; END IF"
+        ],
+        ["DROP TRIGGER no_bad"],
+        "trigger",
+        "31000 no",
+    ),
+    "an error that is not classified": (
+        [
+            "CREATE TRIGGER no_bad BEFORE INSERT ON imc_chat_message FOR EACH ROW IF NEW.content LIKE 'bad%' "
+            "THEN SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1105, MESSAGE_TEXT = 'who knows'; END IF"
+        ],
+        ["DROP TRIGGER no_bad"],
+        "unknown",
+        "1105 who knows",
+    ),
+    "a unique index": (
+        [
+            "ALTER TABLE imc_chat_message "
+            "ADD COLUMN bad INT AS (IF(content LIKE 'bad%', 1, NULL)) VIRTUAL UNIQUE"
+        ],
+        ["ALTER TABLE imc_chat_message DROP COLUMN bad"],
+        "duplicate",
+        "another row has a value that must be unique",
+    ),
+    "a foreign key": (
+        [
+            f"CREATE TABLE known (content VARCHAR(20) {TEXTS} PRIMARY KEY)",
+            "INSERT INTO known VALUES ('hello')",
+            f"ALTER TABLE imc_chat_message MODIFY content VARCHAR(200) {TEXTS} NOT NULL, "
+            "ADD CONSTRAINT to_known FOREIGN KEY (content) REFERENCES known (content)",
+        ],
+        [
+            "ALTER TABLE imc_chat_message DROP FOREIGN KEY to_known",
+            f"ALTER TABLE imc_chat_message DROP INDEX to_known, MODIFY content TEXT {TEXTS} NOT NULL",
+            "DROP TABLE known",
+        ],
+        "reference",
+        "1452 Cannot add or update a child row",
+    ),
+    "a character set": (
+        ["ALTER TABLE imc_chat_message MODIFY content TEXT CHARACTER SET latin1 NOT NULL"],
+        [f"ALTER TABLE imc_chat_message MODIFY content TEXT {TEXTS} NOT NULL"],
+        "data",
+        "1366 Incorrect string value: '…' for column",
+    ),
+    "a generated column": (
+        [
+            "ALTER TABLE imc_chat_message ADD COLUMN n INT AS (CASE WHEN content LIKE 'bad%' "
+            "THEN CAST(content AS INTEGER) ELSE 1 END) STORED"
+        ],
+        ["ALTER TABLE imc_chat_message DROP COLUMN n"],
+        "data",
+        "1292 Truncated incorrect INTEGER value: '…'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_one_row_that_is_refused_is_put_aside_with_the_words_of_the_database(
+    name: str, projecting: Any, new_schema: str, feed: Any, history: Any, shown: Any, dead_letter_count: Any
+):
+    to_refuse, mend, kind, words = REFUSALS[name]
+    bad = "bad 😀 words of a user"
+    already = history.message(content=bad)
+    await databases.run(new_schema, "TRUNCATE imc_chat_message")
+    if name == "a unique index":
+        await Projection(shown.database).apply([history.sent(already)])
+    messages = [history.message(content=bad if number == 70 else "hello") for number in range(100)]
+    await databases.run(new_schema, *to_refuse)
+    try:
+        await feed.append([history.sent(message) for message in messages])
+        async with projecting(database_url=new_schema) as registry:
+            await feed.projected()
+            await wait_until(lambda: dead_letter_count(registry, kind) == 1)
+            assert dead_letter_count(registry) == 1
+            assert registry.get_sample_value("imc_projector_refusals_total") == 5
+    finally:
+        await databases.run(new_schema, *mend)
+    rows = await shown.messages(history.app_id)
+    stored = {row["message_id"] for row in rows} - {int(already["messageId"])}
+    assert stored == {int(message["messageId"]) for message in messages} - {int(messages[70]["messageId"])}
+    [letter] = await feed.dead_letters()
+    assert re.match(words, letter[b"reason"].decode()), letter[b"reason"]
+    assert "words of a user" not in letter[b"reason"].decode()
+
+
+async def test_what_is_wrong_with_the_whole_store_puts_nothing_aside(
+    projecting: Any, new_schema: str, feed: Any, history: Any, shown: Any
+):
+    await feed.append([history.sent(history.message()) for _ in range(3)])
+    # A number that is not classified, while the table is not as it must be either.
+    await databases.run(
+        new_schema,
+        "CREATE TRIGGER broken BEFORE INSERT ON imc_chat_message FOR EACH ROW "
+        "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1105, MESSAGE_TEXT = 'who knows'",
+        "RENAME TABLE imc_notice_information TO away",
+    )
+    async with projecting(database_url=new_schema) as registry:
+        await wait_until(lambda: (registry.get_sample_value("imc_projector_retries_total") or 0) > 5)
+        await databases.run(new_schema, "DROP TRIGGER broken", "RENAME TABLE away TO imc_notice_information")
+        await feed.projected()
+    assert await shown.count(history.app_id) == 3
+    assert await feed.dead_letters() == []
 
 
 async def test_a_refusal_that_passes_puts_nothing_aside(

@@ -1,5 +1,6 @@
 """Standalone: its data survives every end, and it says clearly why it can't start."""
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -51,6 +52,20 @@ async def test_data_survives_kill_and_ctrl_c(tmp_path: Path):
         stored = await history(process, 2)
         assert [message["content"] for message in stored] == [BODY["content"]] * 2
         assert stored[0]["messageId"] == first["messageId"]
+
+
+@pytest.mark.parametrize("name", ["d#ata", "100% %41", "a b:c@d?密码"])
+async def test_its_data_folder_may_have_any_name(tmp_path: Path, name: str):
+    folder = tmp_path / name
+    folder.mkdir(mode=0o755)
+    async with Process("imc-standalone", {**OFF, "IMC_DATA_DIR": str(folder)}) as process:
+        await process.ready()
+        await send(process)
+        await history(process, 1)
+        files = {file.name: file.stat().st_mode & 0o777 for file in folder.glob("imc.sqlite3*")}
+        assert "imc.sqlite3" in files
+        assert set(files.values()) == {0o600}
+    assert os.listdir(tmp_path) == [name]
 
 
 async def test_a_second_one_on_the_same_folder_says_so(tmp_path: Path):

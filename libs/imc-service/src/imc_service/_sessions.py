@@ -77,8 +77,11 @@ class MysqlSession:
 
         Raises what the driver raises, and `ConnectionError` if the server can't give it.
         """
-        await self.execute(SESSION + _TRANSACTIONS)
-        await self.execute("ROLLBACK")  # an init_connect of the server's may have begun a transaction
+        # Not by a cursor, for which a warning is an error: newer servers call some of these deprecated.
+        await self._connection.query(SESSION + _TRANSACTIONS)
+        await self._connection.query(
+            "ROLLBACK"
+        )  # an init_connect of the server's may have begun a transaction
         [(packet_bytes,)] = await self.fetch_all("SELECT @@max_allowed_packet")
         if packet_bytes < LEAST_PACKET_BYTES:
             raise ConnectionError(

@@ -54,6 +54,7 @@ class Readiness:
         """Log why a part can't do its job, once, and once when it can again; until cancelled."""
         told: dict[str, set[str]] = {}
         while True:
+            await asyncio.sleep(TELL_SECONDS)  # at the start: what has not begun yet is no fault
             failing = await self._failing()
             for name, reason in failing.items():
                 known = told.setdefault(name, set())
@@ -63,7 +64,6 @@ class Readiness:
             for name in told.keys() - failing.keys():
                 del told[name]
                 log.warning("ready again", part=name)
-            await asyncio.sleep(TELL_SECONDS)
 
     async def _failing(self, exclude: Collection[str] = ()) -> dict[str, str]:
         """The parts that can't do their job, and why."""

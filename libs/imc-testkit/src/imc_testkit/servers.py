@@ -40,6 +40,11 @@ class _Server:
         self._child: Child | None = None
 
     @property
+    def folder(self) -> Path:
+        """Where its data are, and its socket if it has one."""
+        return self._folder
+
+    @property
     def process(self) -> Child:
         """The process; raises `RuntimeError` before the first start."""
         if self._child is None:

@@ -13,30 +13,28 @@ class ProjectorMetrics:
     """Counters, and how far the database is behind the logs."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.entries = Counter(
-            "imc_projector_entries", "Log entries that were written to the database.", registry=registry
-        )
-        self.batches = Counter("imc_projector_batches", "Transactions committed.", registry=registry)
+        def counter(name: str, meaning: str) -> Counter:
+            return Counter(name, meaning, registry=registry)
+
+        def gauge(name: str, meaning: str) -> Gauge:
+            return Gauge(name, meaning, registry=registry)
+
+        self.entries = counter("imc_projector_entries", "Log entries that were written to the database.")
+        self.batches = counter("imc_projector_batches", "Transactions committed.")
         self.batch_seconds = Histogram(
             "imc_projector_batch_seconds",
             "Time of one transaction, retries included.",
             registry=registry,
             buckets=_SECONDS,
         )
-        self.retries = Counter(
-            "imc_projector_retries",
-            "Tries that failed since Redis or the database was away.",
-            registry=registry,
+        self.retries = counter(
+            "imc_projector_retries", "Tries that failed since Redis or the database was away."
         )
-        self.taken_over = Counter(
-            "imc_projector_taken_over",
-            "Log entries that another projector left unfinished.",
-            registry=registry,
+        self.taken_over = counter(
+            "imc_projector_taken_over", "Log entries that another projector left unfinished."
         )
-        self.refusals = Counter(
-            "imc_projector_refusals",
-            "Tries of single log entries that the database refused.",
-            registry=registry,
+        self.refusals = counter(
+            "imc_projector_refusals", "Tries of single log entries that the database refused."
         )
         self.dead_letters = Counter(
             "imc_projector_dead_letters",
@@ -46,16 +44,8 @@ class ProjectorMetrics:
         )
         for kind in DEAD_LETTER_KINDS:
             self.dead_letters.labels(kind)  # from the start, so that the first of a kind is an increase
-        self.trimmed = Counter(
-            "imc_projector_trimmed", "Log entries removed after their retention.", registry=registry
-        )
-        self.forgotten_apps = Counter(
-            "imc_projector_forgotten_apps", "Apps that are gone and were forgotten.", registry=registry
-        )
-
-        def gauge(name: str, meaning: str) -> Gauge:
-            return Gauge(name, meaning, registry=registry)
-
+        self.trimmed = counter("imc_projector_trimmed", "Log entries removed after their retention.")
+        self.forgotten_apps = counter("imc_projector_forgotten_apps", "Apps that are gone and were forgotten.")
         self.lag_entries = gauge(
             "imc_projector_lag_entries", "Log entries that the database lacks, of all apps."
         )
