@@ -67,7 +67,10 @@ def words_of(error: BaseException) -> str:
 
 
 def _text_of(error: BaseException) -> str:
-    # redis-py quotes the command of a pipeline, and servers that of which they know nothing.
-    text = str(error).rpartition(_OF_A_PIPELINE)[2]
+    # redis-py quotes the command of a pipeline, and the words of the error as Python writes a tuple of them.
+    _, of_a_pipeline, text = str(error).rpartition(_OF_A_PIPELINE)
+    if of_a_pipeline:
+        text = text.removeprefix("(").removesuffix(",)").strip("\"'")
+    # Servers quote a command that they do not know, a password in it included.
     text = text.partition(", with args beginning with")[0]
     return " ".join(text.split())[:MOST_CHARACTERS]

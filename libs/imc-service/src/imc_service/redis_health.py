@@ -5,6 +5,8 @@ was acknowledged, it may be a replica that takes writes and loses them, and it m
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
@@ -19,6 +21,9 @@ from imc_service.redis_errors import code_of, words_of
 log = logger("redis")
 
 PERIOD_SECONDS = 1.0
+INFO_RETRY_SECONDS = 60.0
+"""Where INFO may not be read it is asked for as rarely: each refusal renews the connections."""
+
 PROOF_SECONDS = 1.5
 """Less than a readiness check may take: a server that hangs is told as one."""
 
@@ -35,8 +40,9 @@ class RedisHealth:
     def __init__(self, redis: Redis, proof: Proof, registry: CollectorRegistry, part: str) -> None:
         self._redis = redis
         self._proof = proof
-        self._outage = Outage(log, "the work with Redis")
+        self._outage = Outage(log.warning, f"the work of {part.replace('_', '-')} with Redis")
         self._told: set[str] = set()
+        self._info_at = 0.0
         self._may_evict = _gauge(registry, part, "may_evict", "1 if Redis may evict what was acknowledged.")
         self._is_unsafe = _gauge(registry, part, "not_persistent", "1 if Redis keeps no append-only file.")
 
@@ -64,6 +70,8 @@ class RedisHealth:
 
     async def _fault(self) -> str | None:
         await self._proof()
+        if time.monotonic() < self._info_at:
+            return None
         try:
             info = await cast(
                 "Awaitable[dict[str, Any]]",
@@ -72,6 +80,9 @@ class RedisHealth:
         except RedisError as error:
             if code_of(error) is None:
                 raise
+            self._info_at = time.monotonic() + INFO_RETRY_SECONDS
+            self._may_evict.set(math.nan)
+            self._is_unsafe.set(math.nan)
             self._warn(f"it can't be known whether Redis may evict messages: {words_of(error)}")
             return None
         return self._fault_in(info)

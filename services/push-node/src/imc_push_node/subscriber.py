@@ -58,7 +58,7 @@ class Subscriber:
         """The channels that Redis is still to be told of, in the order in which they were held."""
         self._changed = asyncio.Event()
         self._link: RedisLink | None = None
-        self._outage = Outage(log, "listening to Redis")
+        self._outage = Outage(log.warning, "listening to Redis")
 
     def hold(self, channel: str, listener: ChannelListener) -> None:
         """Listen to ``channel``. Channels that are held in one step are subscribed to in that order."""

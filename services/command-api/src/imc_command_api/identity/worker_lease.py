@@ -36,7 +36,7 @@ class WorkerLease:
         self._ids = ids
         self._owner = secrets.token_hex(8)
         self._worker = -1
-        self._outage = Outage(log, "renewing the lease of a worker number")
+        self._outage = Outage(log.debug, "renewing the lease of a worker number")
 
     async def renew(self) -> None:
         """Lease a number, or prolong the lease; raises what redis-py raises."""

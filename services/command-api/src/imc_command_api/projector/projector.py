@@ -57,7 +57,7 @@ class Projector:
         self._claim_seconds = claim_idle_seconds / 3
         self._claim_at = 0.0
         self._stopping = False
-        self.reading = Outage(log, "reading the logs")
+        self.reading = Outage(log.warning, "reading the logs")
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:

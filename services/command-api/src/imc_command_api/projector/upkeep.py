@@ -48,11 +48,11 @@ class Upkeep:
 
     async def keep_trimming(self) -> None:
         """Tidy all logs every ten seconds until cancelled."""
-        await self._keep(self.tidy, ROUND_SECONDS, Outage(log, "trimming the logs"))
+        await self._keep(self.tidy, ROUND_SECONDS, Outage(log.debug, "trimming the logs"))
 
     async def keep_measuring(self) -> None:
         """Measure the lag every two seconds until cancelled."""
-        await self._keep(self.measure, LAG_SECONDS, Outage(log, "measuring the lag"))
+        await self._keep(self.measure, LAG_SECONDS, Outage(log.debug, "measuring the lag"))
 
     async def tidy(self) -> None:
         """Trim each log to its retention; forget consumers and apps that are long gone."""
