@@ -27,7 +27,12 @@ pytestmark = pytest.mark.timeout(60 + 3 * SECONDS)
 @pytest.fixture(scope="module")
 async def victim(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Deployment]:
     """An installation of its own: others' tests are not to be disturbed."""
-    limits = {"IMC_HEADER_SECONDS": "1", "IMC_BODY_SECONDS": "1", "IMC_LOG_LEVEL": "info"}
+    limits = {
+        "IMC_HEADER_SECONDS": "1",
+        "IMC_BODY_SECONDS": "1",
+        "IMC_FRAME_SECONDS": "1",
+        "IMC_LOG_LEVEL": "info",
+    }
     async with standalone(tmp_path_factory.mktemp("fuzz"), limits) as deployment:
         yield deployment
 

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
+from imc_contracts.codes import CloseCode
+from imc_push_node import protocol
+from imc_push_node.gateway import Hold
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.waiting import wait_until
 from websockets.asyncio.client import connect as connect_websocket
@@ -182,6 +185,62 @@ async def test_a_gateway_that_answers_pings_stays(start_node: Any, app_log: Any)
         await wait_until(was_pinged_often)
         await app_log.send()
         await gateway.wait_for_code(2001)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ends within the time of a test ends by what is said, not by time."""
+    monkeypatch.setattr(protocol, "CLOSE_SECONDS", 3600.0)
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("reason", Hold)
+async def test_one_that_is_not_read_has_its_answer_to_the_close_frame_read(
+    node: Any, app_id: str, reason: Hold
+) -> None:
+    async with connect(node.url, app_id, "one") as gateway:
+        await gateway.wait_for_code(2000)
+        held = node.gateway(app_id, "one")
+        held.hold(reason)
+        held.socket.close(CloseCode.NODE_RESTARTS, "the node restarts")
+        assert await gateway.wait_closed() == 1012
+        await wait_until(lambda: held.socket.disconnected)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_gateway_that_hangs_up_is_gone_at_once(node: Any, app_id: str) -> None:
+    reader, writer = await open_by_hand(node.url, app_id)
+    await reader.readuntil(b"2000")
+    socket = node.gateway(app_id, "raw").socket
+    writer.write_eof()
+    await wait_until(lambda: socket.disconnected)
+    assert not node.app(app_id).members
+    writer.close()
+
+
+@pytest.mark.parametrize("ends_by", ["a close frame", "an end of file", "nothing"])
+async def test_a_close_that_the_peer_does_not_take_ends_in_time(
+    start_node: Any, app_log: Any, monkeypatch: pytest.MonkeyPatch, ends_by: str
+) -> None:
+    """More waits for it than its machine takes, and it reads nothing any more."""
+    monkeypatch.setattr(protocol, "CLOSE_SECONDS", 0.2)
+    node = await start_node(gateway_buffer_bytes=10**9)
+    reader, writer = await open_by_hand(node.url, app_log.app_id)
+    await reader.readuntil(b"2000")
+    cast(Any, writer.transport).pause_reading()
+    socket = node.gateway(app_log.app_id, "raw").socket
+    while not socket.transport.get_write_buffer_size():
+        socket.write(b"x" * 1_000_000)
+        await asyncio.sleep(0)
+    if ends_by == "a close frame":
+        writer.write(Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True))
+    elif ends_by == "an end of file":
+        writer.write_eof()
+    else:
+        socket.close(CloseCode.NODE_RESTARTS)
+    await wait_until(lambda: socket.disconnected)
+    assert not node.app(app_log.app_id).members
+    writer.transport.abort()
 
 
 @pytest.mark.parametrize("size", [9_000, 30_000])

@@ -1,10 +1,14 @@
 """The newest connection of a gateway wins, on whichever node it is."""
 
 import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 from imc_contracts import names
+from imc_contracts.codes import CloseCode
 from imc_testkit.gateway import connect
 from imc_testkit.waiting import wait_until
 
@@ -100,6 +104,116 @@ async def test_many_at_once_end_with_one(start_node: Any, app_log: Any) -> None:
     stay.set()
     codes = await asyncio.gather(*visits)
     assert sorted(codes, key=str) == [4409] * 29 + [None]
+
+
+class SlowRedis:
+    """The node's Redis, whose round trips each wait for the test; and what was asked of it."""
+
+    def __init__(self, redis: Any) -> None:
+        self._redis = redis
+        self.asked = 0
+        self.may_go = asyncio.Semaphore(0)
+
+    @contextlib.asynccontextmanager
+    async def pipeline(self, transaction: bool) -> AsyncGenerator[Any]:
+        async with self._redis.pipeline(transaction=transaction) as pipeline:
+            execute = pipeline.execute
+
+            async def execute_later() -> Any:
+                self.asked += 1
+                await self.may_go.acquire()
+                return await execute()
+
+            pipeline.execute = execute_later
+            yield pipeline
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._redis, name)
+
+
+@pytest.fixture
+async def held_up(start_node: Any) -> tuple[Any, SlowRedis]:
+    """A node whose registrations go as far as the test lets them."""
+    node = await start_node()
+    registration = node.push_node.connections._registration
+    registration._redis = SlowRedis(registration._redis)
+    return node, registration._redis
+
+
+async def test_one_that_left_before_its_turn_is_not_registered(held_up: Any, app_log: Any) -> None:
+    """It would take the place of the one that is here."""
+    node, redis = held_up
+    async with connect(node.url, app_log.app_id, "first"):
+        await wait_until(lambda: redis.asked == 1)
+        async with connect(node.url, app_log.app_id, "one"):
+            await wait_until(lambda: len(node.push_node.connections._registration._arrivals) == 1)
+            (gone,) = [each for each in node.app(app_log.app_id).members if each.gateway_id == "one"]
+            gone.socket.close(CloseCode.NODE_RESTARTS)
+        redis.may_go.release()
+        redis.may_go.release()
+        redis.may_go.release()
+        await wait_until(lambda: is_registered(app_log, {"first"}))
+        assert not gone.number
+
+
+async def is_registered(app_log: Any, expected: set[str]) -> bool:
+    return set(await registered(app_log)) == expected
+
+
+async def test_one_that_leaves_between_the_two_steps_is_not_registered(held_up: Any, app_log: Any) -> None:
+    """It has a number then, but none that anybody is told."""
+    node, redis = held_up
+    async with connect(node.url, app_log.app_id, "one"):
+        await wait_until(lambda: redis.asked == 1)
+        (gone,) = node.app(app_log.app_id).members
+        gone.socket.close(CloseCode.NODE_RESTARTS)
+        redis.may_go.release()
+        async with connect(node.url, app_log.app_id, "next"):
+            await wait_until(lambda: redis.asked == 2, what="the next one's first step, with none between")
+            assert not await registered(app_log)
+            redis.may_go.release()
+            redis.may_go.release()
+            await wait_until(lambda: is_registered(app_log, {"next"}))
+        redis.may_go.release()
+
+
+async def test_the_departure_of_an_older_one_leaves_the_newer_registered(node: Any, app_log: Any) -> None:
+    async with connect(node.url, app_log.app_id, "one") as older:
+        await older.wait_for_code(2000)
+        first = (await registered(app_log))["one"]
+        async with connect(node.url, app_log.app_id, "one") as newer:
+            await newer.wait_for_code(2000)
+            assert await older.wait_closed() == 4409
+            # Whoever comes now is registered after the older one's departure.
+            async with connect(node.url, app_log.app_id, "other") as other:
+                await other.wait_for_code(2000)
+                assert set(await registered(app_log)) == {"one", "other"}
+                assert (await registered(app_log))["one"] > first
+                assert node.gateway(app_log.app_id, "one").number == (await registered(app_log))["one"]
+
+
+@pytest.mark.parametrize(("age_days", "is_kept"), [(31, False), (29, True)])
+async def test_what_dead_nodes_left_is_removed_after_30_days(
+    node: Any, app_log: Any, age_days: int, is_kept: bool
+) -> None:
+    number = time.time_ns() // 1000 - age_days * 86_400_000_000
+    await app_log.redis.zadd(names.gateways(app_log.app_id), {"dead": number})
+    async with connect(node.url, app_log.app_id, "one") as gateway:
+        await gateway.wait_for_code(2000)
+        assert ("dead" in await registered(app_log)) is is_kept
+
+
+async def test_after_a_loss_of_redis_those_who_are_here_are_registered_again(node: Any, app_log: Any) -> None:
+    async with connect(node.url, app_log.app_id, "one") as gateway:
+        await gateway.wait_for_code(2000)
+        before = await registered(app_log)
+        fence = names.gateway_fence(app_log.app_id)
+        await wait_until(lambda: node.app(app_log.app_id).fence)
+        await app_log.redis.delete(names.gateways(app_log.app_id), fence)
+        await wait_until(lambda: is_registered(app_log, {"one"}))
+        assert await registered(app_log) == before
+        assert int(await app_log.redis.zscore(fence, "f")) == before["one"]
+        assert gateway.close_code is None
 
 
 async def test_numbers_go_on_after_redis_was_emptied(node: Any, app_log: Any) -> None:

@@ -46,6 +46,10 @@ class RawGateway:
         """Write bytes; never waits."""
         self._writer.write(data)
 
+    async def drained(self) -> None:
+        """Wait until most of what was written has left this process; raises `OSError` if the node is gone."""
+        await self._writer.drain()
+
     async def drip(self, parts: Sequence[bytes], seconds: float) -> None:
         """Write ``parts`` with so much time between."""
         for part in parts:

@@ -89,6 +89,8 @@ class WireFuzz:
             self._bad_frames,
             self._fragments,
             self._control_frames,
+            self._control_flood,
+            self._slow_frames,
             self._lying_lengths,
             self._bad_json,
             self._noise,
@@ -163,6 +165,26 @@ class WireFuzz:
             struct.pack("!H", draw.choice((0, 999, 1000, 1005, 1006, 1015, 5000))) + b"\xff", _CLOSE
         )
         return self._opened(b"".join(some), close, frame(self._body()))
+
+    def _control_flood(self) -> list[bytes]:
+        """More frames that carry nothing than are borne, with what is not complete around them."""
+        draw = self._random
+        begun = draw.choice((b"", frame(self._body(), fin=False)))
+        idle = draw.choice(
+            (frame(b"", _PONG), frame(b"x" * 125, _PING), frame(b"", 0, fin=False), frame(b'{"token":"x"}'))
+        )
+        end = draw.choice((b"", frame(b"", _CLOSE), frame(b"x", _BINARY), frame(self._body())[:-1]))
+        return self._opened(begun + idle * draw.choice((1000, 20_000)) + end, idle * 1000)
+
+    def _slow_frames(self) -> list[bytes]:
+        """A few bytes at a time, and no end; in fragments too, with control frames between."""
+        draw = self._random
+        text = frame(self._body() + b" " * draw.choice((0, 100_000)), fin=draw.random() < 0.5)
+        at = draw.randrange(len(text))
+        drops = [text[at + index : at + index + 1] for index in range(draw.randrange(20))]
+        return self._opened(
+            text[:at], *drops, draw.choice((b"", frame(b"", _PING), frame(b"", 0, fin=False)))
+        )
 
     def _lying_lengths(self) -> list[bytes]:
         length = self._random.choice((126, 70_000, 2**31, 2**40, 2**63, 2**64 - 1))

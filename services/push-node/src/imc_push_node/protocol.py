@@ -19,9 +19,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
-from websockets.streams import StreamReader
 
-from imc_push_node import tcp
+from imc_push_node import frame_parser, tcp
 from imc_push_node.gateway import SocketListener
 from imc_push_node.incoming import Incoming
 from imc_push_node.keepalive import Keepalive, Pulse
@@ -38,6 +37,9 @@ CLOSE_SECONDS = 5.0
 TURN_WORK = 512
 """What of one gateway is handled before others have their turn: a frame counts as one, a text by its commas
 too, since that many more values are in it."""
+
+TURN_BYTES = 65_536
+"""A read that is as large is the last of the turn."""
 
 PART_BYTES = 2048
 """What came is parsed in parts of this size, so that a turn ends soon after its work is done."""
@@ -182,6 +184,9 @@ class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
             return
         self._backlog += data
         self._take_turn()
+        if len(data) >= TURN_BYTES:
+            self._wait_for_a_turn()  # uvloop would read the same socket 32 times before any other
+            self._read_or_not()
 
     def _take_turn(self) -> None:
         """Parse what came, until the work of a turn is done; the texts in it are handed on together."""
@@ -227,8 +232,8 @@ class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
         """Tell what of a message is here, if its end is not."""
         if self._backlog:
             return  # its end may be there
-        size = len(self.conn.reader.buffer) + len(self._fragments)
-        if size or self._is_within_message or _is_within_frame(self.conn.parser):
+        size = frame_parser.unfinished_bytes(self.conn) + len(self._fragments)
+        if size or self._is_within_message or frame_parser.is_within_frame(self.conn):
             self._unfinished.note(self, size, is_new=self._has_ended_message)
             self._has_unfinished = True
         elif self._has_unfinished:
@@ -238,12 +243,16 @@ class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
 
     def _go_on(self) -> None:
         """Read, or have another turn, unless something is against it."""
+        if self._backlog and not self.is_paused:
+            self._wait_for_a_turn()
         self._read_or_not()
-        if self._backlog and not self.is_paused and self._turn is None:
+
+    def _wait_for_a_turn(self) -> None:
+        if self._turn is None:
             self._turn = self.loop.call_soon(self._take_turn)
 
     def _read_or_not(self) -> None:
-        reads = not (self.is_paused or self._backlog)
+        reads = not self.is_paused and self._turn is None
         if reads is not self._is_reading and not self.transport.is_closing():
             self._is_reading = reads
             if reads:
@@ -373,7 +382,7 @@ class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
 
     def _forget_incoming(self) -> None:
         self._backlog, self._fragments = b"", bytearray()
-        self.conn.reader.discard()
+        frame_parser.forget_unfinished(self.conn)
         self._unfinished.forget(self)
 
     def _hang_up_later(self) -> None:
@@ -385,13 +394,3 @@ class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
     def _hang_up_in_time(self) -> None:
         if self.close_timer is None:
             self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
-
-
-def _is_within_frame(parser: Any) -> bool:
-    """Whether the library's parser waits for more of a frame, rather than for one to begin.
-
-    It does not say so, but the generator that it has stopped in does.
-    """
-    while parser.gi_yieldfrom is not None:
-        parser = parser.gi_yieldfrom
-    return parser.gi_code is not StreamReader.at_eof.__code__

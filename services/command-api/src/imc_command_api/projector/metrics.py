@@ -45,7 +45,7 @@ class ProjectorMetrics:
         for kind in DEAD_LETTER_KINDS:
             self.dead_letters.labels(kind)  # from the start, so that the first of a kind is an increase
         self.trimmed = counter("imc_projector_trimmed", "Log entries removed after their retention.")
-        self.forgotten_apps = counter("imc_projector_forgotten_apps", "Apps that are gone and were forgotten.")
+        self.forgotten_apps = counter("imc_projector_forgotten_apps", "Apps that were gone, and forgotten.")
         self.lag_entries = gauge(
             "imc_projector_lag_entries", "Log entries that the database lacks, of all apps."
         )
