@@ -171,7 +171,7 @@ async def test_a_failed_start_is_told_and_ends_with_status_1(program: Program) -
         ("::1", ["[::1]"]),
         ("[::1]", ["[::1]"]),
         ("::", ["[::1]", "127.0.0.1"]),
-        ("0.0.0.0", ["127.0.0.1"]),  # noqa: S104 - of a test
+        ("0.0.0.0", ["127.0.0.1"]),
         ("localhost", ["localhost"]),
     ],
 )
