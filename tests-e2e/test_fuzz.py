@@ -64,6 +64,11 @@ async def test_bytes_that_keep_to_no_rule(victim: Deployment, http: httpx.AsyncC
         await fuzz.attack(MANY)
         assert process.exit_code is None
     await is_well(process, http, app_id)
+    assert fuzz.smuggled > 0
+    hidden = await http.get(
+        process.url + "/chat/message/findByGroupId", params={"appId": app_id, "groupId": "smuggled"}
+    )
+    assert hidden.json()["data"]["total"] == 0, "a body was carried out as a request"
     await wait_until(lambda: descriptors(process) <= before + 3, 40, 0.1, what="descriptors to come back")
     for line in process.log.splitlines():
         if line.startswith("{"):

@@ -38,6 +38,9 @@ _COMMANDS = (
     "/notice/information/create",
     "/notice/information/delete",
 )
+SMUGGLED = "this was the body of another request"
+"""The content of all messages that are hidden in bodies."""
+
 _POST = b"POST /chat/message/create HTTP/1.1\r\nHost: a\r\n"
 
 
@@ -99,7 +102,11 @@ class WireFuzz:
             self._bad_http,
             self._bombs_in_frames,
             self._bombs_in_bodies,
+            self._foreign_upgrade,
+            self._drips,
         ]
+        self.smuggled = 0
+        """How many requests were hidden in bodies: none of them may be carried out; see `SMUGGLED`."""
 
     async def attack(self, count: int) -> None:
         """Make ``count`` connections at once, each with an attack; returns when all are over."""
@@ -108,12 +115,18 @@ class WireFuzz:
     async def _connect(self, pieces: list[bytes]) -> None:
         host, _, port = self._host.partition(":")
         leaves_rudely = self._random.random() < 0.3
+        half_closes = self._random.random() < 0.3
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             reader, writer = await asyncio.open_connection(host, int(port))
             try:
                 for piece in pieces:
                     writer.write(piece)
                     await writer.drain()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(READ_SECONDS):
+                            await reader.read(65536)
+                if half_closes:
+                    writer.write_eof()
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(READ_SECONDS):
                             await reader.read(65536)
@@ -270,3 +283,41 @@ class WireFuzz:
             draw.randbytes(400),
         )
         return [draw.choice(texts)]
+
+    def _hidden(self) -> bytes:
+        """A body that is a whole request itself."""
+        self.smuggled += 1
+        ids = {"appId": self._app_id, "groupId": "smuggled", "userId": "u"}
+        body = json.dumps({**ids, "content": SMUGGLED}).encode()
+        return _POST + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+
+    def _foreign_upgrade(self) -> list[bytes]:
+        """A request with an upgrade that is none of ours, in pieces, with a request as its body."""
+        draw, hidden = self._random, self._hidden()
+        head = _POST + draw.choice(
+            (
+                b"Connection: Upgrade\r\nUpgrade: h2c\r\n",
+                b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+                b"Connection: upgrade\r\nUpgrade: TLS/1.0, websocket\r\n",
+                b"Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+                b"Connection: Upgrade\r\nUpgrade: IRC/6.9\r\nExpect: 100-continue\r\n",
+                b"Upgrade: h2c\r\n",
+            )
+        )
+        if draw.random() < 0.5:
+            whole = head + b"Content-Length: %d\r\n\r\n%b" % (len(hidden), hidden)
+        else:
+            cut = draw.randrange(1, len(hidden))
+            chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (hidden[:cut], hidden[cut:]))
+            whole = head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+        cuts = sorted(draw.randrange(len(whole)) for _ in range(draw.choice((0, 1, 3))))
+        return [whole[start:end] for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+
+    def _drips(self) -> list[bytes]:
+        """A connection that is kept busy with next to nothing."""
+        draw = self._random
+        before = draw.choice((b"", b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", _POST, _POST + b"X: "))
+        drop = draw.choice(
+            (b"\r\n", b"\r", b"\n", b" ", b"x", b"X: y\r\n", b"0\r\n", b"HTTP/1.1 100 Continue\r\n")
+        )
+        return [before, *[drop] * 10]

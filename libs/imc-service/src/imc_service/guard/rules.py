@@ -73,10 +73,9 @@ def _read(text: bytes) -> Origin | None:
     return read_origin(text.decode("latin-1"))
 
 
-def check_hosts(headers: Headers) -> None:
-    """Check that a request is for one host (RFC 9112, section 3.2); raises `Refused`."""
-    if sum(name == b"host" for name, _ in headers) > 1:
-        raise Refused(ErrorCode.INVALID_FIELD, "the request has more than one Host header: send one")
+def several_hosts() -> Refused:
+    """The refusal of a request that is for more than one host (RFC 9112, section 3.2)."""
+    return Refused(ErrorCode.INVALID_FIELD, "the request has more than one Host header: send one")
 
 
 def too_many_requests() -> Refused:

@@ -4,14 +4,14 @@ import asyncio
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi import Response
 from imc_contracts.errors import Refused
 from starlette.types import ASGIApp, Message, Scope
 
 from imc_service import replies
-from imc_service.guard.rules import check_hosts
+from imc_service.guard import rules
 from imc_service.http1.head import Head, Header
 from imc_service.http1.targets import read_target
 
@@ -56,13 +56,35 @@ class Connection(Protocol):
 class Exchange:
     """A request whose head is here, and what it is answered with."""
 
-    __slots__ = (
-        *("keep_alive", "host", "refused", "scope", "task", "_connection", "_expects_continue", "_is_head"),
-        *("_all_read", "_body_is_cut", "_news", "_parts", "buffered", "is_gone", "is_whole"),
-        *("_head", "_is_chunked", "_left", "has_begun", "is_replied"),
-    )
+    # Of the class, until they are another: each that is set costs every request.
+    refused: Refused | None = None
+    """Why it is not carried out, where its head tells."""
 
-    def __init__(self, connection: Connection, head: Head, stays: bool, scope: Scope) -> None:
+    host: bytes | None = None
+    """The host in its target, where that bears one."""
+
+    task: asyncio.Task[None] | None = None
+    buffered = 0
+    """Bytes of the body that wait for the application."""
+
+    is_whole = False
+    """Whether all of the request is here."""
+
+    is_gone = False
+    """Whether nobody can be answered any more."""
+
+    has_begun = False
+    """Whether some of the reply was written."""
+
+    is_replied = False
+    _expects_continue = _all_read = _body_is_cut = _is_chunked = False
+    _news: asyncio.Event | None = None
+    _head = b""
+    _left: int | None = None
+
+    def __init__(
+        self, connection: Connection, head: Head, stays: bool, scope: Scope, state: dict[str, Any]
+    ) -> None:
         """``scope`` is what is the same for all requests of a connection; ``stays`` whether that goes on."""
         self.scope: Scope = {
             **scope,
@@ -70,40 +92,27 @@ class Exchange:
             # HEAD is answered as GET is, without the body (RFC 9110, section 9.3.2).
             "method": "GET" if head.method == b"HEAD" else head.method.decode("ascii"),
             "headers": head.headers,
+            "state": state,
         }
         self.keep_alive = stays and head.version == "1.1"
-        self.refused: Refused | None = None
-        """Why it is not carried out, where its head tells."""
-        self.host: bytes | None = None
-        """The host in its target, where that bears one."""
+        self._connection = connection
+        self._is_head = head.method == b"HEAD"
+        self._parts: list[bytes] = []
+        hosts = 0
+        for name, value in head.headers:
+            if name == b"host":
+                hosts += 1
+            elif name == b"expect" and value.lower() == b"100-continue":
+                self._expects_continue = head.version == "1.1"
         try:
-            check_hosts(head.headers)
             target = read_target(head.target)
+            if hosts > 1:
+                raise rules.several_hosts()
         except Refused as refused:
             self.refused = refused
         else:
-            self.scope["path"], self.scope["raw_path"] = target.path, target.raw_path
-            self.scope["query_string"], self.host = target.query, target.host
-        self.task: asyncio.Task[None] | None = None
-        self._connection = connection
-        self._is_head = head.method == b"HEAD"
-        self._expects_continue = head.expects_continue()
-        self.buffered = 0
-        """Bytes of the body that wait for the application."""
-        self.is_whole = False
-        """Whether all of the request is here."""
-        self.is_gone = False
-        """Whether nobody can be answered any more."""
-        self._parts: list[bytes] = []
-        self._all_read = False
-        self._body_is_cut = False
-        self._news: asyncio.Event | None = None
-        self._head = b""
-        self._is_chunked = False
-        self._left: int | None = None
-        self.has_begun = False
-        """Whether some of the reply was written."""
-        self.is_replied = False
+            scope = self.scope
+            scope["path"], scope["raw_path"], scope["query_string"], self.host = target
 
     # What the connection calls.
 
@@ -138,9 +147,14 @@ class Exchange:
         """Answer with a reply that is there whole, in one write."""
         if self.is_gone:
             return
-        lines = [b"%b: %b\r\n" % header for header in reply.raw_headers]
-        self._write_head(reply.status_code, lines)
-        self._finish(bytes(reply.body))
+        # What `send` does in steps: this is on every hot call's way.
+        connection = self._connection
+        lines = b"".join([b"%b: %b\r\n" % header for header in reply.raw_headers])
+        head = self._head_of(reply.status_code, lines)
+        self.has_begun = self.is_replied = True
+        self._parts, self.buffered = [], 0
+        connection.write(head if self._is_head else head + bytes(reply.body))
+        connection.on_replied()
 
     async def run(self, application: ASGIApp) -> None:
         """Let ``application`` answer. What it fails at is told to the client without its reason."""
@@ -206,16 +220,16 @@ class Exchange:
             else:
                 self._is_chunked = True
                 lines.append(b"transfer-encoding: chunked\r\n")
-        self._write_head(status, lines)
+        self._head = self._head_of(status, b"".join(lines))
 
-    def _write_head(self, status: int, lines: list[bytes]) -> None:
+    def _head_of(self, status: int, lines: bytes) -> bytes:
         defaults = self._connection.default_lines()
         if _CLOSE in defaults:
             self.keep_alive = False
         elif not self.keep_alive:
-            lines.append(_CLOSE)
+            lines += _CLOSE
         line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-        self._head = b"%b%b%b\r\n" % (line, defaults, b"".join(lines))
+        return b"%b%b%b\r\n" % (line, defaults, lines)
 
     def _go_on(self, body: bytes, *, more: bool) -> None:
         if self._left is not None:

@@ -30,12 +30,6 @@ class Head(NamedTuple):
                 return False
         return is_named
 
-    def expects_continue(self) -> bool:
-        """Whether the client sends the body once it is told to (RFC 9110, section 10.1.1)."""
-        return self.version == "1.1" and any(
-            name == b"expect" and value.lower() == b"100-continue" for name, value in self.headers
-        )
-
     def with_upgrade(self, *protocols: bytes) -> bytes:
         """The same as it goes over the wire, with ``protocols`` as those that are wished for, or none."""
         headers = [header for header in self.headers if header[0] != b"upgrade"]

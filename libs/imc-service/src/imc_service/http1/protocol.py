@@ -15,7 +15,6 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from fastapi import Response
 from imc_contracts.errors import Refused
 
 from imc_service import replies
@@ -74,6 +73,7 @@ class HttpProtocol(asyncio.Protocol):
         # What is waited for.
         self._awaited = _Awaited.NOTHING
         self._deadline = Deadline(self._loop, self._on_deadline)
+        self._keep_alive_seconds: float = config.timeout_keep_alive
         self._idle_until = 0.0
 
     # What the event loop calls.
@@ -114,8 +114,10 @@ class HttpProtocol(asyncio.Protocol):
         """Read what came, as far as it is its turn."""
         if self._is_over:
             return
-        if self._unread or len(data) > PIECE_BYTES:
+        if self._unread:
             self._unread = memoryview(bytes(self._unread) + data)
+        elif len(data) > PIECE_BYTES:
+            self._unread = memoryview(data)
         else:
             self._feed(data)
         self._go_on()
@@ -163,14 +165,22 @@ class HttpProtocol(asyncio.Protocol):
     # Requests.
 
     def _go_on(self) -> None:
-        """Answer and read until a request must wait for its turn, or nothing is left."""
-        self._start_next()
-        while self._unread and not self._waiting and not self._is_over:
-            piece, self._unread = self._unread[:PIECE_BYTES], self._unread[PIECE_BYTES:]
+        """Read until a request is here that must wait for its turn, and answer what has its turn."""
+        while self._unread and not self._is_over and self._wants_more():
+            size = self._reader.piece_bytes(self._unread)
+            piece, self._unread = self._unread[:size], self._unread[size:]
             self._feed(piece)
-            self._start_next()
-        self._mind_reading()
+        self._start_next()
+        if self._waiting or self._unread or self._reader.request or not self._is_reading:
+            self._mind_reading()
         self._await_next()
+
+    def _wants_more(self) -> bool:
+        """Whether nothing waits for its turn, or but one request, whose body is the next that comes."""
+        request = self._reader.request
+        return not self._waiting or (
+            len(self._waiting) == 1 and request is not None and request.body is self._waiting[0]
+        )
 
     def _feed(self, piece: bytes | memoryview) -> None:
         try:
@@ -180,7 +190,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _take(self, head: Head, stays: bool) -> Exchange:
         """Let a request whose head is here wait for its turn."""
-        exchange = Exchange(self, head, stays, {**self._scope, "state": self._state.copy()})
+        exchange = Exchange(self, head, stays, self._scope, self._state.copy())
         self._waiting.append(exchange)
         return exchange
 
@@ -207,27 +217,24 @@ class HttpProtocol(asyncio.Protocol):
 
     async def _answer(self, exchange: Exchange, call: HotCall | None, refused: Refused | None) -> None:
         try:
-            if refused is not None:
-                self._guard.count(refused)
-                exchange.reply(replies.refusal(refused))
-            elif call is None:
+            if call is not None and self._hot_path is not None:
+                request = WholeRequest(exchange.scope, exchange.receive, exchange.take_body())
+                try:
+                    reply = await self._hot_path.answer(call, request)
+                except Exception as error:
+                    reply = replies.fault(call.route.path, error)
+                exchange.reply(reply)
+            elif refused is None:
                 await exchange.run(self._app)
             else:
-                exchange.reply(await self._reply_to(call, exchange))
+                self._guard.count(refused)
+                exchange.reply(replies.refusal(refused))
         except asyncio.CancelledError:
             self._transport.close()  # the process ends, and nobody knows how far this came
             raise
         finally:
             # Rather than by a callback: that would be one more turn of the event loop for each request.
             self._server.tasks.discard(exchange.task)
-
-    async def _reply_to(self, call: HotCall, exchange: Exchange) -> Response:
-        assert self._hot_path is not None
-        request = WholeRequest(exchange.scope, exchange.receive, exchange.take_body())
-        try:
-            return await self._hot_path.answer(call, request)
-        except Exception as error:
-            return replies.fault(call.route.path, error)
 
     def _hand_over(self, head: bytes) -> None:
         """Let the connection be a WebSocket's from here on."""
@@ -279,8 +286,11 @@ class HttpProtocol(asyncio.Protocol):
         if exchange is not None and not exchange.keep_alive:
             self.close()
         elif not self._transport.is_closing():
-            self._idle_until = self._loop.time() + self._config.timeout_keep_alive
-            self._go_on()
+            self._idle_until = self._loop.time() + self._keep_alive_seconds
+            if self._waiting or self._unread or self._is_over or self._reader.request or self._has_ended:
+                self._go_on()
+            elif self._drain is None:
+                self._await(_Awaited.REQUEST, self._idle_until)  # as nearly always
 
     def close(self) -> None:
         """Hang up once the client has taken what was written, or has had the time for it."""
@@ -346,7 +356,7 @@ class HttpProtocol(asyncio.Protocol):
         request = self._reader.request
         body = None if request is None else request.body
         is_behind = isinstance(body, Exchange) and body.buffered > BODY_BUFFER_BYTES
-        wanted = self._is_over or not (is_behind or self._waiting)
+        wanted = self._is_over or not (self._waiting or self._unread or is_behind)
         if wanted is self._is_reading or self._has_ended or self._transport.is_closing():
             return
         self._is_reading = wanted
@@ -363,11 +373,12 @@ class HttpProtocol(asyncio.Protocol):
         if self._is_over or self._drain is not None:
             return
         request, guard = self._reader.request, self._guard
-        is_first = not self._reader.heads
         is_busy = request is None and self._exchange is not None
         if is_busy or self._has_ended or not self._is_reading:
             self._await(_Awaited.NOTHING, NEVER)
-        elif request is None:
+            return
+        is_first = not self._reader.heads
+        if request is None:
             self._await(_Awaited.HEAD if is_first else _Awaited.REQUEST, self._idle_until)
         elif request.body is None:
             request.deadline = request.deadline or (

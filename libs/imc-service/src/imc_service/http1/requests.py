@@ -31,17 +31,19 @@ class Body(Protocol):
 class Request:
     """The request that is being read."""
 
-    __slots__ = ("around", "body", "deadline", "headers", "target")
+    body: Body | None = None
+    """Once its head is here."""
+
+    body_bytes = 0
+    around = 0
+    """Bytes of it, the body included; at least, where others were in the same piece."""
+
+    deadline = 0.0
+    """For whoever waits for the rest of it."""
 
     def __init__(self) -> None:
         self.target = b""
         self.headers: list[Header] = []
-        self.body: Body | None = None
-        """Once its head is here."""
-        self.around = 0
-        """Bytes that are none of the body; at least, where others were in the same piece."""
-        self.deadline = 0.0
-        """For whoever waits for the rest of it."""
 
 
 class RequestReader:
@@ -59,6 +61,7 @@ class RequestReader:
         self._take = take
         self._has_websockets = has_websockets
         self._parser: Any = None
+        self._fields: list[Header] = []
         self.request: Request | None = None
         """What is here in part; None between requests."""
         self.heads = 0
@@ -82,20 +85,29 @@ class RequestReader:
         if self.request is not None and (self.request is request or self.heads == heads):
             self._count(self.request, len(piece))
 
+    def piece_bytes(self, unread: memoryview) -> int:
+        """How much of ``unread`` to feed next: a head by itself, so that its body comes in one piece."""
+        request = self.request
+        if request is None or request.body is None:
+            end = bytes(unread[:PIECE_BYTES]).find(b"\r\n\r\n")
+            return PIECE_BYTES if end < 0 else end + 4
+        length = next((int(value) for name, value in request.headers if name == b"content-length"), 0)
+        return max(PIECE_BYTES, length - request.body_bytes)
+
     # What the parser calls.
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self.request = Request()
+        request = self.request = Request()
+        self._fields = request.headers
 
     def on_url(self, url: bytes) -> None:
         """Some of its target."""
-        self._now.target += url
+        self._now().target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a field behind a body in chunks, which is none (RFC 9110, section 6.5.1)."""
-        if self._now.body is None:
-            self._now.headers.append((name.lower(), value))
+        self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head of a request is here."""
@@ -104,25 +116,24 @@ class RequestReader:
 
     def on_body(self, body: bytes) -> None:
         """Some of its body, or all of it."""
-        request = self._now
+        request = self._now()
         assert request.body is not None
-        request.around -= len(body) * (1 + CHUNK_OVERHEAD)
+        request.body_bytes += len(body)
         request.body.feed(body)
 
     def on_message_complete(self) -> None:
         """All of it is here."""
-        body = self._now.body
+        body = self._now().body
         if body is not None:
             self.request = None
             body.end()
 
-    @property
     def _now(self) -> Request:
         assert self.request is not None
         return self.request
 
     def _head(self) -> Head:
-        parser, request = self._parser, self._now
+        parser, request = self._parser, self._now()
         return Head(parser.get_method(), request.target, parser.get_http_version(), request.headers)
 
     def _new_parser(self) -> None:
@@ -150,18 +161,20 @@ class RequestReader:
     def _take_head(self, head: Head, stays: bool) -> None:
         if head.version not in ("1.1", "1.0"):
             raise rules.wrong_version(head.version)
-        request = self._now
+        request = self._now()
         # Counted where it may be too much: nearly all heads come in one piece.
         if request.around + PIECE_BYTES > self._limit and _size(head) > self._limit:
             raise rules.headers_too_large(self._limit)
         self.heads += 1
+        self._fields = []  # for what comes behind the body
         request.body, request.deadline, request.around = self._take(head, stays), 0.0, 0
 
     def _count(self, request: Request, size: int) -> None:
         """Hold the head, and what is around a body in chunks, against the limit."""
         request.around += size
+        beside = request.around - request.body_bytes * (1 + CHUNK_OVERHEAD)
         # Beside the end of a head there may be a beginning of a body in a piece.
-        if request.around > self._limit + (0 if request.body is None else PIECE_BYTES + self._limit):
+        if beside > self._limit + (0 if request.body is None else PIECE_BYTES + self._limit):
             raise rules.headers_too_large(self._limit)
 
 

@@ -37,11 +37,12 @@ def read_target(target: bytes) -> Target:
         raise _refusal("the request's target holds bytes that are not ASCII")
     if not target.startswith(b"/"):
         host, target = _origin_form(target)
-    target = target.partition(b"#")[0]
+    if b"#" in target:
+        target = target.partition(b"#")[0]
     raw_path, _, query = target.partition(b"?")
     if b"%" not in target:
         return Target(raw_path.decode("ascii"), raw_path, query, host)
-    path = unquote_strictly(raw_path, "the path")
+    path = unquote_strictly(raw_path, "the path") if b"%" in raw_path else raw_path.decode("ascii")
     if b"%" in query:
         check_form(query)
     return Target(path, raw_path, query, host)
@@ -54,9 +55,13 @@ def check_form(text: bytes) -> str:
     """
     if text.count(b"&") >= MAX_PARAMETERS:
         raise Refused(ErrorCode.INVALID_FIELD, f"there are more than {MAX_PARAMETERS} parameters")
-    for part in text.split(b"&"):
-        name, _, value = part.partition(b"=")
-        unquote_strictly(value, unquote_strictly(name, "a parameter's name"))
+    try:
+        unquote_strictly(text, "")  # as a whole first: no character lies across a separator
+    except Refused:
+        for part in text.split(b"&"):
+            name, _, value = part.partition(b"=")
+            unquote_strictly(value, unquote_strictly(name, "a parameter's name"))
+        raise
     return text.decode()
 
 
