@@ -225,3 +225,25 @@ async def test_numbers_go_on_after_redis_was_emptied(node: Any, app_log: Any) ->
             await newer.wait_for_code(2000)
             assert await older.wait_closed() == 4409
             assert (await registered(app_log))["one"] > before["one"]
+
+
+async def test_registrations_end_by_themselves_and_are_written_again(node: Any, app_log: Any) -> None:
+    keys = [names.gateways(app_log.app_id), names.gateway_fence(app_log.app_id)]
+    month = 30 * 86_400_000
+
+    async def remaining() -> list[int]:
+        return [await app_log.redis.pttl(key) for key in keys]
+
+    async with connect(node.url, app_log.app_id, "one") as gateway:
+        await gateway.wait_for_code(2000)
+        assert all(0 < each <= month for each in await remaining())
+        app = node.app(app_log.app_id)
+        await wait_until(lambda: app.fence > 0)  # the node has seen the fence before it is lost
+        await app_log.redis.delete(*keys)
+
+        async def is_registered() -> bool:
+            return all(0 < each <= month for each in await remaining())
+
+        await wait_until(is_registered)
+        assert list(await registered(app_log)) == ["one"]
+        assert gateway.close_code is None

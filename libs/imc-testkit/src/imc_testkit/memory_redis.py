@@ -76,6 +76,9 @@ class _Commands:
         scores[member.encode()] = scores.get(member.encode(), 0) + amount
         return scores[member.encode()]
 
+    def pexpire(self, key: str, milliseconds: int) -> None:
+        """Nothing lasts as long as that here."""
+
     def zscore(self, key: str, member: str) -> float | None:
         return self.sets[key].get(member.encode())
 

@@ -28,7 +28,13 @@ APPS_AT_ONCE = 16
 """Apps registered at side by side: a Redis that hangs must not make them time out one after the other."""
 
 KEEP_US = 30 * 86_400_000_000
-"""Registrations of nodes that died stay behind; after 30 days without a newer one they are removed."""
+"""Registrations of nodes that died stay behind; after 30 days without a newer one they are removed.
+
+So is the fence: a number of later begins at the clock, and is greater. Where one gateway stays for longer
+both are written again, as after a loss of Redis.
+"""
+
+_KEEP_MS = KEEP_US // 1000
 
 
 class Registration:
@@ -99,7 +105,8 @@ class Registration:
         async with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.zadd(fence, {FENCE: now_us}, gt=True)  # pyright: ignore[reportUnknownMemberType]
             pipeline.zincrby(fence, len(gateways), FENCE)  # pyright: ignore[reportUnknownMemberType]
-            _, newest = await pipeline.execute()
+            pipeline.pexpire(fence, _KEEP_MS)  # pyright: ignore[reportUnknownMemberType]
+            _, newest, _ = await pipeline.execute()
         first = int(newest) - len(gateways) + 1
         arrived = [gateway for gateway in gateways if not gateway.socket.has_ended]
         for number, gateway in enumerate(gateways, first):
@@ -112,6 +119,7 @@ class Registration:
             pipeline.zremrangebyscore(key, "-inf", now_us - KEEP_US)  # pyright: ignore[reportUnknownMemberType]
             numbers = {gateway.gateway_id: gateway.number for gateway in arrived}
             pipeline.zadd(key, cast("dict[Any, float]", numbers), gt=True)  # pyright: ignore[reportUnknownMemberType]
+            pipeline.pexpire(key, _KEEP_MS)  # pyright: ignore[reportUnknownMemberType]
             for gateway in arrived:
                 news = f"{gateway.gateway_id} {gateway.number}"
                 pipeline.publish(names.gateway_news(app_id, self._database), news)  # pyright: ignore[reportUnknownMemberType]
@@ -160,6 +168,8 @@ class Registration:
         async with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.zadd(fence, {FENCE: max(numbers.values())}, gt=True)  # pyright: ignore[reportUnknownMemberType]
             pipeline.zadd(key, cast("dict[Any, float]", numbers), gt=True)  # pyright: ignore[reportUnknownMemberType]
+            for each in (fence, key):
+                pipeline.pexpire(each, _KEEP_MS)  # pyright: ignore[reportUnknownMemberType]
             await pipeline.execute()
 
     async def _close_replaced(self, app: App, gateways: list[Gateway]) -> None:
