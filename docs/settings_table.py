@@ -12,7 +12,7 @@ from imc_push_node.settings import PushNodeSettings
 from imc_query_api.settings import QueryApiSettings
 from imc_service.access.settings import TokenSettings
 from imc_service.settings import Settings
-from imc_standalone.settings import StandaloneSettings
+from imc_standalone.settings import MADE_UP, StandaloneSettings
 
 ROOT = Path(__file__).parents[1]
 BEGIN = "<!-- settings: made by `make settings-table` -->\n"
@@ -31,7 +31,6 @@ PROCESSES: dict[str, type[Settings]] = {
     "standalone": StandaloneSettings,
     "imc-token": TokenSettings,
 }
-SET_BY_STANDALONE = {"IMC_COMMAND_API_URL", "IMC_QUERY_API_URL", "IMC_SERVICE_SECRET"}
 
 
 def table() -> str:
@@ -70,7 +69,7 @@ def _defaults(by_process: dict[str, str]) -> str:
 
 def _readers(variable: str, processes: list[str]) -> str:
     # Standalone hands its whole environment to its parts.
-    if "standalone" not in processes and variable not in SET_BY_STANDALONE and processes != ["migrate"]:
+    if "standalone" not in processes and variable not in MADE_UP and processes != ["migrate"]:
         processes = [*processes, "standalone"]
     return "all" if len(processes) == len(PROCESSES) else ", ".join(processes)
 
@@ -80,14 +79,14 @@ def main() -> None:
     stale: list[str] = []
     for name, head in HEADS.items():
         readme = ROOT / name
-        text = readme.read_text()
+        text = readme.read_text("utf-8")
         before, _, rest = text.partition(BEGIN)
         _, _, after = rest.partition(END)
         made = before + BEGIN + head + table() + END + after
         if made != text:
             stale.append(name)
             if "--check" not in sys.argv:
-                readme.write_text(made)
+                readme.write_text(made, "utf-8")
     if stale and "--check" in sys.argv:
         sys.exit(f"the table of settings in {', '.join(stale)} is stale: make settings-table")
 
