@@ -1,10 +1,12 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
-.PHONY: run test check faults soak fuzz audit bench bench-full bench-table fmt setup lock settings-table
+.PHONY: run test short check faults soak fuzz audit bench bench-full bench-table fmt setup lock settings-table clean
 .PHONY: pictures version images push-images release
 
-PYTHON ?= python3
+# The interpreter to use: by default the best one that is installed, see requirements/python-versions.
+PYTHON ?=
+VENV ?= .venv
 UV := .uv/bin/uv
-BIN := .venv/bin
+BIN := $(VENV)/bin
 MEMBERS := bench $(wildcard libs/*) $(wildcard services/*)
 LOCKED := command-api query-api push-node standalone
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -19,8 +21,14 @@ run: setup            ## start everything in one process, on http://127.0.0.1:80
 
 # Two files at once, since many tests wait more than they compute; in the order of the folders, so that the
 # installations of tests-e2e, which stay until the end, begin after the tests that want a Redis to themselves.
-test: check           ## everything that must pass, on a real MariaDB and Redis: some twelve minutes
+test: check           ## everything that must pass, on a real MariaDB and Redis: some twelve minutes on the Python that ships,
+                      ## after a short form of two minutes on each other one that IMC supports and that is installed
+	@for other in $$(sh requirements/python.sh others); do \
+	  $(MAKE) --no-print-directory short PYTHON="$${other#*=}" VENV=".venv-$${other%%=*}" || exit; done
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
+short: setup          ## what depends on the version of Python and is quick: all that needs no server, a start of each process
+	$(BIN)/pytest -m 'not servers or programs' libs services tests-e2e/test_programs.py
 
 faults: setup         ## each fault in turn, and those that come again and again at length: some ten minutes
 	LONG=1 $(BIN)/pytest -s tests-e2e/faults
@@ -46,7 +54,9 @@ fuzz: setup           ## bytes and bodies that make no sense, for MINUTES=10, wi
 	FUZZ_MINUTES="$(or $(MINUTES),10)" FUZZ_SEED="$(or $(SEED),1)" $(BIN)/pytest tests-e2e/test_fuzz*.py
 
 audit: setup          ## known vulnerabilities of the pins; fails too where the index tells nothing of them
-	sh requirements/audit.sh .uv/bin/uv
+	$(UV) venv --quiet --allow-existing --python $(BIN)/python .audit
+	$(UV) pip sync --quiet --python .audit --require-hashes requirements/pip-audit.txt
+	sh requirements/audit.sh .audit/bin/pip-audit
 
 fmt: setup            ## put the code into its one form
 	$(BIN)/ruff format .
@@ -72,29 +82,22 @@ push-images: images   ## and push them to REGISTRY
 
 # The notes first: without them nothing is pushed.
 release:              ## push the images of TAG=v1.2.3, and publish its section of CHANGELOG.md on GitHub
-	notes="$$(mktemp)" && $(PYTHON) deploy/release_notes.py "$(TAG)" > "$$notes" && \
+	notes="$$(mktemp)" && python3 deploy/release_notes.py "$(TAG)" > "$$notes" && \
 	$(MAKE) push-images && gh release create "$(TAG)" --verify-tag --title "$(TAG)" --notes-file "$$notes"
 
-setup: .venv/ready    ## the tools and all packages, in .uv and .venv
+setup:                ## the tools and all packages, in .uv and .venv
+	@sh requirements/environment.sh $(VENV) "$(PYTHON)" $(MEMBERS)
 
-# An index set for pip counts for uv too, so that a mirror set once serves both.
-.venv/ready: requirements/dev.txt requirements/uv.txt $(addsuffix /pyproject.toml,$(MEMBERS))
-	test -x $(UV) || $(PYTHON) -m venv .uv
-	.uv/bin/pip install --quiet --require-hashes --requirement requirements/uv.txt
-	index="$${UV_DEFAULT_INDEX:-$$(.uv/bin/pip config get global.index-url 2>/dev/null || true)}"; \
-	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
-	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv && \
-	$(UV) pip sync --quiet --require-hashes requirements/dev.txt && \
-	$(UV) pip install --quiet --no-deps $(addprefix --editable ./,$(MEMBERS))
-	touch $@
+clean:                ## remove what `make` made here, but for the data of `make run`
+	rm -rf .uv .venv .venv-* .audit .bench .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-lock:                 ## choose versions anew: requirements/*.txt, pins with hashes that name no index
-	test -x $(UV) || { $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet uv; }
+lock: setup           ## choose versions anew: requirements/*.txt, pins with hashes that name no index
 	$(UV) lock --quiet --upgrade
 	for package in $(LOCKED); do \
 	  $(UV) export --quiet --frozen --no-dev --no-header --no-annotate --no-emit-workspace \
 	    --package imc-$$package --output-file requirements/$$package.txt; done
 	$(UV) export --quiet --frozen --no-header --no-annotate --no-emit-workspace \
 	  --all-groups --output-file requirements/dev.txt
-	echo uv | $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
-	  --output-file requirements/uv.txt -
+	for tool in uv pip-audit; do echo $$tool | $(UV) pip compile --quiet --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --output-file requirements/$$tool.txt -; done

@@ -11,7 +11,6 @@ PLACES = {
     "bench/pyproject.toml": r'^version = "()"$',
     "libs/*/pyproject.toml": r'^version = "()"$',
     "services/*/pyproject.toml": r'^version = "()"$',
-    "services/*/src/**/app.py": r'\bversion="()"',
     "docker-compose.yml": r"\bimage: imc-[a-z-]+:()",
     "deploy/k8s/**/kustomization.yaml": r"\bnewTag: ()",
     "deploy/k8s/README.md": r"\bimc-[a-z-]+:()",

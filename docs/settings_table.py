@@ -18,7 +18,7 @@ from imc_push_node.settings import PushNodeSettings
 from imc_query_api.settings import QueryApiSettings
 from imc_service.access.settings import TokenSettings
 from imc_service.settings import Settings
-from imc_standalone.settings import StandaloneSettings
+from imc_standalone.settings import MADE_UP, StandaloneSettings
 
 DOCS = Path(__file__).parent
 BEGIN = "<!-- settings: made by `make settings-table` -->\n"
@@ -47,7 +47,6 @@ class Language:
 
 ENGLISH = Language("| variable | default | read by | what it means |\n", "**required**", "none", "all")
 CHINESE = Language("| 变量 | 默认值 | 由谁读取 | 含义 |\n", "**必需**", "无", "全部")
-SET_BY_STANDALONE = {"IMC_COMMAND_API_URL", "IMC_QUERY_API_URL", "IMC_SERVICE_SECRET"}
 
 
 def meanings_in_english() -> dict[str, str]:
@@ -61,7 +60,7 @@ def meanings_in_english() -> dict[str, str]:
 
 def meanings_in_chinese() -> dict[str, str]:
     """The same in Chinese, of those variables that have been translated."""
-    return tomllib.loads((DOCS / "settings.zh-CN.toml").read_text())
+    return tomllib.loads((DOCS / "settings.zh-CN.toml").read_text("utf-8"))
 
 
 def table(words: Language, meanings: Mapping[str, str]) -> str:
@@ -100,7 +99,7 @@ def _defaults(by_process: dict[str, str], words: Language) -> str:
 
 def _readers(variable: str, processes: list[str], words: Language) -> str:
     # Standalone hands its whole environment to its parts.
-    if "standalone" not in processes and variable not in SET_BY_STANDALONE and processes != ["migrate"]:
+    if "standalone" not in processes and variable not in MADE_UP and processes != ["migrate"]:
         processes = [*processes, "standalone"]
     return words.all if len(processes) == len(PROCESSES) else ", ".join(processes)
 
@@ -119,14 +118,14 @@ def main() -> None:
         ("settings.md", ENGLISH, english),
         ("settings.zh-CN.md", CHINESE, english | chinese),
     ):
-        text = (DOCS / name).read_text()
+        text = (DOCS / name).read_text("utf-8")
         before, _, rest = text.partition(BEGIN)
         _, _, after = rest.partition(END)
         made = before + BEGIN + table(words, meanings) + END + after
         if made != text and "--check" in sys.argv:
             faults.append(f"docs/{name} is stale: make settings-table")
         elif made != text:
-            (DOCS / name).write_text(made)
+            (DOCS / name).write_text(made, "utf-8")
     if faults:
         sys.exit("\n".join(faults))
 

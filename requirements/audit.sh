@@ -1,9 +1,9 @@
 #!/bin/sh
 # Looks for known vulnerabilities in every file of pins.
-#   audit.sh UV    from the root of the project
+#   audit.sh PIP_AUDIT    from the root of the project; `make audit` gives it the one that is pinned
 # Ends with 0 if the index tells of none, with 1 if it tells of one, and with 3 if it could not be asked of all pins:
 # mirrors often hold packages and nothing about them. Where that is so, a check that must pass is
-#   sh requirements/audit.sh .uv/bin/uv || [ $? -eq 3 ]
+#   sh requirements/audit.sh .audit/bin/pip-audit || [ $? -eq 3 ]
 # and another is needed where PyPI itself can be asked (UV_DEFAULT_INDEX).
 set -eu
 
@@ -11,7 +11,7 @@ vulnerable=0
 unknown=0
 for pins in requirements/*.txt; do
     status=0
-    found=$("$1" tool run --quiet pip-audit --progress-spinner off --require-hashes --disable-pip \
+    found=$("$1" --progress-spinner off --require-hashes --disable-pip \
         --requirement "$pins" 2>&1) || status=$?
     if printf '%s\n' "$found" | grep -q '^Found [0-9]* known vulnerabilit'; then
         vulnerable=1

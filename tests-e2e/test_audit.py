@@ -30,7 +30,7 @@ def test_the_end_of_an_audit(
     pins.mkdir()
     for name, (told, status) in (("one", first), ("two", second)):
         (pins / f"{name}.txt").write_text(f"echo '{told}'; exit {status}\n")
-    tool = tmp_path / "uv"
+    tool = tmp_path / "pip-audit"
     # In the place of pip-audit: does what the last of its arguments, a file of pins, says.
     tool.write_text('#!/bin/sh\nfor last in "$@"; do :; done\n. "./$last"\n')
     tool.chmod(0o755)

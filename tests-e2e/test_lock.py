@@ -1,5 +1,6 @@
 """The lock, held offline against what the packages declare and what is installed."""
 
+import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable
@@ -147,13 +148,24 @@ def test_what_is_installed_is_what_is_pinned() -> None:
     assert {pin.name: pin.version for pin in pins} == {pin.name: metadata.version(pin.name) for pin in pins}
 
 
-def test_the_installer_is_pinned_too() -> None:
-    pins, faults = read_lock(lock("uv"))
-    assert ([pin.name for pin in pins], faults) == (["uv"], [])
+@pytest.mark.parametrize("tool", ["uv", "pip-audit"])
+def test_the_tools_are_pinned_too(tool: str) -> None:
+    pins, faults = read_lock(lock(tool))
+    assert tool in {pin.name for pin in pins}
+    assert faults == []
+
+
+def test_what_comes_from_npm_is_pinned_by_hash_and_names_no_registry() -> None:
+    locked = json.loads((ROOT / "bench/peers-node/package-lock.json").read_text("utf-8"))
+    wanted = json.loads((ROOT / "bench/peers-node/package.json").read_text("utf-8"))["dependencies"]
+    own, *packages = locked["packages"].values()
+    assert own["dependencies"] == wanted
+    assert all(re.match(r"sha512-", package["integrity"]) for package in packages)
+    assert not any("resolved" in package for package in packages)
 
 
 def test_every_package_that_is_deployed_has_a_lock() -> None:
-    assert {path.stem for path in LOCKS.glob("*.txt")} == {*PACKAGES, "dev", "uv"}
+    assert {path.stem for path in LOCKS.glob("*.txt")} == {*PACKAGES, "dev", "uv", "pip-audit"}
 
 
 def test_a_good_lock_has_no_fault() -> None:

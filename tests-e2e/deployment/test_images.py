@@ -1,15 +1,17 @@
-"""What an image holds is enough: its steps, taken in a clean folder that is gone when its processes start."""
+"""What an image holds is enough: its steps, taken in a clean folder that is gone when its processes start.
+
+With the Python that ships, and as in a container: a user whom no file knows, a root that is read-only.
+"""
 
 import contextlib
 import os
 import re
+import secrets
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,13 @@ from deployment.code import DOCKERFILE, PROCESSES, ROOT, image_environment, proj
 PACKAGES = sorted({process.package for process in PROCESSES.values()} | {"standalone"})
 BUILD, LAST = DOCKERFILE.read_text().split("\nFROM ")[1:]
 UV = ROOT / ".uv/bin"
+CONFINED = Path(__file__).with_name("confined.sh")
+TOOLS = {"command-api": {"imc-token", "imc-deadletters"}, "standalone": {"imc-token"}}
+"""Programs of an image that run to their end, beside `PROCESSES`."""
+
+ARGUMENTS = {"imc-token": ["--app", "a", "--scope", "send"], "imc-deadletters": ["list"]}
+NOT_GIVEN = {"USER", "HOME", "PYTHONUTF8"}
+"""What the image sets for libraries that ask who they are; no process of ours depends on it."""
 
 
 def health_check() -> list[str]:
@@ -44,13 +53,19 @@ def lay_out(folder: Path, package: str) -> None:
         name = copied.replace("${PACKAGE}", package)
         if name in ("libs", "services"):
             for member in (ROOT / name).iterdir():
-                if (member / "src").is_dir():
+                if (member / "src").is_dir() and member.name != "imc-testkit":
                     shutil.copytree(member / "src", folder / name / member.name / "src")
                     shutil.copy(member / "pyproject.toml", folder / name / member.name)
         else:
             target = folder / (name if name.startswith("requirements") else Path(name).name)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, target)
+
+
+def python_that_ships() -> str:
+    """The interpreter that the images hold, or the nearest to it that is installed here."""
+    command = ["sh", "requirements/python.sh", "best"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture(scope="module", params=PACKAGES)
@@ -63,7 +78,14 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         [UV / "pip", "config", "get", "global.index-url"], capture_output=True, text=True, check=False
     )
     index = {"UV_DEFAULT_INDEX": asked.stdout.strip()} if asked.returncode == 0 else {}
-    environment = {**index, **os.environ, "PATH": f"{UV}:{os.environ['PATH']}", "UV_PYTHON": sys.executable}
+    environment = {
+        **index,
+        **os.environ,
+        "PATH": f"{UV}:{os.environ['PATH']}",
+        "UV_PYTHON": python_that_ships(),
+        # As the Dockerfile says: what is read-only later can't be compiled then.
+        "UV_COMPILE_BYTECODE": "1",
+    }
     done = subprocess.run(
         ["sh", "install.sh", package, str(folder / "imc")],
         cwd=folder / "build",
@@ -77,45 +99,78 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return package, folder / "imc"
 
 
-@contextlib.contextmanager
-def running(environment: Path, script: str, variables: dict[str, str]) -> Generator[Child]:
-    """A process of the environment, with nothing of ours around it; ``variables`` get its port."""
-    variables |= {
-        **image_environment(),
+def can_confine() -> bool:
+    """Whether this user may make mount namespaces, as root in most places."""
+    unshare = shutil.which("unshare")
+    command = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    return (
+        os.geteuid() == 0
+        and unshare is not None
+        and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    )
+
+
+@pytest.fixture
+def confinement(installed: tuple[str, Path], tmp_path: Path) -> list[str]:
+    """The command before a command that runs it as a container would."""
+    if not can_confine():
+        pytest.skip("only root can make the mounts of a container")
+    environment = installed[1]
+    home = re.search(r"^home = (.*)/bin$", (environment / "pyvenv.cfg").read_text("utf-8"), re.MULTILINE)
+    assert home is not None
+    (tmp_path / "root").mkdir()
+    return ["unshare", "--mount", "sh", str(CONFINED), str(tmp_path / "root"), home[1], str(environment)]
+
+
+def variables_of(environment: Path) -> dict[str, str]:
+    """What a process of the image gets, with a port of its own and without `NOT_GIVEN`."""
+    return {
+        **{name: value for name, value in image_environment().items() if name not in NOT_GIVEN},
         "IMC_HOST": "127.0.0.1",
         "IMC_PORT": str(free_port()),
         "PATH": f"{environment / 'bin'}:{os.defpath}",
     }
-    child = Child([str(environment / "bin" / script)], variables)
-    child.spawn()
-    yield child
 
 
-async def test_its_processes_run_and_end_with_the_sources_gone(
-    installed: tuple[str, Path], redis_url: str, database_url: str, tmp_path: Path
+def test_manifests_let_a_process_write_to_nothing_but_tmp() -> None:
+    restricted = (ROOT / "deploy/k8s/base/restricted.yaml").read_text("utf-8")
+    assert re.findall(r"mountPath: (\S+?) *}", restricted) == ["/tmp"]
+    assert "readOnlyRootFilesystem: true" in restricted
+    assert "tmpfs: [/tmp]" in (ROOT / "docker-compose.yml").read_text("utf-8")
+
+
+PROGRAMS_OF_IMAGES = [
+    *((process.package, script) for script, process in sorted(PROCESSES.items())),
+    *((package, "imc") for package in PACKAGES),
+    *((package, tool) for package, tools in TOOLS.items() for tool in sorted(tools)),
+]
+
+
+@pytest.mark.parametrize(("installed", "script"), PROGRAMS_OF_IMAGES, indirect=["installed"])
+async def test_it_runs_and_ends_as_in_a_container(
+    installed: tuple[str, Path], script: str, confinement: list[str], redis_url: str, database_url: str
 ):
     package, environment = installed
-    scripts = {script for script, process in PROCESSES.items() if process.package == package} | {"imc"}
-    stores = {
-        "IMC_REDIS_URL": redis_url,
-        "IMC_DATABASE_URL": database_url,
+    stores = {"IMC_REDIS_URL": redis_url, "IMC_DATABASE_URL": database_url}
+    variables = variables_of(environment) | {
+        **(stores if package != "standalone" else {"IMC_DATA_DIR": "/data/imc"}),
         "IMC_COMMAND_API_URL": "http://127.0.0.1:1",
-        "IMC_DATA_DIR": str(tmp_path),
         "IMC_AUTH": "off",
+        "IMC_JWT_SECRET": secrets.token_hex(32),
     }
-    for script in sorted(scripts):
-        variables = dict(stores)
-        with running(environment, script, variables) as child:
-            try:
-                if script == "imc-migrate":
-                    assert await child.wait() == 0, child.log
-                    continue
-                await well(child, environment, variables)
-                child.send_signal(signal.SIGTERM)
-                assert await child.wait() == 0, child.log
-            finally:
-                await child.close()
-        assert not is_well(environment, variables), "the health check asks the process"
+    command = [str(environment / "bin" / script), *ARGUMENTS.get(script, [])]
+    child = Child([*confinement, *command], variables)
+    child.spawn()
+    try:
+        if script == "imc-migrate" or script in ARGUMENTS:
+            assert await child.wait(60) == 0, child.log
+            return
+        await well(child, environment, variables)
+        child.send_signal(signal.SIGTERM)
+        assert await child.wait() == 0, child.log
+    finally:
+        await child.close()
+    assert not is_well(environment, variables), "the health check asks the process"
 
 
 async def well(child: Child, environment: Path, variables: dict[str, str]) -> None:
@@ -155,36 +210,56 @@ def test_nothing_points_back_to_the_sources(installed: tuple[str, Path]):
         assert services == {"imc_contracts", "imc_service", f"imc_{package.replace('-', '_')}"}
 
 
-def has_engine() -> bool:
-    """Whether a container engine answers."""
-    docker = shutil.which("docker")
-    return (
-        docker is not None
-        and subprocess.run([docker, "version"], capture_output=True, check=False).returncode == 0
-    )
+def ignored_but(folder: Path) -> set[str]:
+    """The files that a build sees of the project, by buildah, which needs no engine for this."""
+    sources = re.findall(r"^COPY (?!--from)(\S+) ", BUILD, re.MULTILINE)
+    copies = [f"COPY {source.replace('${PACKAGE}', 'standalone')} /seen/{source}" for source in sources]
+    (folder / "Dockerfile").write_text("\n".join(["FROM scratch", *copies, ""]))
+    command = [
+        *BUILDAH,
+        *("--root", str(folder / "storage"), "--runroot", str(folder / "run")),
+        *("build", "--isolation", "chroot", "--file", str(folder / "Dockerfile")),
+        *("--output", f"type=local,dest={folder / 'out'}", str(ROOT)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = folder / "out/seen"
+    return {str(path.relative_to(seen)) for path in seen.rglob("*") if path.is_file()}
+
+
+BUILDAH = ["buildah", "--storage-driver", "vfs"]
+
+
+@pytest.mark.skipif(shutil.which("buildah") is None, reason="buildah is not installed")
+def test_a_build_sees_the_sources_and_nothing_beside_them(tmp_path: Path):
+    seen = ignored_but(tmp_path)
+    assert {"deploy/docker/install.sh", "services/push-node/pyproject.toml"} <= seen
+    assert any(path.startswith("libs/imc-service/src/imc_service/") for path in seen)
+    assert not [path for path in seen if re.search(r"__pycache__|/tests/|imc-testkit", path)]
+
+
+def engine() -> list[str] | None:
+    """How to build an image and run it: by docker, or by podman, where one of them answers."""
+    for name in ("docker", "podman"):
+        if shutil.which(name) is not None:
+            asked = subprocess.run([name, "info"], capture_output=True, check=False)
+            if asked.returncode == 0:
+                return [name]
+    return None
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_real_image_builds_and_runs(package: str):
-    if not has_engine():
+    container = engine()
+    if container is None:
         pytest.skip("no container engine answers")
     image = f"imc-{package}:{project(package)['version']}"
-    build = [
-        "docker",
-        "build",
-        "--quiet",
-        "--tag",
-        image,
-        "--file",
-        DOCKERFILE,
-        "--build-arg",
-        f"PACKAGE={package}",
-    ]
-    subprocess.run([*build, ROOT], check=True, capture_output=True)
-    run = ["docker", "run", "--rm", "--read-only", image]
-    user = subprocess.run([*run, "id", "-u"], check=True, capture_output=True, text=True).stdout
+    options = ["--quiet", "--tag", image, "--file", str(DOCKERFILE), "--build-arg", f"PACKAGE={package}"]
+    subprocess.run([*container, "build", *options, ROOT], check=True, capture_output=True)
+    run = [*container, "run", "--rm", "--read-only"]
+    user = subprocess.run([*run, image, "id", "-u"], check=True, capture_output=True, text=True).stdout
     assert user.strip() == "10001"
-    refused = subprocess.run(
-        [*run[:-1], "--env", "IMC_PORT=x", image], capture_output=True, text=True, check=False
-    )
+    # As a cluster may choose to: a user that the image does not know of.
+    stranger = [*run, "--user", "4711:4711", "--env", "IMC_PORT=x", image]
+    refused = subprocess.run(stranger, capture_output=True, text=True, check=False)
     assert (refused.returncode, "IMC_PORT" in refused.stderr) == (2, True)

@@ -30,7 +30,7 @@ def app_with(settings: dict[str, str]) -> FastAPI:
         return sorted(grant_in(request.scope).scopes)
 
     return equip(
-        FastAPI(),
+        FastAPI(docs_url=None, redoc_url=None),
         Readiness(),
         CollectorRegistry(),
         router,

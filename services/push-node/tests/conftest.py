@@ -194,7 +194,7 @@ async def running_node(
     keepalive = None if ping_seconds is None else Keepalive(ping_seconds, ping_seconds)
     options = server_options(all_settings, app.state.registry, keepalive)
     async with serving(app, **options) as url:
-        yield Node(url, app.state.push_node)
+        yield Node(url, app.state.opened.state["push_node"])
 
 
 StartNode = Callable[..., Awaitable[Node]]

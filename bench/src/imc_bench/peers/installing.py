@@ -8,6 +8,7 @@ from imc_testkit.programs import NotInstalled, program
 
 CACHE = Path(".bench").resolve()
 NODE_SOURCES = Path(__file__).parents[3] / "peers-node"
+LOCK = "package-lock.json"
 NCHAN_MODULES = (
     Path("/usr/lib/nginx/modules/ngx_nchan_module.so"),
     Path("/usr/lib64/nginx/modules/ngx_nchan_module.so"),
@@ -30,17 +31,18 @@ def node_peers() -> tuple[str, Path]:
     """
     node, npm = program("node", packages=()), program("npm", packages=())
     folder = CACHE / "node"
-    installed = folder / "package.json"
-    wanted = NODE_SOURCES / "package.json"
+    installed = folder / LOCK
+    wanted = NODE_SOURCES / LOCK
     folder.mkdir(parents=True, exist_ok=True)
     for source in NODE_SOURCES.glob("*.js"):
         shutil.copy(source, folder)
     if not installed.exists() or installed.read_bytes() != wanted.read_bytes():
-        staged = folder / "package.json"
-        shutil.copy(wanted, staged)
-        command = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund"]
+        for name in ("package.json", LOCK):
+            shutil.copy(NODE_SOURCES / name, folder)
+        # Exactly what the lock names, by its hashes; nothing of it is run when it is installed.
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            staged.unlink()
-            raise NotInstalled(f"npm install failed:\n{done.stderr}")
+            installed.unlink()
+            raise NotInstalled(f"npm ci failed:\n{done.stderr}")
     return node, folder

@@ -1,20 +1,73 @@
 """What the ASGI applications of all services have in common."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 
 from fastapi import APIRouter, FastAPI
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
 
-from imc_service import health, openapi, pages, replies, unmatched
+from imc_service import background, health, openapi, pages, replies, unmatched
 from imc_service.access.gatekeeper import Gatekeeper
 from imc_service.access.middleware import Authenticated
+from imc_service.command_line import Program
 from imc_service.health import Readiness
 from imc_service.hot_path import HotPath, HotPathMiddleware
 from imc_service.metrics import HttpMetrics, HttpSeries
 
 TELEMETRY_OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """For ``FastAPI(telemetry=…)``: otherwise it looks for OpenTelemetry at each request, which takes time."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What an application works with while it runs."""
+
+    state: Mapping[str, object]
+    """What requests find in ``request.state``."""
+
+    drain: Callable[[], Awaitable[None]] | None = None
+    """What to do between the signal to stop and the end of the server; see `server.serve`."""
+
+
+Open = Callable[[Readiness, CollectorRegistry], AbstractAsyncContextManager[Opened]]
+"""Opens what an application works with, and closes it at its end."""
+
+
+def build_app(
+    program: Program,
+    opening: Open,
+    *routers: APIRouter,
+    gatekeeper: Gatekeeper | None = None,
+    hot: Iterable[APIRouter] = (),
+) -> FastAPI:
+    """The application of ``program``, furnished as `equip` says.
+
+    ``opening`` is entered when it starts. While it runs, ``app.state.opened`` is what that gave.
+    """
+    readiness, registry = Readiness(), CollectorRegistry()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[Mapping[str, object]]:
+        async with contextlib.AsyncExitStack() as stack:
+            if gatekeeper is not None:
+                await stack.enter_async_context(gatekeeper.running(readiness))
+            app.state.opened = await stack.enter_async_context(opening(readiness, registry))
+            await stack.enter_async_context(background.running(readiness.keep_telling()))
+            yield app.state.opened.state
+
+    app = FastAPI(
+        title=f"IMC {program.service}",
+        description=program.purpose,
+        version=program.version,
+        lifespan=lifespan,
+        telemetry=TELEMETRY_OFF,
+        docs_url=None,
+        redoc_url=None,
+    )
+    return equip(app, readiness, registry, *routers, gatekeeper=gatekeeper, hot=hot)
 
 
 def equip(
@@ -37,7 +90,7 @@ def equip(
     app.state.readiness, app.state.registry = readiness, registry
     replies.install(app)
     unmatched.install(app)
-    for router in (*routers, health.routes(readiness, registry), pages.description_of(app)):
+    for router in (*routers, health.routes(readiness, registry), pages.routes(app)):
         app.include_router(router)
     if gatekeeper is not None:
         openapi.describe_tokens(app)

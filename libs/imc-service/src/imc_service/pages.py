@@ -1,27 +1,111 @@
-"""The page that describes a service for people to try, and what browsers may do on pages of ours."""
+"""Pages for people: where things are, and every call to try. What browsers may do on them.
+
+Nothing on them comes from another host: tokens are typed on this origin.
+"""
+
+import html
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Response
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import FileResponse, HTMLResponse
 
-_SCRIPTS = "https://cdn.jsdelivr.net"
-_HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; script-src 'unsafe-inline' {_SCRIPTS}; style-src 'unsafe-inline' {_SCRIPTS}; "
-        "img-src data: https://fastapi.tiangolo.com; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
+FRONT_PATH = "/"
+DOCS_PATH = "/docs"
+
+_ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+"""Files of Swagger UI that its page loads, as the package fastapi-offline carries them."""
+
+_INIT = "init.js"
+
+PATHS = frozenset({FRONT_PATH, DOCS_PATH, *(f"{DOCS_PATH}/{name}" for name in (*_ASSETS, _INIT))})
+"""What browsers load of the pages here."""
+
+_NOWHERE_ELSE = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_FRONT_HEADERS = {
+    "Content-Security-Policy": f"{_NOWHERE_ELSE}; style-src 'unsafe-inline'",
+    "Referrer-Policy": "no-referrer",
+}
+_DOCS_HEADERS = {
+    # Swagger UI styles its elements one by one, and draws its icons from data: URLs.
+    "Content-Security-Policy": f"{_NOWHERE_ELSE}; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'",
     "Referrer-Policy": "no-referrer",
 }
 
+_LINKS = {
+    "/docs": "every call, to try out",
+    "/test.html": "be a gateway and a sender",
+    "/openapi.json": "the calls, for machines",
+    "/readyz": "whether it can do its job now, and if not, why",
+    "/livez": "whether it runs",
+    "/metrics": "its metrics, for Prometheus",
+}
+"""What a front page may lead to, with what is there."""
 
-def description_of(app: FastAPI) -> APIRouter:
-    """``/docs`` of an app that was made without one. Its scripts come from a content delivery network."""
-    router = APIRouter()
 
-    @router.get("/docs", include_in_schema=False)
+def routes(app: FastAPI) -> APIRouter:
+    """``/`` and ``/docs`` of an app that was made without pages of its own."""
+    router = APIRouter(include_in_schema=False)
+    pages = Path(str(files("imc_service"))) / "html"
+    swagger_ui = Path(str(files("fastapi_offline"))) / "static"
+
+    @router.get(FRONT_PATH)
+    async def front() -> Response:
+        return HTMLResponse(front_page(app), headers=_FRONT_HEADERS)
+
+    @router.get(DOCS_PATH)
     async def docs() -> Response:
-        page = get_swagger_ui_html(openapi_url=app.openapi_url or "", title=app.title)
-        page.headers.update(_HEADERS)
-        return page
+        return FileResponse(pages / "docs.html", media_type="text/html", headers=_DOCS_HEADERS)
 
+    def serve(path: str, file: Path, media_type: str) -> None:
+        @router.get(path)
+        async def asset() -> Response:  # pyright: ignore[reportUnusedFunction]
+            return FileResponse(file, media_type=media_type)
+
+    serve(f"{DOCS_PATH}/{_INIT}", pages / _INIT, "text/javascript")
+    for name, media_type in _ASSETS.items():
+        serve(f"{DOCS_PATH}/{name}", swagger_ui / name, media_type)
     return router
+
+
+def front_page(app: FastAPI) -> str:
+    """A page that says where things are."""
+    answered = {getattr(route, "path", None) for route in app.routes}
+    links = {path: meaning for path, meaning in _LINKS.items() if path in answered}
+    return _FRONT.format_map(
+        {
+            "title": html.escape(app.title),
+            "description": html.escape(app.description),
+            "version": html.escape(app.version),
+            "links": "".join(_link(path, links) for path in links),
+        }
+    )
+
+
+def _link(path: str, meanings: Mapping[str, str]) -> str:
+    return f'<li><a href="{path[1:]}">{path}</a> {html.escape(meanings[path])}</li>\n'
+
+
+_FRONT = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 1rem/1.6 system-ui, sans-serif; max-width: 40rem; margin: 3rem auto; padding: 0 1rem; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{description}</p>
+<ul>
+{links}</ul>
+<p>Version {version}</p>
+</body>
+</html>
+"""

@@ -160,4 +160,4 @@ def script_in(redis: Redis, package: str, name: str) -> AsyncScript:
 
     Reads a file: for the start of a process.
     """
-    return redis.register_script(files(package).joinpath(name).read_text())
+    return redis.register_script(files(package).joinpath(name).read_text("utf-8"))

@@ -37,10 +37,16 @@ class Settings(BaseModel):
         return {field.alias or name: field.description or "" for name, field in cls.model_fields.items()}
 
 
+def port(default: int) -> Any:
+    """The field for the port to listen on."""
+    return Field(default, ge=1, le=65535, description="port to listen on")
+
+
 class ServerSettings(Settings):
-    """What every process that listens reads; each adds its own port."""
+    """What every process that listens reads; each has its own default of the port."""
 
     host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = port(8000)
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug, info, warning or error"
     )
@@ -50,11 +56,6 @@ class ServerSettings(Settings):
         description="how long the process goes on as before, though not ready, when it is told to stop: "
         "until whoever routes to it has noticed",
     )
-
-
-def port(default: int) -> Any:
-    """The field for the port to listen on."""
-    return Field(default, ge=1, le=65535, description="port to listen on")
 
 
 def load(model: type[Model], environment: Mapping[str, str]) -> Model:
@@ -75,11 +76,12 @@ def load_or_exit(model: type[Model], environment: Mapping[str, str]) -> Model:
     try:
         return load(model, environment)
     except SettingsError as error:
-        _exit(str(error))
+        exit_with(error)
 
 
-def _exit(message: str) -> NoReturn:
-    sys.stderr.write(message + "\n")
+def exit_with(error: SettingsError) -> NoReturn:
+    """End the process with the faults on standard error and exit status 2."""
+    sys.stderr.write(f"{error}\n")
     sys.exit(EXIT_CODE)
 
 

@@ -12,6 +12,16 @@ from imc_testkit.databases import new_database
 from imc_testkit.processes import run_script
 from imc_testkit.sources import shared_mariadb, shared_redis
 
+_SERVERS = {"redis_url", "database_server_url"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a server, before ``-m`` chooses among the tests."""
+    for item in items:
+        if _SERVERS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("servers")
+
 
 @pytest.fixture(scope="session")
 async def redis_url() -> AsyncGenerator[str]:

@@ -2,50 +2,40 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import TypedDict
 
 from fastapi import FastAPI
 from imc_service.access.gatekeeper import gatekeeper_of
-from imc_service.application import equip
+from imc_service.application import Opened, build_app
+from imc_service.command_line import Program
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
 
 from imc_push_node import http
-from imc_push_node.bootstrap import PushNode, open_push_node
+from imc_push_node.bootstrap import open_push_node
 from imc_push_node.settings import PushNodeSettings
 
-
-class State(TypedDict):
-    """What requests find in ``request.state``."""
-
-    push_node: PushNode
+PROGRAM = Program(
+    name="imc-push-node",
+    package="imc-push-node",
+    purpose="Holds the WebSockets of gateways and pushes the log to them.",
+    settings=(PushNodeSettings,),
+    example="IMC_AUTH=off IMC_REDIS_URL=redis://127.0.0.1:6379 "
+    "IMC_COMMAND_API_URL=http://127.0.0.1:8001 IMC_QUERY_API_URL=http://127.0.0.1:8002 imc-push-node",
+)
 
 
 def create_app(settings: PushNodeSettings) -> FastAPI:
-    """Build the application; connections are opened when it starts. Serve it with `protocol.server_options`.
+    """Build the application; connections are opened when it starts.
 
-    While it runs, ``app.state.push_node`` is the node, for whoever must drain it.
+    Serve it with `protocol.server_options`.
     """
-    readiness, registry = Readiness(), CollectorRegistry()
     gatekeeper = gatekeeper_of(settings)
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
-        async with (
-            gatekeeper.running(readiness),
-            open_push_node(settings, readiness, registry, gatekeeper) as push_node,
-        ):
-            app.state.push_node = push_node
-            yield {"push_node": push_node}
+    async def opening(readiness: Readiness, registry: CollectorRegistry) -> AsyncGenerator[Opened]:
+        async with open_push_node(settings, readiness, registry, gatekeeper) as push_node:
+            yield Opened({"push_node": push_node}, push_node.drain.run)
 
-    app = FastAPI(
-        title="IMC push-node",
-        description="Holds the WebSockets of gateways and pushes the log to them.",
-        version="0.1.0",
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-    )
-    equip(app, readiness, registry, http.routes(), gatekeeper=gatekeeper)
-    http.count_handshakes(app, registry)
+    app = build_app(PROGRAM, opening, http.routes(), gatekeeper=gatekeeper)
+    http.count_handshakes(app, app.state.registry)
     return app

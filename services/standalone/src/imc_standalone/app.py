@@ -7,52 +7,44 @@ import imc_command_api.http
 import imc_push_node.http
 import imc_query_api.http
 from fastapi import FastAPI
-from imc_service import background, replies, unmatched
+from imc_service import replies, unmatched
 from imc_service.access.gatekeeper import gatekeeper_of
-from imc_service.application import TELEMETRY_OFF, equip
+from imc_service.application import Opened, build_app
+from imc_service.command_line import Program
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
 
-from imc_standalone.bootstrap import State, open_standalone
-from imc_standalone.settings import PartSettings, StandaloneSettings
+from imc_standalone.bootstrap import open_standalone
+from imc_standalone.settings import MADE_UP, PARTS, PartSettings, StandaloneSettings
+
+PROGRAM = Program(
+    name="imc-standalone",
+    package="imc-standalone",
+    purpose="The message center behind group chat, all in one process. "
+    "With nothing but IMC_AUTH set it keeps its log and its database in a folder of its own.",
+    settings=(StandaloneSettings, *PARTS),
+    example="IMC_AUTH=off IMC_DATA_DIR=.imc-data imc-standalone",
+    unread=MADE_UP,
+)
 
 
 def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
-    """Build the application.
-
-    While it runs, ``app.state.push_node`` is the node, for whoever must drain it.
-    """
-    readiness, registry = Readiness(), CollectorRegistry()
+    """Build the application; log and database are opened when it starts."""
     gatekeeper = gatekeeper_of(settings)
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
-        async with (
-            gatekeeper.running(readiness),
-            open_standalone(_own_calls(), settings, parts, readiness, registry, gatekeeper) as state,
-            background.running(readiness.keep_telling()),
-        ):
-            app.state.push_node = state["push_node"]
-            yield state
+    async def opening(readiness: Readiness, registry: CollectorRegistry) -> AsyncGenerator[Opened]:
+        async with open_standalone(_own_calls(), settings, parts, readiness, registry, gatekeeper) as state:
+            yield Opened(state, state["push_node"].drain.run)
 
-    app = FastAPI(
-        title="IMC",
-        description="The message center behind group chat, all in one process.",
-        version="0.1.0",
-        lifespan=lifespan,
-        telemetry=TELEMETRY_OFF,
-        docs_url=None,
-        redoc_url=None,
-    )
-    equip(
-        app,
-        readiness,
-        registry,
+    app = build_app(
+        PROGRAM,
+        opening,
         *(part.routes() for part in (imc_command_api.http, imc_query_api.http, imc_push_node.http)),
         gatekeeper=gatekeeper,
         hot=[*imc_command_api.http.hot(), *imc_query_api.http.hot()],
     )
-    imc_push_node.http.count_handshakes(app, registry)
+    imc_push_node.http.count_handshakes(app, app.state.registry)
     return app
 
 

@@ -3,26 +3,38 @@
 import asyncio
 import contextlib
 import ctypes
+import os
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 from imc_service import redis_client
 from imc_service.logs import logger
 from redis.exceptions import RedisError
 
+from imc_standalone.data_folder import open_private
+
 log = logger("embedded-redis")
+
+SOCKET_PATH_BYTES = 103
+"""Longest path of a socket: 108 bytes with a zero at the end on Linux, 104 on macOS (unix(7), sys/un.h)."""
 
 START_SECONDS = 60
 STOP_SECONDS = 10
+SOCKET = "redis.sock"
+LOG = "server.log"
 _PR_SET_PDEATHSIG = 1
 
 
 class NoServerFound(Exception):
     """There is no Redis-compatible server to run."""
+
+
+class ServerDoesNotStart(Exception):
+    """The server can't be started; the message says why."""
 
 
 def find_server() -> str:
@@ -46,14 +58,14 @@ def find_server() -> str:
 async def embedded_redis(folder: Path) -> AsyncGenerator[str]:
     """Run a server on the data in ``folder`` while the context lasts; yields its URL.
 
-    It listens on a socket that only this user can open, and is started again should it die.
+    It listens on a socket that only this user can open, and is started again should it die. Its files are for
+    this user alone, whatever they were before. Raises `ServerDoesNotStart`.
     """
-    await asyncio.to_thread(folder.mkdir, mode=0o700, exist_ok=True)
+    await asyncio.to_thread(_make_private, folder)
     await _end_orphan(folder)
-    # Not in the folder itself: a socket's path may have no more than some hundred bytes.
-    with tempfile.TemporaryDirectory(prefix="imc-") as sockets:
-        socket = Path(sockets) / "redis.sock"
-        _socket_note(folder).write_text(str(socket))
+    with _socket_folder(folder) as sockets:
+        socket = sockets / SOCKET
+        await asyncio.to_thread(_write_private, _socket_note(folder), str(socket))
         server = _Server(find_server(), folder, socket)
         await server.start()
         supervising = asyncio.create_task(server.supervise())
@@ -74,8 +86,9 @@ class _Server:
             *("--appendonly", "yes", "--appendfsync", "everysec"),
             # Plain commands, which any server reads, not the format of one version's snapshots.
             *("--aof-use-rdb-preamble", "no"),
-            *("--logfile", str(folder / "server.log")),
+            *("--logfile", str(folder / LOG)),
         ]
+        self._folder = folder
         self._socket = socket
         self._process: asyncio.subprocess.Process | None = None
 
@@ -84,12 +97,15 @@ class _Server:
             *self._command,
             # A session of its own: Ctrl-C at the terminal is for us, we end the server last.
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=_in_child,
         )
         async with asyncio.timeout(START_SECONDS):
             while not await _answers(self._socket):
                 if self._process.returncode is not None:
-                    raise RuntimeError(f"the embedded server ended with status {self._process.returncode}")
+                    raise ServerDoesNotStart(
+                        f"the embedded server ended with status {self._process.returncode}; "
+                        f"its last words: {await asyncio.to_thread(_last_words, self._folder)}"
+                    )
                 await asyncio.sleep(0.02)
 
     async def supervise(self) -> None:
@@ -99,7 +115,7 @@ class _Server:
             log.error("the embedded server ended, starting it again", status=status)
             try:
                 await self.start()
-            except (RuntimeError, TimeoutError) as error:
+            except (ServerDoesNotStart, TimeoutError, OSError) as error:
                 log.error("the embedded server does not start", error=str(error))
                 await asyncio.sleep(1)
 
@@ -122,6 +138,53 @@ def _socket_note(folder: Path) -> Path:
     return folder / "socket"
 
 
+def _make_private(folder: Path) -> None:
+    """Make ``folder`` if need be; let nobody else read what is in it, as older versions wrote it."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+
+
+def _write_private(path: Path, text: str) -> None:
+    with open(path, "w", encoding="utf-8", opener=open_private) as file:
+        file.write(text)
+
+
+@contextlib.contextmanager
+def _socket_folder(folder: Path) -> Generator[Path]:
+    """A folder for the socket, whose path must be short: a temporary one if there can be, else ``folder``."""
+    with contextlib.ExitStack() as stack:
+        temporary = (_temporary_folder(stack, parent) for parent in (None, "/tmp"))  # noqa: S108 - of a random name
+        for place in (*filter(None, temporary), folder):
+            if _fits(place):
+                yield place
+                return
+        raise ServerDoesNotStart(
+            f"the socket of the embedded server has no place, since its path may have {SOCKET_PATH_BYTES} "
+            "bytes: set TMPDIR or IMC_DATA_DIR to a shorter path"
+        )
+
+
+def _temporary_folder(stack: contextlib.ExitStack, parent: str | None) -> Path | None:
+    """A new folder that ``stack`` removes, in ``parent`` or where TMPDIR says; None if there can be none."""
+    try:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imc-", dir=parent)))
+    except OSError:
+        return None
+
+
+def _fits(folder: Path) -> bool:
+    return len(os.fsencode(folder / SOCKET)) <= SOCKET_PATH_BYTES
+
+
+def _last_words(folder: Path) -> str:
+    try:
+        lines = (folder / LOG).read_text("utf-8", errors="replace").splitlines()
+    except OSError as error:
+        return f"none, since its log can't be read ({error.strerror})"
+    return lines[-1] if lines else "none"
+
+
 async def _answers(socket: Path) -> bool:
     async with contextlib.aclosing(redis_client.connect(_url(socket))) as redis:
         return await redis_client.reachable(redis) is None
@@ -130,7 +193,7 @@ async def _answers(socket: Path) -> bool:
 async def _end_orphan(folder: Path) -> None:
     """End a server that a killed process left behind on this folder: two would spoil the data."""
     note = _socket_note(folder)
-    socket = Path(note.read_text()) if note.exists() else None
+    socket = Path(note.read_text("utf-8")) if note.exists() else None
     if socket is None or not await _answers(socket):
         return
     async with contextlib.aclosing(redis_client.connect(_url(socket))) as redis:
@@ -141,6 +204,9 @@ async def _end_orphan(folder: Path) -> None:
             await asyncio.sleep(0.02)
 
 
-def _die_with_parent() -> None:
-    # Runs in the child: however we end, kill -9 included, the kernel then asks the server to end in order.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _in_child() -> None:
+    # For this user alone: what it logs and stores is what users wrote.
+    os.umask(0o077)
+    if sys.platform == "linux":
+        # However we end, kill -9 included, the kernel then asks the server to end in order.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -19,6 +19,12 @@ from pydantic import Field, SecretStr
 OWN_URL = "http://standalone"
 """Where the parts call each other: within the process, so that any name will do."""
 
+PARTS = (CommandApiSettings, ProjectorSettings, QueryApiSettings, PushNodeSettings)
+"""The settings of the parts."""
+
+MADE_UP = frozenset({"IMC_COMMAND_API_URL", "IMC_QUERY_API_URL", "IMC_SERVICE_SECRET"})
+"""Variables that parts read and standalone sets itself: the parts call each other within the process."""
+
 
 class StandaloneSettings(AccessSettings, GuardSettings):
     """Read from the environment; with nothing set everything is embedded."""

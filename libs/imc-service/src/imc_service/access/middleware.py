@@ -6,18 +6,13 @@ from urllib.parse import parse_qs
 from imc_contracts.errors import Refused
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imc_service import replies
+from imc_service import pages, replies
 from imc_service.access.gatekeeper import Gatekeeper
 from imc_service.access.grant import EVERYTHING, Grant
 from imc_service.access.grant import Scope as GrantedScope
 from imc_service.access.keys import invalid
 
-OPEN_PATHS = frozenset(
-    {
-        *{"/livez", "/readyz", "/metrics"},
-        *{"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc", "/test.html"},
-    }
-)
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", "/test.html", *pages.PATHS})
 """What anybody may read: of operations, and of the calls there are."""
 
 STATE = "grant"

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Sequence
 
@@ -13,7 +12,17 @@ from pydantic import TypeAdapter, ValidationError
 from imc_service.access.grant import CLIENT_SCOPES
 from imc_service.access.secret import ALGORITHM, split
 from imc_service.access.settings import TokenSettings
+from imc_service.command_line import Program
 from imc_service.settings import load_or_exit
+from imc_service.standard_streams import say, standard_streams
+
+PROGRAM = Program(
+    name="imc-token",
+    package="imc-service",
+    purpose="Prints a token signed with IMC_JWT_SECRET, for the audience IMC_JWT_AUDIENCE.",
+    settings=(TokenSettings,),
+    example="IMC_JWT_SECRET=$(openssl rand -hex 32) imc-token --app demo --scope 'send read gateway'",
+)
 
 LONGEST_LIFETIME = 365 * 86_400
 
@@ -35,16 +44,14 @@ def mint(settings: TokenSettings, apps: Sequence[str], scopes: Sequence[str], li
 
 def main() -> None:
     """Print a token, and nothing else."""
-    arguments = _parser().parse_args()
-    token = mint(load_or_exit(TokenSettings, os.environ), arguments.app, arguments.scope, arguments.lifetime)
-    sys.stdout.write(f"{token}\n")
+    with standard_streams():
+        arguments = _parser().parse_args()
+        settings = load_or_exit(TokenSettings, os.environ)
+        say(mint(settings, arguments.app, arguments.scope, arguments.lifetime))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "imc-token",
-        description="Prints a token signed with IMC_JWT_SECRET, for the audience IMC_JWT_AUDIENCE.",
-    )
+    parser = PROGRAM.parser()
     parser.add_argument(
         "--app",
         type=_app,

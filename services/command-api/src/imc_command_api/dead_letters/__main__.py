@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 
 from imc_contracts.events import MalformedEvent
 from imc_service import redis_client
+from imc_service.command_line import Program
 from imc_service.database import StatementRefused, StoreUnavailable, open_database
 from imc_service.redis_errors import words_of
 from imc_service.settings import load_or_exit
+from imc_service.standard_streams import say, standard_streams
 from redis.exceptions import RedisError
 
 from imc_command_api.dead_letters.letters import DeadLetters, Letter
@@ -20,19 +22,30 @@ from imc_command_api.store.projection import Projection
 
 HEAD = "letter\tapp\tplace in the log\tkind\tput aside\treason"
 
+PROGRAM = Program(
+    name="imc-deadletters",
+    package="imc-command-api",
+    purpose="Lists, replays or drops log entries that could not be projected.",
+    settings=(DeadLettersSettings,),
+    example="IMC_REDIS_URL=redis://127.0.0.1:6379 IMC_DATABASE_URL=mysql://imc@127.0.0.1/imc "
+    "imc-deadletters list",
+)
+
 
 def main() -> None:
     """Run with the settings of the environment; exit status 1 if a letter could not be replayed."""
-    arguments = _arguments()
-    settings = load_or_exit(DeadLettersSettings, os.environ)
-    try:
-        sys.exit(asyncio.run(_run(arguments, settings)))
-    except (RedisError, OSError) as error:
-        sys.exit(f"Redis does not answer as it should: {words_of(error)}")
+    with standard_streams():
+        arguments = _arguments()
+        settings = load_or_exit(DeadLettersSettings, os.environ)
+        try:
+            status = asyncio.run(_run(arguments, settings))
+        except (RedisError, OSError) as error:
+            sys.exit(f"Redis does not answer as it should: {words_of(error)}")
+        sys.exit(status)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="imc-deadletters", description=__doc__)
+    parser = PROGRAM.parser()
     commands = parser.add_subparsers(dest="command", required=True)
     for command, meaning in (
         ("list", "show them, without what users wrote"),
@@ -55,7 +68,7 @@ async def _run(arguments: argparse.Namespace, settings: DeadLettersSettings) -> 
         letters = DeadLetters(redis, Projection(database))
         chosen = [letter async for letter in letters.all(arguments.app)]
         if arguments.command == "list":
-            _say(HEAD, *(_line(letter) for letter in chosen))
+            say(HEAD, *(_line(letter) for letter in chosen))
             return 0
         chosen = [letter for letter in chosen if arguments.all or letter.id in arguments.letter]
         failed = 0
@@ -64,7 +77,7 @@ async def _run(arguments: argparse.Namespace, settings: DeadLettersSettings) -> 
                 await letters.drop(letter)
             else:
                 failed += not await _replayed(letters, letter)
-        _say(f"{len(chosen) - failed} done, {failed} not")
+        say(f"{len(chosen) - failed} done, {failed} not")
         return 1 if failed else 0
 
 
@@ -72,7 +85,7 @@ async def _replayed(letters: DeadLetters, letter: Letter) -> bool:
     try:
         await letters.replay(letter)
     except (MalformedEvent, StatementRefused, StoreUnavailable, ValueError) as error:
-        _say(f"{letter.id} stays: {type(error).__name__}: {error}")
+        say(f"{letter.id} stays: {type(error).__name__}: {error}")
         return False
     return True
 
@@ -81,10 +94,6 @@ def _line(letter: Letter) -> str:
     put_aside = datetime.fromtimestamp(letter.time_ms / 1000, UTC).isoformat(timespec="seconds")
     cells = (letter.id, letter.app_id, letter.place, letter.kind, put_aside, letter.reason)
     return "\t".join(cells)
-
-
-def _say(*lines: str) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 if __name__ == "__main__":

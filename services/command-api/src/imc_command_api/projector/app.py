@@ -4,35 +4,29 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from fastapi import FastAPI
-from imc_service import background, health, replies
+from imc_service.application import Opened, build_app
+from imc_service.command_line import Program
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
 
 from imc_command_api.projector.bootstrap import open_projector
 from imc_command_api.projector.settings import ProjectorSettings
 
+PROGRAM = Program(
+    name="imc-projector",
+    package="imc-command-api",
+    purpose="Copies the logs into the database.",
+    settings=(ProjectorSettings,),
+    example="IMC_REDIS_URL=redis://127.0.0.1:6379 IMC_DATABASE_URL=mysql://imc@127.0.0.1/imc imc-projector",
+)
+
 
 def create_app(settings: ProjectorSettings) -> FastAPI:
     """Build the application; the projector runs from its start to its end."""
-    readiness, registry = Readiness(), CollectorRegistry()
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        async with (
-            open_projector(settings, readiness, registry),
-            background.running(readiness.keep_telling()),
-        ):
-            yield
+    async def opening(readiness: Readiness, registry: CollectorRegistry) -> AsyncGenerator[Opened]:
+        async with open_projector(settings, readiness, registry):
+            yield Opened({})
 
-    app = FastAPI(
-        title="IMC projector",
-        description="Copies the logs into the database.",
-        version="0.1.0",
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-    )
-    app.state.registry = registry
-    replies.install(app)
-    app.include_router(health.routes(readiness, registry))
-    return app
+    return build_app(PROGRAM, opening)
