@@ -295,8 +295,7 @@ async def test_a_command_api_takes_sends_meanwhile_and_who_routes_to_it_can_tell
     process = site.processes["imc-command-api"]
     async with httpx.AsyncClient(base_url=process.url, trust_env=False, timeout=30) as client:
         async with bring_about(site):
-            [reason] = await reasons(client, process)
-            assert reason.startswith(f"write-through: {words}")
+            assert await _says(client, process, f"write-through: {words}")
             assert (await client.get("/readyz?exclude=write-through")).json() == {"status": "ready"}
             message = {"appId": "a", "groupId": "g", "userId": "u", "content": "c"}
             sent = await client.post("/chat/message/create", json=message)
@@ -322,8 +321,7 @@ async def test_before_the_tables_are_there_and_after(
     ):
         for process in processes.values():
             await wait_until(lambda process=process: _answers(client, process), 60)
-            [reason] = await reasons(client, process)
-            assert "1146 Table 'later.imc_" in reason
+            assert await _says(client, process, "1146 Table 'later.imc_")
         await asyncio.to_thread(migrate, url)
         for process in processes.values():
             await process.ready()
@@ -338,8 +336,7 @@ async def test_a_database_that_is_not_there(redis_server: PrivateRedis, server: 
     ):
         for process in processes.values():
             await wait_until(lambda process=process: _answers(client, process), 60)
-            [reason] = await reasons(client, process)
-            assert "1049 Unknown database 'nowhere'" in reason
+            assert await _says(client, process, "1049 Unknown database 'nowhere'")
 
 
 async def _answers(client: httpx.AsyncClient, process: Process) -> bool:
