@@ -42,7 +42,7 @@ def test_values_are_counted_outside_of_strings(value: Any, is_ascii: bool, step:
     count = counted(value)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(structure, "_STEP", step)
-        patch.setattr(structure, "_LEAST_BYTES_A_VALUE", 0)
+        patch.setattr(structure, "UNCOUNTED_BYTES", 0)
         patch.setattr(structure, "MAX_VALUES", count)
         assert not is_refused(text)
         if count > 0:

@@ -10,8 +10,8 @@ from imc_contracts.errors import Refused
 MAX_VALUES = 50_000
 """Values in one text, those in unknown fields included: a hundred for each message of the longest batch."""
 
-_LEAST_BYTES_A_VALUE = 2
-"""A value and what parts it from the next: a text of fewer bytes than these can't hold too many."""
+UNCOUNTED_BYTES = 2 * MAX_VALUES
+"""A text of no more bytes can't hold too many: a value and what parts it from the next are two."""
 
 _STEP = 262_144
 """Bytes looked at in one step: counting ends soon after there are too many, however long the text is."""
@@ -23,10 +23,8 @@ def require_bounded(text: bytes, what: str = "body") -> None:
     ``what`` names the text in the message of the refusal. Of a text that is no JSON all that comes before its
     first fault is counted, and perhaps what follows.
     """
-    if len(text) <= _LEAST_BYTES_A_VALUE * MAX_VALUES:
-        return
-    # What stands in strings is counted too here: most texts have too few of these characters all the same.
-    if _separators(text) > MAX_VALUES and _has_too_many(text):
+    # What stands in strings is counted too at first: most texts have few of these characters all the same.
+    if len(text) > UNCOUNTED_BYTES and _separators(text) > MAX_VALUES and _has_too_many(text):
         words = f"{what} holds too many values: it must hold at most {MAX_VALUES}, unknown fields included"
         raise Refused(ErrorCode.INVALID_FIELD, words)
 

@@ -14,7 +14,7 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.commands import SendMessage
 from imc_contracts.errors import Refused
 from imc_contracts.fields import MAX_BATCH, ClientMessageId
-from imc_contracts.structure import require_bounded
+from imc_contracts.structure import UNCOUNTED_BYTES, require_bounded
 from imc_contracts.validation import parse_fields
 from pydantic import FailFast, TypeAdapter, ValidationError
 
@@ -82,7 +82,8 @@ def _read_frame(reading: Reading, text: bytes, app_id: str) -> None:
 
 def _loaded(text: bytes) -> Any:
     """The value in a frame; raises `Refused` if it holds too much, or `orjson.JSONDecodeError`."""
-    require_bounded(text, "the frame")
+    if len(text) > UNCOUNTED_BYTES:
+        require_bounded(text, "the frame")
     return orjson.loads(text)
 
 
