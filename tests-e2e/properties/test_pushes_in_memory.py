@@ -111,7 +111,7 @@ class PushMachine(RuleBasedStateMachine):
         return Moment(self.turn, self.loop.time())
 
     def publish(self, channel: str, payload: bytes) -> None:
-        if channel.endswith(":live"):
+        if ":live:" in channel:
             self.happened.take(payload, self.now())
         for node in self.nodes:
             node.wire.publish(channel, payload)
