@@ -206,6 +206,16 @@ def test_one_that_was_not_read_for_a_while_has_time_for_its_answer() -> None:
     assert socket.closed == CloseCode.NO_PROGRESS
 
 
+def test_a_pause_that_is_over_excuses_for_one_look_only() -> None:
+    socket, pulse = behind_pushes(900)
+    socket.is_paused = pulse.was_paused = True
+    assert pulse.ask(SECONDS)
+    socket.is_paused = False
+    assert pulse.ask(SECONDS), "it was paused until a moment ago"
+    assert not pulse.ask(SECONDS)
+    assert socket.closed == CloseCode.NO_PROGRESS
+
+
 def test_a_pause_before_the_ping_excuses_nobody() -> None:
     socket = FakeSocket()
     pulse = Pulse(socket)
