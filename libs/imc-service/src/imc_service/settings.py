@@ -40,7 +40,7 @@ class Settings(BaseModel):
 class ServerSettings(Settings):
     """What every process that listens reads; each adds its own port."""
 
-    host: str = Field("127.0.0.1", description="address to listen on")
+    host: str = Field("127.0.0.1", description="address or name to listen on; `::` is all of IPv6 and IPv4")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug, info, warning or error"
     )
