@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
 
-from imc_service import background, health, openapi, pages, replies, unmatched
+from imc_service import background, health, openapi, pages, replies
 from imc_service.access.gatekeeper import Gatekeeper
 from imc_service.access.middleware import Authenticated
 from imc_service.command_line import Program
@@ -89,7 +89,6 @@ def equip(
     """
     app.state.readiness, app.state.registry = readiness, registry
     replies.install(app)
-    unmatched.install(app)
     for router in (*routers, health.routes(readiness, registry), pages.routes(app)):
         app.include_router(router)
     if gatekeeper is not None:

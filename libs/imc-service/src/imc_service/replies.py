@@ -12,6 +12,7 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.validation import explain
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from imc_service.logs import logger
 
@@ -47,6 +48,8 @@ _OF_STATUS = {
 }
 _FAULT = "something went wrong on our side; the request may or may not have been carried out"
 
+MAY_END_IN_A_SLASH = ("/chat/", "/notice/")
+"""Paths of the Java version, which takes them with a slash at the end too."""
 
 _NONE: Mapping[str, str] = {}
 _CONTENT_TYPE = (b"content-type", b"application/json")
@@ -122,3 +125,30 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(Exception, failed)
+    _answer_unmatched(app)
+
+
+def _answer_unmatched(app: FastAPI) -> None:
+    """Let ``app`` answer by itself where starlette would redirect, or hang up on a WebSocket with 403."""
+    router = app.router
+    router.redirect_slashes = False
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        shorter = _without_slash(scope)
+        if shorter is None:
+            await refusal(Refused(ErrorCode.PATH_NOT_FOUND, "no such path"))(scope, receive, send)
+            return
+        await router.app(shorter, receive, send)
+        if "route" in shorter:
+            scope["route"] = shorter["route"]  # for those who count requests by it
+
+    router.default = answer
+
+
+def _without_slash(scope: Scope) -> Scope | None:
+    """The same call without the slash at its end, if there is one that may be left out, and not escaped."""
+    path, raw_path = scope["path"], scope.get("raw_path") or b""
+    is_one = raw_path.endswith(b"/") and not raw_path.endswith(b"//")
+    if scope["type"] != "http" or not is_one or not path.startswith(MAY_END_IN_A_SLASH):
+        return None
+    return {**scope, "path": path[:-1], "raw_path": raw_path[:-1]}

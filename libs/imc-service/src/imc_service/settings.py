@@ -45,7 +45,7 @@ def port(default: int) -> Any:
 class ServerSettings(Settings):
     """What every process that listens reads; each has its own default of the port."""
 
-    host: str = Field("127.0.0.1", description="address to listen on")
+    host: str = Field("127.0.0.1", description="address or name to listen on; `::` is all of IPv6 and IPv4")
     port: int = port(8000)
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug, info, warning or error"

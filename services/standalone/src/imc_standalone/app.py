@@ -7,7 +7,7 @@ import imc_command_api.http
 import imc_push_node.http
 import imc_query_api.http
 from fastapi import FastAPI
-from imc_service import replies, unmatched
+from imc_service import replies
 from imc_service.access.gatekeeper import gatekeeper_of
 from imc_service.application import Opened, build_app
 from imc_service.command_line import Program
@@ -52,7 +52,6 @@ def _own_calls() -> FastAPI:
     """What the parts answer each other. It is at no address, so that nobody else can call it."""
     app = FastAPI(openapi_url=None)
     replies.install(app)
-    unmatched.install(app)
     app.include_router(imc_command_api.http.routes())
     app.include_router(imc_query_api.http.internal_routes())
     return app

@@ -37,8 +37,8 @@ class GuardSettings(Settings):
 
     allowed_origins: Annotated[str, AfterValidator(_origins)] = Field(
         "",
-        description="origins whose pages may call and connect besides the service's own, with commas; "
-        "`*` for all",
+        description="origins whose pages may call and connect besides the service's own, with commas; `null` "
+        "for pages without one, `*` for all; with IMC_AUTH=jwt none is looked at unless some are listed",
     )
     trusted_proxies: Annotated[str, AfterValidator(_networks)] = Field(
         "",

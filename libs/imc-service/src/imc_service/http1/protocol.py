@@ -76,7 +76,7 @@ class HttpProtocol(asyncio.Protocol):
         self._keep_alive_seconds: float = config.timeout_keep_alive
         self._idle_until = 0.0
 
-    # What the event loop calls.
+    # What the event loop and uvicorn call.
 
     def connection_made(self, transport: Any) -> None:
         """Count the connection, and give it its time for the first head."""
@@ -146,13 +146,11 @@ class HttpProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It has taken some."""
         drain, self._drain = self._drain, None
-        if drain is not None and not drain.done():
+        if drain is not None:
             drain.set_result(None)
         if self._awaited == _Awaited.READING:
             self._await(_Awaited.NOTHING, NEVER)
         self._await_next()
-
-    # What uvicorn calls.
 
     def shutdown(self) -> None:
         """The server ends: the requests that are here are the last."""
@@ -178,9 +176,8 @@ class HttpProtocol(asyncio.Protocol):
     def _wants_more(self) -> bool:
         """Whether nothing waits for its turn, or but one request, whose body is the next that comes."""
         request = self._reader.request
-        return not self._waiting or (
-            len(self._waiting) == 1 and request is not None and request.body is self._waiting[0]
-        )
+        body = None if request is None else request.body
+        return not self._waiting or (len(self._waiting) == 1 and body is self._waiting[0])
 
     def _feed(self, piece: bytes | memoryview) -> None:
         try:
@@ -300,8 +297,6 @@ class HttpProtocol(asyncio.Protocol):
             return
         self._transport.close()
         self._await(_Awaited.END, self._loop.time() + self._guard.body_seconds)
-
-    # The end.
 
     def _refuse(self, refused: Refused) -> None:
         """Read no more; say why after all that came before, unless that request has a reply; hang up."""

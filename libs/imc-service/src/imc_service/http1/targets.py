@@ -4,6 +4,7 @@ A lenient decoder turns every sequence that is not UTF-8 into the same U+FFFD, s
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -11,6 +12,7 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 
 _CUT_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_SHORT = 100
 _SCHEMES = (b"http://", b"https://", b"ws://", b"wss://")
 
 MAX_PARAMETERS = 1000
@@ -32,6 +34,12 @@ def read_target(target: bytes) -> Target:
 
     The path is decoded. The query is not, but each of its escapes is one of UTF-8 afterwards.
     """
+    if len(target) <= _SHORT and b"?" not in target:
+        return _read_known(target)  # most calls are of few paths
+    return _read(target)
+
+
+def _read(target: bytes) -> Target:
     host = None
     if not target.isascii():
         raise _refusal("the request's target holds bytes that are not ASCII")
@@ -46,6 +54,9 @@ def read_target(target: bytes) -> Target:
     if b"%" in query:
         check_form(query)
     return Target(path, raw_path, query, host)
+
+
+_read_known = lru_cache(256)(_read)
 
 
 def check_form(text: bytes) -> str:
