@@ -13,10 +13,13 @@ sh requirements/python.sh check "$python"
 
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
 
+no_network='newconnectionerror|connection (refused|reset|broken)|name resolution|dns error|unreachable|timed out'
+no_network="$no_network|error sending request|client error .connect"
+
 # Ends with one line if what failed is that there is no network, and with all that was said otherwise.
 fetch() {
     if said=$("$@" 2>&1); then return; fi
-    if echo "$said" | grep -qiE 'connection|resol|unreachable|timed? ?out|failed to fetch|error sending request'; then
+    if echo "$said" | grep -qiE "$no_network"; then
         echo "the packages can't be fetched: the index at ${index:-its usual place} does not answer." \
             "Is there a network? (UV_DEFAULT_INDEX and PIP_INDEX_URL name another index)" >&2
     else

@@ -15,8 +15,8 @@ version_of() {
 
 # The path of an interpreter of version $1. A shim of pyenv may be on the PATH without a version behind it.
 find_version() {
-    for python in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python \
-        "$HOME/.pyenv/versions/$1".*/bin/python python3
+    home=${HOME:-/nonexistent}/.pyenv
+    for python in "python$1" "${PYENV_ROOT:-$home}/versions/$1".*/bin/python "$home/versions/$1".*/bin/python python3
     do
         if [ "$(version_of "$python")" = "$1" ]; then
             "$python" -c 'import sys; print(sys.executable)'

@@ -179,6 +179,7 @@ async def test_pages_load_nothing_from_elsewhere(browser: httpx.AsyncClient) -> 
     front = await browser.get("/")
     assert front.headers["content-type"] == "text/html; charset=utf-8"
     assert {"docs", "openapi.json", "readyz", "livez", "metrics"} <= Links(front.text).found
+    assert ("test.html" in Links(front.text).found) == ((await browser.get("/test.html")).status_code == 200)
     for path in ("/", "/docs"):
         page = await browser.get(path)
         policy = page.headers["content-security-policy"]

@@ -68,10 +68,27 @@ def python_that_ships() -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
-@pytest.fixture(scope="module", params=PACKAGES)
-def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """A package, and the environment that holds it, made as the image's is; the sources are gone."""
-    package, folder = request.param, tmp_path_factory.mktemp("image")
+@pytest.fixture(params=PACKAGES)
+def installed(
+    request: pytest.FixtureRequest,
+    environments: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[str, Path]:
+    """A package, and the environment that holds it, made once as the image's is; the sources are gone."""
+    package = request.param
+    if package not in environments:
+        environments[package] = make_environment(package, tmp_path_factory.mktemp("image"))
+    return package, environments[package]
+
+
+@pytest.fixture(scope="module")
+def environments() -> dict[str, Path]:
+    """The environments that were made so far, by package."""
+    return {}
+
+
+def make_environment(package: str, folder: Path) -> Path:
+    """Do in ``folder`` what the first stage of the Dockerfile does; the environment."""
     lay_out(folder / "build", package)
     # An index set for pip counts for uv too, as in the Makefile.
     asked = subprocess.run(
@@ -96,7 +113,7 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     )
     assert done.returncode == 0, done.stderr
     shutil.rmtree(folder / "build")
-    return package, folder / "imc"
+    return folder / "imc"
 
 
 def can_confine() -> bool:

@@ -4,12 +4,13 @@ Nothing on them comes from another host: tokens are typed on this origin.
 """
 
 import html
-from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import FileResponse, HTMLResponse
+from starlette.routing import Match
+from starlette.types import Scope
 
 FRONT_PATH = "/"
 DOCS_PATH = "/docs"
@@ -72,20 +73,21 @@ def routes(app: FastAPI) -> APIRouter:
 
 def front_page(app: FastAPI) -> str:
     """A page that says where things are."""
-    answered = {getattr(route, "path", None) for route in app.routes}
-    links = {path: meaning for path, meaning in _LINKS.items() if path in answered}
-    return _FRONT.format_map(
-        {
-            "title": html.escape(app.title),
-            "description": html.escape(app.description),
-            "version": html.escape(app.version),
-            "links": "".join(_link(path, links) for path in links),
-        }
+    return _FRONT.format(
+        title=html.escape(app.title),
+        description=html.escape(app.description),
+        version=html.escape(app.version),
+        links="".join(
+            f'<li><a href="{path[1:]}">{path}</a> {html.escape(meaning)}</li>\n'
+            for path, meaning in _LINKS.items()
+            if _is_answered(app, path)
+        ),
     )
 
 
-def _link(path: str, meanings: Mapping[str, str]) -> str:
-    return f'<li><a href="{path[1:]}">{path}</a> {html.escape(meanings[path])}</li>\n'
+def _is_answered(app: FastAPI, path: str) -> bool:
+    scope: Scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
+    return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
 
 
 _FRONT = """\
