@@ -1,5 +1,5 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
-.PHONY: run test check faults soak fuzz audit bench bench-full bench-table fmt setup lock settings-table
+.PHONY: run test unit mutants check faults soak fuzz audit bench bench-full bench-table fmt setup lock settings-table
 
 PYTHON ?= python3
 UV := .uv/bin/uv
@@ -16,6 +16,15 @@ run: setup            ## start everything in one process, on http://127.0.0.1:80
 # installations of tests-e2e, which stay until the end, begin after the tests that want a Redis to themselves.
 test: check           ## everything that must pass, on a real MariaDB and Redis: some twelve minutes
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
+unit: setup           ## what needs no server: under a minute on two quiet cores
+	$(BIN)/pytest --unit --numprocesses=2 --dist=loadfile
+
+# By COUNT=200, SEED=1, JOBS=2, and ONLY="leases" (an area) or ONLY=writer.py (part of a path). An area whose tests
+# fail without a change can't judge one: it stops there.
+mutants: setup        ## some 200 subtle changes of what holds promises: each must fail a test; under an hour
+	COUNT="$(or $(COUNT),200)" SEED="$(or $(SEED),1)" JOBS="$(or $(JOBS),2)" ONLY="$(ONLY)" \
+	  $(BIN)/python -m imc_testkit.mutants
 
 faults: setup         ## each fault in turn, and those that come again and again at length: some ten minutes
 	LONG=1 $(BIN)/pytest -s tests-e2e/faults

@@ -221,7 +221,9 @@ async def watched(redis_url: str, database_url: str) -> AsyncGenerator[tuple[Dep
             urls.append(parts._replace(netloc=f"{account}127.0.0.1:{proxy.port}").geturl())
         projector = [Start({"IMC_REDIS_URL": redis_url, "IMC_DATABASE_URL": database_url})]
         deployment = await stack.enter_async_context(
-            separate(urls[0], urls[1], JWT, command_apis=one, projectors=projector, query_apis=one, push_nodes=())
+            separate(
+                urls[0], urls[1], JWT, command_apis=one, projectors=projector, query_apis=one, push_nodes=()
+            )
         )
         yield deployment, proxies
 

@@ -112,6 +112,16 @@ async def test_an_idle_connection_that_was_killed_is_not_used_again(
         assert await database.fetch_all("SELECT 1") == [(1,)]
 
 
+async def test_uses_one_after_another_are_of_one_connection(database: Database) -> None:
+    """A connection anew would cost more than most statements."""
+    ids = {(await database.fetch_all("SELECT CONNECTION_ID()"))[0][0] for _ in range(10)}
+    async with database.transaction() as session:
+        ids.add((await session.fetch_all("SELECT CONNECTION_ID()"))[0][0])
+    async with database.session() as session:
+        ids.add((await session.fetch_all("SELECT CONNECTION_ID()"))[0][0])
+    assert len(ids) == 1
+
+
 async def is_under_way(url: str) -> bool:
     """Whether a query of ours sleeps at the server."""
     rows = await databases.run(url, "SELECT info FROM information_schema.processlist")
