@@ -1,5 +1,6 @@
 """The changes that there are, those that a run makes of them, and those that change nothing."""
 
+import functools
 import random
 import tomllib
 from dataclasses import dataclass
@@ -52,7 +53,11 @@ def is_equivalent(mutant: Mutant, equivalents: list[Equivalent]) -> Equivalent |
 
 def all_of(root: Path, file: str) -> list[Change]:
     """Every change of a file."""
-    source = (root / file).read_text("utf-8")
+    return _changes_of(file, (root / file).read_text("utf-8"))
+
+
+@functools.cache
+def _changes_of(file: str, source: str) -> list[Change]:
     return (of_lua if file.endswith(".lua") else of_python).changes(file, source)
 
 
