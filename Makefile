@@ -1,6 +1,6 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
-.PHONY: run test short check faults soak fuzz audit bench bench-full bench-table fmt setup lock settings-table clean
-.PHONY: pictures version images push-images release
+.PHONY: run test unit short mutants check faults soak fuzz audit bench bench-full bench-table fmt setup lock settings-table
+.PHONY: clean pictures version images push-images release
 
 # The interpreter to use: by default the best one that is installed, see requirements/python-versions.
 PYTHON ?=
@@ -29,6 +29,15 @@ test: check           ## everything that must pass, on a real MariaDB and Redis:
 
 short: setup          ## what depends on the version of Python and is quick: all that needs no server, a start of each process
 	$(BIN)/pytest -m 'not servers or programs' libs services tests-e2e/test_programs.py
+
+unit: setup           ## what needs no server: under a minute on two quiet cores
+	$(BIN)/pytest --unit --numprocesses=2 --dist=loadfile
+
+# By COUNT=200, SEED=1, JOBS=2, and ONLY="leases" (an area) or ONLY=writer.py (part of a path). An area whose tests
+# fail without a change can't judge one: it stops there.
+mutants: setup        ## some 200 subtle changes of what holds promises: each must fail a test; under an hour
+	COUNT="$(or $(COUNT),200)" SEED="$(or $(SEED),1)" JOBS="$(or $(JOBS),2)" ONLY="$(ONLY)" \
+	  $(BIN)/python -m imc_testkit.mutants
 
 faults: setup         ## each fault in turn, and those that come again and again at length: some ten minutes
 	LONG=1 $(BIN)/pytest -s tests-e2e/faults

@@ -29,7 +29,8 @@ async def guarded_separate(redis_url: str, database_url: str) -> AsyncGenerator[
 @pytest.fixture(params=["standalone", "separate"])
 def guarded(request: pytest.FixtureRequest) -> Deployment:
     """Both forms in which IMC runs, asking for tokens."""
-    return request.getfixturevalue(f"guarded_{request.param}")
+    name = "guarded_standalone" if request.param == "standalone" else "guarded_separate"
+    return request.getfixturevalue(name)
 
 
 @pytest.fixture

@@ -113,6 +113,16 @@ async def test_an_idle_connection_that_was_killed_is_not_used_again(
         assert await database.fetch_all("SELECT 1") == [(1,)]
 
 
+async def test_uses_one_after_another_are_of_one_connection(database: Database) -> None:
+    """A connection anew would cost more than most statements."""
+    ids = {(await database.fetch_all("SELECT CONNECTION_ID()"))[0][0] for _ in range(10)}
+    async with database.transaction() as session:
+        ids.add((await session.fetch_all("SELECT CONNECTION_ID()"))[0][0])
+    async with database.session() as session:
+        ids.add((await session.fetch_all("SELECT CONNECTION_ID()"))[0][0])
+    assert len(ids) == 1
+
+
 async def test_a_query_cancelled_under_way_does_not_answer_the_next_one(
     database: Database, database_server_url: str
 ) -> None:

@@ -89,6 +89,13 @@ async def test_a_reply_has_a_deadline_but_for_commands_that_wait(
         assert await client.blpop([app_id], timeout=0.3) is None  # pyright: ignore
 
 
+@both
+async def test_commands_one_after_another_are_of_one_connection(connect: Connect, redis_url: str) -> None:
+    async with connect(redis_url) as client:
+        ids: Any = {await client.client_id() for _ in range(10)}
+        assert len(ids) == 1
+
+
 async def test_reachable_says_why_not(server: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_client, "REPLY_SECONDS", 0.2)
     async with redis_client.connect(server.url) as client:

@@ -106,6 +106,28 @@ async def test_an_entry_is_counted_when_it_is_acknowledged_and_never_again(
     assert await feed.counters() == (2500, 2500)
 
 
+async def test_what_others_left_is_looked_for_at_times_and_not_at_every_turn(
+    projecting: Any, feed: Any, history: Any, log_redis: Redis
+):
+    """A look costs Redis a command for each app."""
+
+    async def calls(command: str) -> int:
+        stats: Any = await log_redis.info("commandstats")  # pyright: ignore[reportUnknownMemberType]
+        return stats.get(f"cmdstat_{command}", {"calls": 0})["calls"]
+
+    async with projecting(claim_idle_seconds=3600):
+        await feed.append([history.sent(history.message())])
+        await feed.projected()
+        claims, reads = await calls("xautoclaim"), await calls("xreadgroup")
+
+        async def has_turned_ten_times() -> bool:
+            await feed.append([history.sent(history.message())])
+            return await calls("xreadgroup") >= reads + 10
+
+        await wait_until(has_turned_ten_times)
+        assert await calls("xautoclaim") == claims
+
+
 async def test_two_projectors_share_a_log_and_count_it_once(
     projecting: Any, feed: Any, history: Any, shown: Any
 ):

@@ -126,13 +126,14 @@ async def test_a_lease_that_has_not_ended_is_nobodys_else(redis: Any):
     assert worker_of(ids) == 9
 
 
-async def test_each_number_is_found_and_none_beyond(redis: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "WORKERS", 2)
-    workers = {worker_of((await leased(redis))[1]) for _ in range(2)}
-    assert workers == {0, 1}
+@pytest.mark.parametrize("count", [1, 2, 5])
+async def test_each_number_is_found_and_none_beyond(redis: Any, monkeypatch: pytest.MonkeyPatch, count: int):
+    monkeypatch.setattr(module, "WORKERS", count)
+    workers = {worker_of((await leased(redis))[1]) for _ in range(count)}
+    assert workers == {*range(count)}
     _, ids = await leased(redis)
     assert not ids.is_leased
-    assert await redis.hlen(names.WORKERS) == 2
+    assert await redis.hlen(names.WORKERS) == count
 
 
 async def test_a_lease_ends_and_ids_are_reserved_when_they_should(redis: Any):

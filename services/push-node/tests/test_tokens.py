@@ -147,6 +147,7 @@ def test_who_never_expires_is_not_watched_and_who_has_left_is_no_longer(run: Cal
         world.tokens.forget(left)
         world.tokens.forget(left)
         world.tokens.forget(ever)
+        assert world.tokens._second_of == {stays: math.ceil(BEGIN + 2)}
         await asyncio.sleep(10)
         assert ever.socket.closed == left.socket.closed == []
         assert len(stays.socket.closed) == 1
@@ -162,6 +163,7 @@ def test_nothing_runs_while_nobody_is_watched_and_watching_begins_anew(run: Call
             await asyncio.sleep(20)
             [(_, at)] = member.socket.closed
             assert begun + 5 <= at < begun + 6
+            assert world.tokens._timer is None
 
     run(test)
 

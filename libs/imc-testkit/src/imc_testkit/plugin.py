@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from imc_testkit import unit
 from imc_testkit.databases import new_database
 from imc_testkit.processes import run_script
 from imc_testkit.sources import shared_mariadb, shared_redis
@@ -21,6 +22,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _SERVERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--unit``: only tests that start no process."""
+    parser.addoption("--unit", action="store_true", help="only tests that start no process, and so no server")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what starts a process, if that was asked for."""
+    if not config.getoption("--unit"):
+        return
+    unit.forbid_processes()
+    left_out = [item for item in items if unit.starts_a_process(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,107 @@
+"""Which modules hold promises, and which tests watch each of them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Modules that hold one promise together, and the tests that must notice a change of any of them.
+
+    Tests are files, or single ones as pytest names them. Paths are from the root of the workspace. Tests that
+    end soon come first, since the first failure is enough.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+_COMMAND = "services/command-api/src/imc_command_api"
+_COMMAND_TESTS = "services/command-api/tests"
+_PUSH = "services/push-node/src/imc_push_node"
+_PUSH_TESTS = "services/push-node/tests"
+_SERVICE = "libs/imc-service/src/imc_service"
+_SERVICE_TESTS = "libs/imc-service/tests"
+_E2E = "tests-e2e"
+
+
+def _in(folder: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{folder}/{name}" for name in names)
+
+
+AREAS = (
+    Area(
+        "leases",
+        _in(f"{_COMMAND}/identity", "lease.lua", "worker_lease.py", "snowflake.py"),
+        _in(_COMMAND_TESTS, "test_snowflake.py", "test_worker_lease.py"),
+    ),
+    Area(
+        "log",
+        _in(f"{_COMMAND}/log", "append.lua", "writer.py", "script.py", "recent.py", "writes.py"),
+        _in(_COMMAND_TESTS, "test_log_writer.py", "test_log.py", "test_send_quota.py"),
+    ),
+    Area(
+        "send quota",
+        (f"{_COMMAND}/quota/send_quota.py", f"{_SERVICE}/quotas.py", f"{_SERVICE}/quota_watch.py"),
+        (f"{_SERVICE_TESTS}/test_quotas.py", f"{_COMMAND_TESTS}/test_send_quota.py"),
+    ),
+    Area(
+        "gateway quota",
+        _in(_PUSH, "places.py"),
+        _in(_E2E, "test_quotas.py"),
+    ),
+    Area(
+        "stream",
+        _in(
+            _PUSH,
+            *("tail.py", "feed.py", "catch_up.py", "log_reader.py", "log_state.py", "audience.py"),
+            *("lane.py", "recent_pages.py", "pages.py", "recall_marks.py"),
+        ),
+        (
+            *_in(
+                _PUSH_TESTS,
+                *("test_tail.py", "test_stretch.py", "test_recent_pages.py", "test_feed.py", "test_slow.py"),
+                "test_resume.py",
+            ),
+            f"{_E2E}/properties/test_pushes_in_memory.py::test_pushes",
+        ),
+    ),
+    Area(
+        "tokens of gateways",
+        _in(_PUSH, "tokens.py"),
+        _in(_PUSH_TESTS, "test_tokens.py"),
+    ),
+    Area(
+        "keepalive",
+        _in(_PUSH, "keepalive.py"),
+        _in(_PUSH_TESTS, "test_keepalive.py", "test_protocol.py"),
+    ),
+    Area(
+        "registration",
+        _in(_PUSH, "registration.py", "membership.py"),
+        _in(_PUSH_TESTS, "test_registration.py", "test_session.py"),
+    ),
+    Area(
+        "drain",
+        _in(_PUSH, "drain.py", "protocol.py"),
+        _in(_PUSH_TESTS, "test_drain.py", "test_protocol.py", "test_slow.py"),
+    ),
+    Area(
+        "projection",
+        (
+            *_in(
+                f"{_COMMAND}/projector",
+                *("acknowledge.lua", "dead_letter.lua", "forget_consumers.lua", "lag.lua", "trim.lua"),
+                *("projector.py", "reader.py", "writer.py", "upkeep.py", "quarantine.py", "log_group.py"),
+                "patience.py",
+            ),
+            *_in(f"{_COMMAND}/store", "changes.py", "folding.py", "projection.py"),
+        ),
+        _in(
+            _COMMAND_TESTS,
+            *("test_projector_reader.py", "test_store_changes.py", "test_store_projection.py"),
+            *("test_projector_flow.py", "test_projector_trim.py", "test_projector_dead_letters.py"),
+            "test_projector_faults.py",
+        ),
+    ),
+)
