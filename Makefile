@@ -31,7 +31,7 @@ short: setup          ## what depends on the version of Python and is quick: all
 	$(BIN)/pytest -m 'not servers or programs' libs services tests-e2e/test_programs.py
 
 unit: setup           ## what needs no server: under a minute on two quiet cores
-	$(BIN)/pytest --unit --numprocesses=2 --dist=loadfile
+	$(BIN)/pytest -m 'not servers' --numprocesses=2 --dist=loadfile
 
 # By COUNT=200, SEED=1, JOBS=2, and ONLY="leases" (an area) or ONLY=writer.py (part of a path). An area whose tests
 # fail without a change can't judge one: it stops there.

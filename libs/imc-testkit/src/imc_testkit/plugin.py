@@ -1,8 +1,9 @@
 """The fixtures that all tests share: real servers, fresh databases, apps of one's own."""
 
+import contextlib
 import secrets
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
@@ -13,30 +14,20 @@ from imc_testkit.databases import new_database
 from imc_testkit.processes import run_script
 from imc_testkit.sources import shared_mariadb, shared_redis
 
-_SERVERS = {"redis_url", "database_server_url"}
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server, before ``-m`` chooses among the tests."""
+    """Mark what starts a process, before ``-m`` chooses among the tests."""
     for item in items:
-        if _SERVERS.intersection(getattr(item, "fixturenames", ())):
+        if unit.starts_a_process(item):
             item.add_marker("servers")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--unit``: only tests that start no process."""
-    parser.addoption("--unit", action="store_true", help="only tests that start no process, and so no server")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what starts a process, if that was asked for."""
-    if not config.getoption("--unit"):
-        return
-    unit.forbid_processes()
-    left_out = [item for item in items if unit.starts_a_process(item)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test that is not marked start no process: the mark would be missing."""
+    with contextlib.nullcontext() if item.get_closest_marker("servers") else unit.no_processes():
+        return (yield)
 
 
 @pytest.fixture(scope="session")

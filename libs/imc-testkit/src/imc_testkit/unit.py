@@ -1,9 +1,10 @@
-"""Which tests start a process: all others need no server, and are the fast ones (``pytest --unit``)."""
+"""Which tests start a process: all others need no server, and are the fast ones (``pytest -m 'not servers'``)."""
 
+import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, cast
 
@@ -17,13 +18,18 @@ def starts_a_process(item: pytest.Item) -> bool:
     return isinstance(item, pytest.Function) and any(map(_reaches_child, _functions_of(item)))
 
 
-def forbid_processes() -> None:
-    """Let each test that starts a process all the same fail, and say why."""
+@contextlib.contextmanager
+def no_processes() -> Generator[None]:
+    """Let a test that starts a process all the same fail, and say why."""
 
     def spawn(self: Child) -> None:
         raise AssertionError("this test starts a process, but `imc_testkit.unit` did not see that it does")
 
-    Child.spawn = spawn
+    allowed, Child.spawn = Child.spawn, spawn
+    try:
+        yield
+    finally:
+        Child.spawn = allowed
 
 
 def _functions_of(item: pytest.Function) -> Iterator[Callable[..., object]]:
