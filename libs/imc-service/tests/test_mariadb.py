@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
+from databases.core import Connection
 from imc_service.database import Database, StatementRefused, StoreUnavailable, open_database
 from imc_testkit import databases
 from imc_testkit.processes import free_port
@@ -113,14 +115,24 @@ async def test_an_idle_connection_that_was_killed_is_not_used_again(
         assert await database.fetch_all("SELECT 1") == [(1,)]
 
 
-async def test_uses_one_after_another_are_of_one_connection(database: Database) -> None:
-    """A connection anew would cost more than most statements."""
+async def test_uses_one_after_another_are_of_one_connection(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken from the pools once: to hand it back and take it again costs as much as a short SELECT."""
+    taken: list[Connection] = []
+
+    def counted(*parts: Any) -> Connection:
+        taken.append(Connection(*parts))
+        return taken[-1]
+
+    monkeypatch.setattr("imc_service.database.Connection", counted)
     ids = {(await database.fetch_all("SELECT CONNECTION_ID()"))[0][0] for _ in range(10)}
     async with database.transaction() as session:
         ids.add((await session.fetch_all("SELECT CONNECTION_ID()"))[0][0])
     async with database.session() as session:
         ids.add((await session.fetch_all("SELECT CONNECTION_ID()"))[0][0])
     assert len(ids) == 1
+    assert len(taken) <= 1, "one that was taken before serves as well"
 
 
 async def test_a_query_cancelled_under_way_does_not_answer_the_next_one(
