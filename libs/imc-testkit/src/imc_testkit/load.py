@@ -18,7 +18,7 @@ from imc_testkit.history import Attempt, History, Row
 from imc_testkit.stores import Stores
 from imc_testkit.waiting import wait_until
 
-SENDERS_AN_APP = 3
+SENDERS_PER_APP = 3
 PAUSE_SECONDS = 0.05
 """Between two requests of a sender, on average."""
 
@@ -99,7 +99,7 @@ class Load:
         """Start the senders. With ``disturb``, also drop and stall gateways at random."""
         self._is_over = False
         for at, app_id in enumerate(self.app_ids):
-            for number in range(SENDERS_AN_APP):
+            for number in range(SENDERS_PER_APP):
                 random = Random(f"{self.history.seed}/{at}/{number}")  # noqa: S311
                 self._start("senders", self._keep_sending(app_id, random))
         if disturb:
