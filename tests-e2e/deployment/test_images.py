@@ -1,4 +1,4 @@
-"""What an image holds is enough: its steps, taken in a clean folder that is gone when its processes start."""
+"""Tests that an image has all it needs: runs the build steps in a clean folder, without the sources."""
 
 import contextlib
 import os
@@ -24,13 +24,13 @@ UV = ROOT / ".uv/bin"
 
 
 def health_check() -> list[str]:
-    """The command by which an image asks whether its process is well."""
+    """The command of the health check of the images."""
     command = re.search(r"^HEALTHCHECK.*\\\n  CMD \[(.*)\]$", LAST, re.MULTILINE)
     assert command is not None
     return shlex.split(command[1].replace('", "', '" "'))
 
 
-def test_an_image_is_what_install_makes_and_nothing_else():
+def test_an_image_has_only_what_the_install_script_makes():
     assert re.findall(r"^COPY (.*)$", LAST, re.MULTILINE) == ["--from=build /imc /imc"]
     assert "RUN sh install.sh ${PACKAGE} /imc" in BUILD
     assert "RUN" not in LAST
@@ -38,8 +38,8 @@ def test_an_image_is_what_install_makes_and_nothing_else():
     assert not re.search("SECRET|PASSWORD|TOKEN", DOCKERFILE.read_text())
 
 
-def lay_out(folder: Path, package: str) -> None:
-    """What the Dockerfile copies, as far as .dockerignore lets it through."""
+def copy_sources(folder: Path, package: str) -> None:
+    """Copy what the Dockerfile copies, except what .dockerignore excludes."""
     for copied in re.findall(r"^COPY (\S+) \S+$", BUILD, re.MULTILINE):
         name = copied.replace("${PACKAGE}", package)
         if name in ("libs", "services"):
@@ -55,10 +55,10 @@ def lay_out(folder: Path, package: str) -> None:
 
 @pytest.fixture(scope="module", params=PACKAGES)
 def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """A package, and the environment that holds it, made as the image's is; the sources are gone."""
+    """A package, and its environment, made as in the image; the sources are deleted."""
     package, folder = request.param, tmp_path_factory.mktemp("image")
-    lay_out(folder / "build", package)
-    # An index set for pip counts for uv too, as in the Makefile.
+    copy_sources(folder / "build", package)
+    # Use the index of pip for uv too, as the Makefile does.
     asked = subprocess.run(
         [UV / "pip", "config", "get", "global.index-url"], capture_output=True, text=True, check=False
     )
@@ -79,7 +79,7 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @contextlib.contextmanager
 def running(environment: Path, script: str, variables: dict[str, str]) -> Generator[Child]:
-    """A process of the environment, with nothing of ours around it; ``variables`` get its port."""
+    """Run a process of the environment. Its port is added to ``variables``."""
     variables |= {
         **image_environment(),
         "IMC_HOST": "127.0.0.1",
@@ -91,7 +91,7 @@ def running(environment: Path, script: str, variables: dict[str, str]) -> Genera
     yield child
 
 
-async def test_its_processes_run_and_end_with_the_sources_gone(
+async def test_processes_run_and_stop_without_the_sources(
     installed: tuple[str, Path], redis_url: str, database_url: str, tmp_path: Path
 ):
     package, environment = installed
@@ -110,16 +110,16 @@ async def test_its_processes_run_and_end_with_the_sources_gone(
                 if script == "imc-migrate":
                     assert await child.wait() == 0, child.log
                     continue
-                await well(child, environment, variables)
+                await until_healthy(child, environment, variables)
                 child.send_signal(signal.SIGTERM)
                 assert await child.wait() == 0, child.log
             finally:
                 await child.close()
-        assert not is_well(environment, variables), "the health check asks the process"
+        assert not is_healthy(environment, variables), "the health check must fail without the process"
 
 
-async def well(child: Child, environment: Path, variables: dict[str, str]) -> None:
-    """Wait until the health check is content; a first start compiles everything that it imports."""
+async def until_healthy(child: Child, environment: Path, variables: dict[str, str]) -> None:
+    """Wait until the health check succeeds. The first start compiles all imported modules."""
     address = ("127.0.0.1", int(variables["IMC_PORT"]))
 
     def listens() -> bool:
@@ -129,21 +129,21 @@ async def well(child: Child, environment: Path, variables: dict[str, str]) -> No
 
     try:
         await wait_until(lambda: child.exit_code is not None or listens(), 60, 0.05)
-        await wait_until(lambda: child.exit_code is not None or is_well(environment, variables), 60, 0.5)
+        await wait_until(lambda: child.exit_code is not None or is_healthy(environment, variables), 60, 0.5)
     except AssertionError:
-        raise AssertionError(f"not well in time: {child.log}") from None
+        raise AssertionError(f"not healthy in time: {child.log}") from None
     assert child.exit_code is None, child.log
 
 
-def is_well(environment: Path, variables: dict[str, str]) -> bool:
-    """What the image's health check says."""
-    asked = health_check()
-    assert asked[0] == "python"
-    command = [str(environment / "bin/python"), *asked[1:]]
+def is_healthy(environment: Path, variables: dict[str, str]) -> bool:
+    """Whether the health check of the image succeeds."""
+    check = health_check()
+    assert check[0] == "python"
+    command = [str(environment / "bin/python"), *check[1:]]
     return subprocess.run(command, env=variables, capture_output=True, check=False).returncode == 0
 
 
-def test_nothing_points_back_to_the_sources(installed: tuple[str, Path]):
+def test_no_file_refers_to_the_sources(installed: tuple[str, Path]):
     package, environment = installed
     own = [path for path in environment.rglob("*") if path.name.startswith(("imc_", "_imc", "__editable__"))]
     [modules] = {path.parent for path in own if path.name == "imc_service"}
@@ -156,7 +156,7 @@ def test_nothing_points_back_to_the_sources(installed: tuple[str, Path]):
 
 
 def has_engine() -> bool:
-    """Whether a container engine answers."""
+    """Whether there is a container engine."""
     docker = shutil.which("docker")
     return (
         docker is not None
@@ -167,7 +167,7 @@ def has_engine() -> bool:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_real_image_builds_and_runs(package: str):
     if not has_engine():
-        pytest.skip("no container engine answers")
+        pytest.skip("there is no container engine")
     image = f"imc-{package}:{project(package)['version']}"
     build = [
         "docker",
