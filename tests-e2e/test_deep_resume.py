@@ -1,4 +1,4 @@
-"""Gateways that were away for longer than the log remembers, through whole installations."""
+"""Tests gateways that resume from before the start of the log, through whole installations."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -59,14 +59,14 @@ async def redis(own_redis: PrivateRedis) -> AsyncGenerator[Redis]:
         yield client
 
 
-async def forget(redis: Redis, app_id: str) -> Cursor:
-    """Trim the log as far as the projector may, once the database has everything; its first entry then."""
+async def trim(redis: Redis, app_id: str) -> Cursor:
+    """Wait for the projection, trim the log as the projector does, and return the first entry left."""
 
     async def is_projected() -> bool:
         fields: Any = await redis.hmget(names.log_state(app_id), ["appended", "projected"])
         return fields[0] is not None and fields[0] == fields[1]
 
-    await wait_until(is_projected, what="the database to have everything")
+    await wait_until(is_projected, what="all entries to be projected")
     while await LogGroup(redis).trim(app_id, 0, 1):
         pass
     entries: Any = await redis.xrange(names.log(app_id))
@@ -103,17 +103,19 @@ async def delete(client: Any, ids: list[str]) -> None:
 
 
 def pushes(gateway: Gateway, after: str = "") -> list[Frame]:
-    """What it was told of the app, after the push with this cursor."""
-    told = [frame for frame in gateway.frames if frame["code"] in (2001, 2002, 2004, 2005)]
-    cursors = [frame["cursor"] for frame in told]
-    return told[cursors.index(after) + 1 :] if after else told
+    """The pushes that the gateway received after the push with this cursor."""
+    found = [frame for frame in gateway.frames if frame["code"] in (2001, 2002, 2004, 2005)]
+    cursors = [frame["cursor"] for frame in found]
+    return found[cursors.index(after) + 1 :] if after else found
 
 
 def contents(gateway: Gateway) -> list[str]:
     return [push["data"]["content"] for push in gateway.with_code(2001)]
 
 
-async def test_all_that_was_missed_then_live_once_and_in_order(client: Any, redis: Redis, app_id: str):
+async def test_a_deep_resume_gets_missed_and_live_events_once_and_in_order(
+    client: Any, redis: Redis, app_id: str
+):
     async with client.gateway(app_id, "witness", notices=True) as witness:
         await witness.wait_for_code(2000)
         start = (await client.send(app_id, "seen"))["cursor"]
@@ -121,12 +123,12 @@ async def test_all_that_was_missed_then_live_once_and_in_order(client: Any, redi
         pinned = await notices(client, app_id, 6)
         recalled = await recall(client, sent[::60])
         await delete(client, pinned[:2])
-        trimmed = await forget(redis, app_id)
+        trimmed = await trim(redis, app_id)
         recalled |= await recall(client, sent[7::60])
         await delete(client, pinned[2:4])
         await send_many(client, app_id, ["still in the log"] * 300)
 
-        async def go_on() -> set[str]:
+        async def send_live() -> set[str]:
             late: list[dict[str, Any]] = []
             for n in range(150):
                 late.append(await client.send(app_id, f"live {n}"))
@@ -135,7 +137,7 @@ async def test_all_that_was_missed_then_live_once_and_in_order(client: Any, redi
             return {receipt["messageId"] for receipt in late}
 
         live, plain, informed = await asyncio.gather(
-            go_on(),
+            send_live(),
             follow(client, app_id, "plain", start, notices=False),
             follow(client, app_id, "informed", start, notices=True),
         )
@@ -167,7 +169,7 @@ def contents_of(frame: Frame) -> str | None:
 
 
 async def follow(client: Any, app_id: str, gateway_id: str, cursor: str, *, notices: bool) -> Gateway:
-    """A gateway that resumes, leaves in the middle, comes back, and stays to the end of the live traffic."""
+    """Resume, disconnect in the middle, resume again, and stay until the end of the live traffic."""
     async with client.gateway(app_id, gateway_id, cursor=cursor, notices=notices) as gateway:
         await gateway.wait_for_code(2001, 700)
     first = gateway.frames
@@ -178,11 +180,11 @@ async def follow(client: Any, app_id: str, gateway_id: str, cursor: str, *, noti
         return gateway
 
 
-async def test_a_log_that_was_lost_is_told_from_the_database_and_then_of_the_gap(
+async def test_a_lost_log_is_replayed_from_the_database_before_the_gap(
     client: Any, redis: Redis, app_id: str
 ):
     sent = await send_many(client, app_id, [str(n) for n in range(600)])
-    await forget(redis, app_id)
+    await trim(redis, app_id)
     await redis.flushall()
     offered = sent[99]["cursor"]
     async with client.gateway(app_id, "early", cursor=offered) as early:
@@ -200,9 +202,9 @@ async def test_a_log_that_was_lost_is_told_from_the_database_and_then_of_the_gap
         assert [push["cursor"] for push in pushes(late)[-10:]] == [receipt["cursor"] for receipt in new]
 
 
-async def test_while_query_api_is_away_a_gap_is_told(client: Any, redis: Redis, app_id: str):
+async def test_a_gap_is_announced_while_query_api_is_down(client: Any, redis: Redis, app_id: str):
     sent = await send_many(client, app_id, [str(n) for n in range(20)])
-    await forget(redis, app_id)
+    await trim(redis, app_id)
     (query_api,) = client.deployment.query_apis
     await query_api.terminate()
     async with client.gateway(app_id, "one", cursor=sent[4]["cursor"]) as gateway:
@@ -220,13 +222,13 @@ async def test_while_query_api_is_away_a_gap_is_told(client: Any, redis: Redis, 
         assert gateway.frames[0]["recovered"]
 
 
-async def test_memory_stays_bounded_however_much_was_missed(
+async def test_memory_of_a_node_stays_bounded_during_a_large_replay(
     client: Any, redis: Redis, app_id: str, own_database_url: str
 ):
     receipt = await client.send(app_id, "seen")
     start = Cursor.parse(receipt["cursor"])
     last = await client.send(app_id, "last")
-    trimmed = await forget(redis, app_id)
+    trimmed = await trim(redis, app_id)
     assert str(trimmed) == last["cursor"]
     first_id = int(last["messageId"])
     await run(
@@ -234,17 +236,17 @@ async def test_memory_stays_bounded_however_much_was_missed(
     )
     (node,) = client.deployment.push_nodes
     before = resident_kib(node.pid)
-    most = before
+    maximum = before
     async with client.gateway(app_id, "one", cursor=str(start)) as gateway:
 
         def has_all() -> bool:
-            nonlocal most
-            most = max(most, resident_kib(node.pid))
+            nonlocal maximum
+            maximum = max(maximum, resident_kib(node.pid))
             return len(gateway.frames) >= MISSED + 2
 
         await wait_until(has_all, 60, 0.05, what=f"{MISSED} pushes")
         assert contents(gateway) == [*(f"missed {n}" for n in range(1, MISSED + 1)), "last"]
-    assert most - before < 24 * 1024, f"from {before} to {most} KiB"
+    assert maximum - before < 24 * 1024, f"from {before} to {maximum} KiB"
 
 
 def resident_kib(pid: int) -> int:
@@ -254,7 +256,7 @@ def resident_kib(pid: int) -> int:
     return int(line.split()[1])
 
 
-async def test_standalone_asks_itself(http: httpx.AsyncClient, tmp_path: Path):
+async def test_standalone_replays_from_its_own_database(http: httpx.AsyncClient, tmp_path: Path):
     async with standalone(tmp_path) as deployment:
         (process,) = deployment.push_nodes
         receipts = [
@@ -263,7 +265,7 @@ async def test_standalone_asks_itself(http: httpx.AsyncClient, tmp_path: Path):
         ]
         socket = (tmp_path / "log" / "socket").read_text()
         async with Redis.from_url(f"unix://{socket}") as redis:
-            await forget(redis, "a")
+            await trim(redis, "a")
         cursor = receipts[3].json()["data"]["cursor"]
         async with connect(process.url, "a", "one", cursor=cursor) as gateway:
             await gateway.wait_for_code(2001, 6)

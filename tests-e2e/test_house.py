@@ -1,4 +1,4 @@
-"""The laws of the house, held against the source of every package."""
+"""Checks the rules of the code, described in CONTRIBUTING.md, in the source of every package."""
 
 import ast
 import re
@@ -21,9 +21,9 @@ FOLDERS = [
     ROOT / "bench",
 ]
 
-LINES_OF_A_FILE = 400
-LINES_OF_A_FUNCTION = 48
-NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "base", "helpers", "helper", "misc"}
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 48
+MEANINGLESS_NAMES = {"utils", "util", "common", "base", "helpers", "helper", "misc"}
 SERVICES = {"imc_command_api", "imc_query_api", "imc_push_node"}
 MAY_IMPORT = {
     "imc_contracts": set[str](),
@@ -33,10 +33,10 @@ MAY_IMPORT = {
     **{service: {"imc_contracts", "imc_service"} for service in SERVICES},
     "imc_bench": {"imc_contracts", "imc_service", "imc_testkit", *SERVICES},
 }
-"""Which of our packages each of them may import, besides itself."""
+"""The packages of this repository that each package may import, besides itself."""
 
-OUTSIDE_OF_CONTRACTS = {"pydantic", "orjson", "typing_extensions"}
-INPUT_AND_OUTPUT = {
+ALLOWED_IN_CONTRACTS = {"pydantic", "orjson", "typing_extensions"}
+IO_MODULES = {
     *{
         "asyncio",
         "concurrent",
@@ -52,14 +52,14 @@ INPUT_AND_OUTPUT = {
     *{"select", "shutil", "signal", "socket", "sqlite3", "ssl", "subprocess", "sys", "tempfile", "threading"},
     *{"time", "urllib", "uuid"},
 }
-BELOW = {
+FORBIDDEN_LAYERS = {
     "handlers": {"http", "app", "bootstrap", "__main__"},
     "queries": {"http", "app", "bootstrap", "__main__"},
     "http": {"app", "__main__"},
 }
-"""What each layer of a service may not import, since that lies above it."""
+"""The layers above each layer of a service, which it must not import."""
 
-WORK = {
+FORBIDDEN_AT_IMPORT = {
     *{
         "FastAPI",
         "APIRouter",
@@ -84,12 +84,12 @@ WORK = {
         "getenv",
     },
 }
-"""What no import may do: make a client, an app, a metric; read a file or the environment."""
+"""Calls that must not happen at import: making a client, an app or a metric, or reading a file."""
 
 
 @dataclass(frozen=True)
 class Module:
-    """One file of a package: its dotted name, and its source."""
+    """One file of a package: its dotted name and its source."""
 
     name: str
     source: str
@@ -108,7 +108,7 @@ class Module:
 
     @cached_property
     def imports(self) -> set[str]:
-        """Dotted names of everything imported, at any depth of the file."""
+        """Dotted names of all imports, including those in functions."""
         found: set[str] = set()
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
@@ -118,13 +118,20 @@ class Module:
         return found
 
 
-def breaches(module: Module) -> list[str]:
-    """Every law that the module breaks, in words."""
-    laws = (of_packages, of_contracts, of_layers, of_names, of_lengths, of_imports_that_work)
-    return [f"{module.name} {breach}" for law in laws for breach in law(module)]
+def violations(module: Module) -> list[str]:
+    """Describe each violation of a rule by the module."""
+    rules = (
+        check_packages,
+        check_contracts,
+        check_layers,
+        check_names,
+        check_lengths,
+        check_work_at_import,
+    )
+    return [f"{module.name} {violation}" for rule in rules for violation in rule(module)]
 
 
-def of_packages(module: Module) -> Iterator[str]:
+def check_packages(module: Module) -> Iterator[str]:
     for name in sorted(module.imports):
         top = name.partition(".")[0]
         if not top:
@@ -133,48 +140,46 @@ def of_packages(module: Module) -> Iterator[str]:
             yield f"imports {name}"
 
 
-def of_contracts(module: Module) -> Iterator[str]:
+def check_contracts(module: Module) -> Iterator[str]:
     if module.package != "imc_contracts":
         return
     for name in sorted(module.imports):
         top = name.partition(".")[0]
         if top.startswith("imc_"):
             continue
-        if top not in sys.stdlib_module_names | OUTSIDE_OF_CONTRACTS or top in INPUT_AND_OUTPUT:
-            yield f"imports {name}, though contracts do nothing"
+        if top not in sys.stdlib_module_names | ALLOWED_IN_CONTRACTS or top in IO_MODULES:
+            yield f"imports {name}, though contracts do no I/O"
 
 
-def of_layers(module: Module) -> Iterator[str]:
+def check_layers(module: Module) -> Iterator[str]:
     own = f"{module.package}."
     for name in sorted(module.imports):
         target = name.removeprefix(own).partition(".")[0] if name.startswith(own) else None
-        if target in BELOW.get(module.layer, ()):
+        if target in FORBIDDEN_LAYERS.get(module.layer, ()):
             yield f"imports {name}, which lies above {module.layer}"
         top = name.partition(".")[0]
-        ruled = (
-            target == "domain" or top == "imc_contracts" or top in sys.stdlib_module_names - INPUT_AND_OUTPUT
-        )
-        if module.layer == "domain" and not ruled:
-            yield f"imports {name}, though rules are pure"
+        is_pure = target == "domain" or top == "imc_contracts" or top in sys.stdlib_module_names - IO_MODULES
+        if module.layer == "domain" and not is_pure:
+            yield f"imports {name}, though the domain is pure"
 
 
-def of_names(module: Module) -> Iterator[str]:
+def check_names(module: Module) -> Iterator[str]:
     for part in module.name.split("."):
-        if part.strip("_") in NAMES_THAT_SAY_NOTHING:
-            yield f"is called {part}, which says nothing"
+        if part.strip("_") in MEANINGLESS_NAMES:
+            yield f"is called {part}, which is meaningless"
 
 
-def of_lengths(module: Module) -> Iterator[str]:
+def check_lengths(module: Module) -> Iterator[str]:
     lines = len(module.source.splitlines())
-    if lines > LINES_OF_A_FILE:
+    if lines > MAX_FILE_LINES:
         yield f"has {lines} lines"
     for node in ast.walk(module.tree):
-        if isinstance(node, Function) and (length := body_lines(node)) > LINES_OF_A_FUNCTION:
+        if isinstance(node, Function) and (length := body_lines(node)) > MAX_FUNCTION_LINES:
             yield f"has a function of {length} lines: {node.name}"
 
 
 def body_lines(function: Function) -> int:
-    """The lines of a function's own body: without its documentation, and without the functions inside it."""
+    """The lines of a function body, without its docstring and nested functions."""
     within = {line for node in function.body for line in range(node.lineno, (node.end_lineno or 0) + 1)}
     for node in ast.walk(function):
         if isinstance(node, Function) and node is not function:
@@ -184,28 +189,28 @@ def body_lines(function: Function) -> int:
     return len(within)
 
 
-def of_imports_that_work(module: Module) -> Iterator[str]:
-    for node in run_by_import(module.tree):
+def check_work_at_import(module: Module) -> Iterator[str]:
+    for node in executed_at_import(module.tree):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            if called.rpartition(".")[2] in WORK:
-                yield f"calls {called} when it is imported"
+            if called.rpartition(".")[2] in FORBIDDEN_AT_IMPORT:
+                yield f"calls {called} at import"
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "os.environ":
-            yield "reads the environment when it is imported"
+            yield "reads the environment at import"
 
 
-def run_by_import(node: ast.AST) -> Iterator[ast.AST]:
-    """The parts of a tree that an import runs: all but bodies of functions, and what only `__main__` does."""
+def executed_at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes that run at import: not the bodies of functions, and not ``if __name__ == "__main__"``."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and "__main__" in ast.unparse(child.test):
             continue
         if isinstance(child, Function):
             for part in (*child.decorator_list, child.args):
                 yield part
-                yield from run_by_import(part)
+                yield from executed_at_import(part)
         elif not isinstance(child, ast.Lambda):
             yield child
-            yield from run_by_import(child)
+            yield from executed_at_import(child)
 
 
 def modules_of(folder: Path) -> list[Module]:
@@ -221,7 +226,7 @@ def modules_of(folder: Path) -> list[Module]:
 
 
 def undeclared(folder: Path, modules: list[Module]) -> set[str]:
-    """Distributions that are imported, but that neither the package nor one of ours below it depends on."""
+    """Imported distributions that neither the package nor a package that it depends on declares."""
     declared = declared_by(folder)
     imported = {name.partition(".")[0] for module in modules for name in module.imports}
     outside = {top for top in imported if top not in sys.stdlib_module_names and not top.startswith("imc_")}
@@ -229,7 +234,7 @@ def undeclared(folder: Path, modules: list[Module]) -> set[str]:
 
 
 DISTRIBUTIONS = {
-    # All but the first are part of what the packages that bring them promise.
+    # pyjwt provides jwt. aiomysql and fastapi promise to depend on the other two.
     "jwt": "pyjwt",
     "pymysql": "aiomysql",
     "starlette": "fastapi",
@@ -237,7 +242,7 @@ DISTRIBUTIONS = {
 
 
 def declared_by(folder: Path) -> set[str]:
-    """Names that a package depends on, with what the packages of ours among them depend on."""
+    """The dependencies of a package, including those of packages of this repository among them."""
     requirements = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["dependencies"]
     names = {re.split(r"[^A-Za-z0-9-]", requirement)[0] for requirement in requirements}
     below = [other for other in FOLDERS if names & {other.name, f"imc-{other.name}"}]
@@ -245,20 +250,20 @@ def declared_by(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_a_package_keeps_the_laws(folder: Path) -> None:
+def test_a_package_follows_the_rules(folder: Path) -> None:
     modules = modules_of(folder)
-    assert modules, "the package has a source"
-    assert [breach for module in modules for breach in breaches(module)] == []
+    assert modules, "the package has no modules"
+    assert [violation for module in modules for violation in violations(module)] == []
     assert (folder / "src" / modules[0].package / "py.typed").exists()
     assert undeclared(folder, modules) == set()
 
 
-def test_all_packages_are_here() -> None:
+def test_every_package_has_import_rules() -> None:
     assert {modules_of(folder)[0].package for folder in FOLDERS} == set(MAY_IMPORT)
 
 
 @pytest.mark.parametrize(
-    ("name", "source", "breach"),
+    ("name", "source", "violation"),
     [
         ("imc_contracts.x", "import imc_service.logs", "imports imc_service.logs"),
         (
@@ -266,7 +271,7 @@ def test_all_packages_are_here() -> None:
             "from redis.asyncio import Redis",
             "imports redis.asyncio.Redis, though contracts",
         ),
-        ("imc_contracts.x", "def f():\n    import time", "imports time, though contracts do nothing"),
+        ("imc_contracts.x", "def f():\n    import time", "imports time, though contracts do no I/O"),
         ("imc_service.x", "from imc_command_api import app", "imports imc_command_api.app"),
         ("imc_query_api.x", "from imc_command_api.store import y", "imports imc_command_api.store.y"),
         ("imc_push_node.x", "import imc_testkit", "imports imc_testkit"),
@@ -282,26 +287,26 @@ def test_all_packages_are_here() -> None:
             "which lies above handlers",
         ),
         ("imc_query_api.queries.x", "from imc_query_api.http import y", "which lies above queries"),
-        ("imc_command_api.domain.x", "from imc_command_api.handlers import y", "though rules are pure"),
-        ("imc_command_api.domain.x", "import orjson", "imports orjson, though rules are pure"),
-        ("imc_command_api.domain.x", "from time import time", "imports time.time, though rules are pure"),
-        ("imc_service.utils", "", "is called utils, which says nothing"),
-        ("imc_service.common.x", "", "is called common, which says nothing"),
+        ("imc_command_api.domain.x", "from imc_command_api.handlers import y", "though the domain is pure"),
+        ("imc_command_api.domain.x", "import orjson", "imports orjson, though the domain is pure"),
+        ("imc_command_api.domain.x", "from time import time", "imports time.time, though the domain is pure"),
+        ("imc_service.utils", "", "is called utils, which is meaningless"),
+        ("imc_service.common.x", "", "is called common, which is meaningless"),
         ("imc_service.x", "\n" * 401, "has 401 lines"),
         ("imc_service.x", "def f():\n" + "    pass\n" * 49, "has a function of 49 lines: f"),
-        ("imc_service.x", "app = fastapi.FastAPI()", "calls fastapi.FastAPI when it is imported"),
-        ("imc_service.x", "class A:\n    sent = Counter('a', 'b')", "calls Counter when it is imported"),
-        ("imc_service.x", "redis = Redis.from_url('redis://')", "calls Redis.from_url when it is imported"),
-        ("imc_service.x", "if True:\n    text = open('x').read()", "calls open when it is imported"),
-        ("imc_service.x", "def f(app=FastAPI()): ...", "calls FastAPI when it is imported"),
-        ("imc_service.x", "level = os.environ['X']", "reads the environment when it is imported"),
+        ("imc_service.x", "app = fastapi.FastAPI()", "calls fastapi.FastAPI at import"),
+        ("imc_service.x", "class A:\n    sent = Counter('a', 'b')", "calls Counter at import"),
+        ("imc_service.x", "redis = Redis.from_url('redis://')", "calls Redis.from_url at import"),
+        ("imc_service.x", "if True:\n    text = open('x').read()", "calls open at import"),
+        ("imc_service.x", "def f(app=FastAPI()): ...", "calls FastAPI at import"),
+        ("imc_service.x", "level = os.environ['X']", "reads the environment at import"),
     ],
 )
-def test_a_breach_is_caught(name: str, source: str, breach: str) -> None:
-    found = breaches(Module(name, source))
+def test_a_violation_is_found(name: str, source: str, violation: str) -> None:
+    found = violations(Module(name, source))
     assert len(found) == 1
     assert found[0].startswith(name)
-    assert breach in found[0]
+    assert violation in found[0]
 
 
 @pytest.mark.parametrize(
@@ -316,10 +321,10 @@ def test_a_breach_is_caught(name: str, source: str, breach: str) -> None:
         ("imc_service.__main__", "if __name__ == '__main__':\n    run(os.environ)"),
     ],
 )
-def test_what_is_allowed_is_left_alone(name: str, source: str) -> None:
-    assert breaches(Module(name, source)) == []
+def test_allowed_code_has_no_violations(name: str, source: str) -> None:
+    assert violations(Module(name, source)) == []
 
 
-def test_an_undeclared_dependency_is_caught() -> None:
+def test_an_undeclared_dependency_is_found() -> None:
     [contracts] = [folder for folder in FOLDERS if folder.name == "imc-contracts"]
     assert undeclared(contracts, [Module("imc_contracts.x", "import httpx\nimport orjson")]) == {"httpx"}

@@ -1,4 +1,4 @@
-"""The journey of messages and notices through whole installations: what people use IMC for."""
+"""Tests the main features, from requests to pushes and history, through whole installations."""
 
 import asyncio
 from typing import Any
@@ -44,7 +44,7 @@ async def test_a_message_reaches_every_gateway_and_the_history(client: Any, app_
         assert [frame["code"] for frame in other_app.frames] == [2000]
 
 
-async def test_all_gateways_see_one_order_and_the_log_is_the_history(client: Any, app_id: str):
+async def test_all_gateways_get_the_same_order_and_the_history_is_complete(client: Any, app_id: str):
     async with (
         client.gateway(app_id, "g1", node=0) as one,
         client.gateway(app_id, "g2", node=1) as two,
@@ -60,8 +60,8 @@ async def test_all_gateways_see_one_order_and_the_log_is_the_history(client: Any
         assert len({message["messageId"] for message in stored}) == 100
 
 
-async def test_a_gateway_sends_as_the_java_version_let_it(client: Any, app_id: str):
-    """Plain frames, no cursor, no clientMessageId, integers as strings: nothing answers a good send."""
+async def test_a_gateway_can_send_as_with_the_java_version(client: Any, app_id: str):
+    """Plain frames without cursor and clientMessageId, integers as strings. A valid send gets no reply."""
     async with client.gateway(app_id, "old", node=0) as old, client.gateway(app_id, "new", node=1) as new:
         await asyncio.gather(old.wait_for_code(2000), new.wait_for_code(2000))
         body = {"appId": app_id, "groupId": "g", "userId": "u", "content": TRICKY, "type": "1"}
@@ -94,7 +94,7 @@ async def test_a_gateways_frames_keep_their_order_and_are_acknowledged(client: A
             assert data["duplicate"] is False
 
 
-async def test_a_client_message_id_is_one_over_http_websocket_and_batch(client: Any, app_id: str):
+async def test_a_client_message_id_is_recognized_over_http_websocket_and_batch(client: Any, app_id: str):
     async with client.gateway(app_id, "g1") as gateway:
         await gateway.wait_for_code(2000)
         first = await client.send(app_id, "once", clientMessageId="same")
@@ -120,7 +120,7 @@ async def test_a_client_message_id_is_one_over_http_websocket_and_batch(client: 
         assert len(gateway.with_code(2001)) == 1
 
 
-async def test_in_a_batch_one_bad_message_fails_alone(client: Any, app_id: str):
+async def test_an_invalid_message_does_not_affect_the_rest_of_its_batch(client: Any, app_id: str):
     good = {"appId": app_id, "groupId": "g", "userId": "u", "content": "good"}
     reply = await client.post(
         "/chat/message/createBatch",
@@ -150,7 +150,7 @@ async def test_a_message_is_recalled_at_once_everywhere(client: Any, app_id: str
         assert reply["code"] == 0, reply
         recalled = reply["data"]
         assert (recalled["content"], recalled["status"], recalled["recallCause"]) == ("", 0, "typo")
-        # The caller reads its own write, though the send may not have been projected yet.
+        # The recall can be read at once, even if the send was not projected yet.
         found = await client.get("/chat/message/findByGroupId", appId=app_id, groupId="g")
         assert found["data"]["pageMessageList"] == [recalled]
         push = (await gateway.wait_for_code(2002))[0]
@@ -165,7 +165,7 @@ async def test_a_message_is_recalled_at_once_everywhere(client: Any, app_id: str
         assert await client.history(app_id, total=1) == [recalled]
 
 
-async def test_two_recalls_at_once_are_one(client: Any, app_id: str):
+async def test_only_one_of_many_simultaneous_recalls_succeeds(client: Any, app_id: str):
     sent = await client.send(app_id, "oops")
     replies = await asyncio.gather(
         *(client.post("/chat/message/recall", {"messageId": sent["messageId"]}) for _ in range(10))
@@ -173,7 +173,7 @@ async def test_two_recalls_at_once_are_one(client: Any, app_id: str):
     assert sorted(reply["code"] for reply in replies) == [0] + [40901] * 9
 
 
-async def test_a_gateway_resumes_after_its_cursor_without_the_recalled_content(client: Any, app_id: str):
+async def test_a_resumed_gateway_gets_no_recalled_content(client: Any, app_id: str):
     async with client.gateway(app_id, "g1", node=0) as gateway:
         await gateway.wait_for_code(2000)
         before = await client.send(app_id, "seen")
@@ -199,7 +199,7 @@ async def test_a_gateway_resumes_after_its_cursor_without_the_recalled_content(c
         assert gateway.with_code(2002)[0]["data"]["messageId"] == missed[3]["messageId"]
 
 
-async def test_a_cursor_of_another_log_is_told_of_the_gap(client: Any, app_id: str):
+async def test_a_cursor_of_another_log_gets_a_gap(client: Any, app_id: str):
     first = await client.send(app_id, "one")
     async with client.gateway(app_id, "g1", cursor="abcdef.1700000000000-0") as gateway:
         gap = (await gateway.wait_for_code(4002))[0]
@@ -207,7 +207,7 @@ async def test_a_cursor_of_another_log_is_told_of_the_gap(client: Any, app_id: s
         assert gateway.frames[0]["recovered"] is False
         assert gap["data"]["from"] == "abcdef.1700000000000-0"
         await client.send(app_id, "two")
-        # Where the gap ends is told, and from there on nothing is missing.
+        # From the announced end of the gap on, nothing is missing.
         pushes = await gateway.wait_for_code(2001, 2)
         assert [push["data"]["content"] for push in pushes] == ["one", "two"]
         lineage, _, place = gap["data"]["to"].partition(".")
@@ -217,7 +217,7 @@ async def test_a_cursor_of_another_log_is_told_of_the_gap(client: Any, app_id: s
         ]
 
 
-async def test_the_newer_connection_of_a_gateway_replaces_the_older(client: Any, app_id: str):
+async def test_a_newer_connection_of_a_gateway_replaces_the_older(client: Any, app_id: str):
     async with client.gateway(app_id, "same", node=0) as older:
         await older.wait_for_code(2000)
         async with client.gateway(app_id, "same", node=1) as newer:
@@ -228,7 +228,7 @@ async def test_the_newer_connection_of_a_gateway_replaces_the_older(client: Any,
             assert newer.close_code is None
 
 
-async def test_notices_reach_those_who_ask(client: Any, app_id: str):
+async def test_notices_reach_only_gateways_that_ask_for_them(client: Any, app_id: str):
     async with (
         client.gateway(app_id, "asks", node=0, notices=True) as asks,
         client.gateway(app_id, "plain", node=1) as plain,
@@ -243,7 +243,7 @@ async def test_notices_reach_those_who_ask(client: Any, app_id: str):
             "jumpUrl": "game://hall/7",
         }
         created = (await client.post("/notice/information/create", body))["data"]
-        # Readable as soon as it is acknowledged.
+        # It can be read as soon as it is acknowledged.
         found = await client.get("/notice/information/findByGroupId", appId=app_id, groupId="g")
         notice = found["data"]["pageInformationList"][0]
         assert found["data"]["total"] == 1
@@ -268,7 +268,7 @@ async def test_notices_reach_those_who_ask(client: Any, app_id: str):
         assert [frame["code"] for frame in plain.frames] == [2000, 2001]
 
 
-async def test_a_notice_is_deleted_by_form_and_by_query_too(
+async def test_a_notice_can_be_deleted_with_form_or_query_parameters(
     client: Any, http: httpx.AsyncClient, app_id: str
 ):
     url = client.deployment.command_apis[0].url + "/notice/information/delete"
@@ -279,7 +279,7 @@ async def test_a_notice_is_deleted_by_form_and_by_query_too(
     assert [by_form.json()["data"]["status"], by_query.json()["data"]["status"]] == [0, 0]
 
 
-async def test_the_groups_of_a_user(client: Any, app_id: str):
+async def test_the_groups_of_a_user_are_found(client: Any, app_id: str):
     for group, user in [("a", "ann"), ("b", "ann"), ("a", "bob"), ("c", "bob"), ("a", "ann")]:
         last = await client.send(app_id, f"{user} in {group}", groupId=group, userId=user)
     await client.history(app_id, "a", total=3)
@@ -290,7 +290,7 @@ async def test_the_groups_of_a_user(client: Any, app_id: str):
     assert groups[0]["updateTime"] == last["createTime"]
 
 
-async def test_history_by_user_and_around_a_message(client: Any, app_id: str):
+async def test_history_is_found_by_user_and_around_a_message(client: Any, app_id: str):
     sent = [await client.send(app_id, str(n), userId="ann" if n % 2 else "bob") for n in range(10)]
     await client.history(app_id, total=10)
     by_user = await client.get(

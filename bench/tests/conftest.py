@@ -1,4 +1,4 @@
-"""What tests of the bench leave as they found it."""
+"""Fixtures that restore what tests of the benchmarks change."""
 
 import os
 from collections.abc import Generator
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def all_cores() -> Generator[None]:
-    """The bench keeps its own process to one core; the tests after it have use for the others."""
+    """Restore the CPU affinity, since the benchmarks pin their own process to one core."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

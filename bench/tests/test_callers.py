@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 from imc_bench.http import callers
-from imc_bench.rows import Faulty
+from imc_bench.rows import InvalidRun
 
 
 def reply(body: bytes, status: bytes = b"200 OK") -> bytes:
@@ -15,7 +15,7 @@ def reply(body: bytes, status: bytes = b"200 OK") -> bytes:
 
 @contextlib.asynccontextmanager
 async def server(*pieces: bytes) -> AsyncGenerator[tuple[str, list[bytes]]]:
-    """Answers each line with all of ``pieces``, each a packet of its own; hangs up if there are none."""
+    """Answer each line with ``pieces``, each in its own packet; close the connection if there are none."""
     asked: list[bytes] = []
     serving: list[asyncio.Task[None] | None] = []
 
@@ -26,7 +26,7 @@ async def server(*pieces: bytes) -> AsyncGenerator[tuple[str, list[bytes]]]:
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
-                await asyncio.sleep(0.001)  # a packet of its own
+                await asyncio.sleep(0.001)  # send it as a separate packet
             if not pieces:
                 break
         writer.close()
@@ -37,7 +37,7 @@ async def server(*pieces: bytes) -> AsyncGenerator[tuple[str, list[bytes]]]:
         await asyncio.wait([task for task in serving if task is not None])
 
 
-async def test_each_caller_makes_its_requests_one_after_the_other() -> None:
+async def test_each_caller_sends_its_requests_one_after_the_other() -> None:
     async with server(reply(b"yes")) as (url, asked):
         calls = await callers.call(
             url, 3, math.inf, lambda caller: iter([b"%d first\n" % caller, b"%d second\n" % caller])
@@ -49,27 +49,27 @@ async def test_each_caller_makes_its_requests_one_after_the_other() -> None:
         assert own == [b"%d first\n" % caller, b"%d second\n" % caller]
 
 
-async def test_a_reply_in_pieces_is_put_together() -> None:
+async def test_a_reply_in_pieces_is_joined() -> None:
     whole = reply(b"a longer body")
     async with server(whole[:10], whole[10:40], whole[40:]) as (url, _):
         calls = await callers.call(url, 1, math.inf, lambda _: iter([b"one\n", b"two\n"]))
     assert calls.replies == [[b"a longer body", b"a longer body"]]
 
 
-async def test_the_load_ends_when_its_time_is_over() -> None:
+async def test_the_load_ends_after_its_time() -> None:
     async with server(reply(b"yes")) as (url, asked):
         calls = await callers.call(url, 2, 0.05, lambda _: itertools.repeat(b"again\n"))
     assert calls.count == len(asked) > 2
     assert 0.05 <= calls.seconds < 5
 
 
-async def test_any_reply_but_200_is_a_fault() -> None:
+async def test_any_status_but_200_is_an_invalid_run() -> None:
     async with server(reply(b"no", b"503 Service Unavailable")) as (url, _):
-        with pytest.raises(Faulty, match="503"):
+        with pytest.raises(InvalidRun, match="503"):
             await callers.call(url, 1, 1, lambda _: itertools.repeat(b"again\n"))
 
 
-async def test_a_connection_that_ends_is_a_fault() -> None:
+async def test_a_closed_connection_is_an_invalid_run() -> None:
     async with server() as (url, _):
-        with pytest.raises(Faulty, match="closed"):
+        with pytest.raises(InvalidRun, match="closed"):
             await callers.call(url, 1, 1, lambda _: itertools.repeat(b"again\n"))

@@ -10,7 +10,7 @@ def body_of(request: bytes) -> bytes:
     return body
 
 
-def test_each_message_says_who_sent_it_and_its_number() -> None:
+def test_each_message_contains_its_sender_and_number() -> None:
     requests = islice(drafts.singles("app", "/path", 3), 3)
     contents = [orjson.loads(body_of(request))["content"] for request in requests]
     assert contents == [drafts.content_of(3, number) for number in range(3)]
@@ -18,7 +18,7 @@ def test_each_message_says_who_sent_it_and_its_number() -> None:
     assert {len(content) for content in contents} == {drafts.CONTENT_CHARACTERS}
 
 
-def test_so_does_each_message_of_a_batch() -> None:
+def test_each_message_of_a_batch_contains_its_sender_number_and_place() -> None:
     requests = list(drafts.first(2, drafts.batches("app", "/path", 1, 5)))
     batches = [orjson.loads(body_of(request))["messages"] for request in requests]
     assert [[message["content"] for message in batch] for batch in batches] == [
@@ -26,5 +26,5 @@ def test_so_does_each_message_of_a_batch() -> None:
     ]
 
 
-def test_all_requests_are_made_where_none_are_counted() -> None:
+def test_first_without_a_count_takes_all_requests() -> None:
     assert len(list(islice(drafts.first(None, drafts.singles("app", "/path", 0)), 10))) == 10

@@ -1,4 +1,4 @@
-"""Callers that keep to a pace: so many requests, each answered, those that are refused told apart."""
+"""Tests the load generator with a fixed rate: number of requests, replies, and refusals."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,12 +8,12 @@ from itertools import count
 import pytest
 from imc_bench.http import callers, paced
 from imc_bench.http.paced import Pace
-from imc_bench.rows import Faulty
+from imc_bench.rows import InvalidRun
 
 
 @asynccontextmanager
 async def answering(*statuses: int) -> AsyncGenerator[str]:
-    """A server that answers with these statuses, again and again over all its connections."""
+    """A server that replies with these statuses in turn, over all connections."""
     numbers = count()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -36,7 +36,7 @@ async def answering(*statuses: int) -> AsyncGenerator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def test_as_many_are_made_as_the_pace_allows() -> None:
+async def test_requests_are_made_at_the_given_rate() -> None:
     request = callers.get("/x")
     async with answering(200, 429) as url:
         answers = await paced.call(url, Pace(4, 200), 0.25, lambda _: callers.endless([request]))
@@ -48,8 +48,8 @@ async def test_as_many_are_made_as_the_pace_allows() -> None:
     assert answers.accepted.seconds > 0.2
 
 
-async def test_another_answer_is_a_fault() -> None:
+async def test_an_unexpected_status_is_an_invalid_run() -> None:
     request = callers.get("/x")
     async with answering(200, 503) as url:
-        with pytest.raises(Faulty, match="503"):
+        with pytest.raises(InvalidRun, match="503"):
             await paced.call(url, Pace(2, 200), 0.1, lambda _: callers.endless([request]))

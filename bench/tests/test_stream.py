@@ -1,4 +1,4 @@
-"""Gateways of one app are compared byte for byte, however the bytes are cut."""
+"""Tests that frames of gateways are compared byte for byte, wherever reads split them."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ SIZES = (0, 5, 125, 126, 300, 65_535, 65_536)
 
 
 def frame(payload: bytes, head: int = 0x81) -> bytes:
-    """As a server writes it: a client's without the mask."""
+    """A frame as a server sends it, without a mask."""
     masked = masked_frame(head, payload)
     unmasked = bytearray(masked[: len(masked) - len(payload) - 4] + payload)
     unmasked[1] &= 0x7F
@@ -43,7 +43,7 @@ def feed(reading: Reading, data: bytes, cuts: Sequence[int] = ()) -> None:
     st.lists(st.integers(0, len(WHOLE)), max_size=8),
     st.lists(st.integers(0, len(WHOLE)), max_size=8),
 )
-def test_the_same_frames_cut_differently_are_the_same(first: list[int], second: list[int]):
+def test_frames_are_equal_wherever_reads_split_them(first: list[int], second: list[int]):
     stream = Stream("app")
     (one, other), _ = readings(stream, 2)
     feed(one, WHOLE, first)
@@ -53,7 +53,7 @@ def test_the_same_frames_cut_differently_are_the_same(first: list[int], second: 
     assert other.is_at_end
 
 
-def test_whoever_is_first_leads():
+def test_any_gateway_can_be_the_first_to_receive():
     stream = Stream("app")
     (one, other), _ = readings(stream, 2)
     for each in FRAMES:
@@ -67,14 +67,14 @@ def test_whoever_is_first_leads():
 
 
 @given(st.integers(0, len(FRAMES)), st.lists(st.integers(0, len(WHOLE)), max_size=6), st.booleans())
-def test_control_frames_between_are_no_part_of_it(at: int, cuts: list[int], leads: bool):
+def test_control_frames_are_not_part_of_the_stream(at: int, cuts: list[int], leads: bool):
     stream = Stream("app")
     (pinged, other), controls = readings(stream, 2)
     ping = frame(b"ping", PING)
-    told = b"".join([*FRAMES[:at], ping, *FRAMES[at:]])
+    received = b"".join([*FRAMES[:at], ping, *FRAMES[at:]])
     if not leads:
         feed(other, WHOLE)
-    feed(pinged, told, cuts)
+    feed(pinged, received, cuts)
     if leads:
         feed(other, WHOLE)
     assert controls == [(PING, b"ping")]
@@ -84,24 +84,24 @@ def test_control_frames_between_are_no_part_of_it(at: int, cuts: list[int], lead
 
 
 @pytest.mark.parametrize(
-    "told",
+    "received",
     [
         pytest.param(b"".join(FRAMES[:2] + FRAMES[3:]), id="lost"),
         pytest.param(b"".join([FRAMES[0], *FRAMES]), id="repeated"),
-        pytest.param(b"".join([FRAMES[1], FRAMES[0], *FRAMES[2:]]), id="swapped"),
+        pytest.param(b"".join([FRAMES[1], FRAMES[0], *FRAMES[2:]]), id="reordered"),
         pytest.param(WHOLE[:20] + b"?" + WHOLE[21:], id="one byte"),
     ],
 )
-def test_what_differs_is_a_fault(told: bytes):
+def test_different_bytes_are_a_fault(received: bytes):
     stream = Stream("app")
     (one, other), _ = readings(stream, 2)
     feed(one, WHOLE)
-    feed(other, told)
+    feed(other, received)
     assert len(stream.faults) == 1
-    assert stream.faults[0].startswith("listener 1 was told")
+    assert stream.faults[0].startswith("listener 1 received")
 
 
-def test_a_gateway_that_got_less_is_not_at_the_end():
+def test_a_gateway_that_received_less_is_not_at_the_end():
     stream = Stream("app")
     (one, other), _ = readings(stream, 2)
     feed(one, WHOLE)
@@ -110,7 +110,7 @@ def test_a_gateway_that_got_less_is_not_at_the_end():
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_frames_are_measured(size: int):
+def test_the_bounds_of_a_frame_are_found(size: int):
     whole = frame(b"x" * size, PONG)
     assert first_frame(whole + b"more") == (len(whole) - size, len(whole))
     assert first_frame(whole[:-1]) is None

@@ -1,4 +1,4 @@
-"""The table tells what is met, what is not, and what could not be compared."""
+"""Tests the tables of results, and the documents that show them."""
 
 from pathlib import Path
 
@@ -23,11 +23,11 @@ def result(**changes: object) -> Result:
         ({}, ""),
     ],
 )
-def test_a_verdict(changes: dict[str, object], verdict: str):
+def test_the_verdict_of_a_result(changes: dict[str, object], verdict: str):
     assert table.verdict(result(**changes)) == verdict
 
 
-def test_rows_as_markdown():
+def test_rows_with_goals_are_shown_as_markdown():
     figures = {"IMC": FIGURE, "plain": FIGURE}
     measured = [
         result(met=True, ratio=12.345),
@@ -42,7 +42,7 @@ def test_rows_as_markdown():
     ]
 
 
-def test_a_row_that_misses_its_goal_names_the_decision_about_it():
+def test_a_missed_goal_links_to_its_decision_record():
     made = table.markdown([result(row="6", met=False)], docs="../docs")
     for path in catalogue.records("6"):
         assert f"[{path.name[:4]}](../docs/decisions/{path.name})" in made
@@ -51,11 +51,11 @@ def test_a_row_that_misses_its_goal_names_the_decision_about_it():
         table.markdown([result(row="5", met=False)])
 
 
-def test_decisions_are_about_rows_that_are_there():
+def test_decision_records_belong_to_existing_rows():
     assert catalogue.RECORDS.keys() <= catalogue.MODULES.keys()
 
 
-def test_costs_are_told_each():
+def test_costs_are_computed_from_rates():
     figures = {
         "projector, CPU of client": Spread(38.72, 1, 99, "µs/row"),
         "projector, CPU of MariaDB": Spread(30.0, 1, 99, "µs/row"),
@@ -79,7 +79,7 @@ def test_costs_are_told_each():
     assert made.count("\n| ") == 1 + 5
 
 
-def test_the_last_full_run_tells_all_costs():
+def test_the_last_full_run_has_all_costs():
     if readme.FULL.exists():
         made = costs.markdown(results.load(readme.FULL))
         assert [cost.what for cost in costs.COSTS if f"| {cost.what} |" not in made] == []
@@ -89,7 +89,7 @@ def test_the_last_full_run_tells_all_costs():
     ("value", "text"),
     [(0.12345, "0.123"), (9.87, "9.87"), (123.4, "123"), (999.9, "1,000"), (4_321_987, "4,320,000")],
 )
-def test_figures_have_three_digits(value: float, text: str):
+def test_figures_have_three_significant_digits(value: float, text: str):
     assert table.number(Spread(value, value, value, "")) == text
 
 
@@ -97,26 +97,26 @@ def run_of(*measured: Result) -> results.Run:
     return results.Run("2026-11-23", "a machine", "make bench-full", "full", list(measured))
 
 
-def test_a_run_is_kept_as_it_was(tmp_path: Path):
+def test_a_saved_run_is_loaded_unchanged(tmp_path: Path):
     curve = Curve("a curve", "x", "y", {"IMC": {1: FIGURE, 1000: FIGURE}})
     run = run_of(result(met=True, checks=["lost 0"]), result(row="gateways", curve=curve))
     results.save(run, tmp_path / "new" / "full.json")
     assert results.load(tmp_path / "new" / "full.json") == run
 
 
-def test_rows_that_are_measured_again_replace_the_older():
+def test_new_results_replace_older_ones_of_the_same_row():
     run = run_of(result(row="1"), result(row="2")).with_results([result(row="1", name="newer")])
     assert [each.name for each in run.results] == ["newer", "sends"]
 
 
-def test_a_curve_becomes_a_picture(tmp_path: Path):
+def test_a_curve_is_drawn_as_png(tmp_path: Path):
     points = {1.0: FIGURE, 10.0: FIGURE}
     plots.draw(Curve("a curve", "x", "y", {"IMC": points, "nchan": points}), tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("name", readme.DOCUMENTS)
-def test_documents_tell_date_machine_and_command(name: str):
+def test_documents_show_date_machine_and_command(name: str):
     curve = Curve("a curve", "x", "y", {"IMC": {1: FIGURE}})
     made = readme.DOCUMENTS[name](run_of(result(met=True), result(row="gateways", goal="", curve=curve)))
     for part in ("2026-11-23", "a machine", "`make bench-full`"):
@@ -125,7 +125,7 @@ def test_documents_tell_date_machine_and_command(name: str):
     assert readme.with_section(text, made) == f"before\n{readme.BEGIN}{made}{readme.END}\nafter"
 
 
-def test_a_comparison_shows_who_was_measured():
+def test_a_comparison_shows_the_measured_peers():
     figures = {"IMC": Spread(4_000_000, 1, 9_999_999, "deliveries/CPU-s"), "plain": FIGURE}
     run = run_of(result(row="1", figures=figures), result(row="9", figures={"memory of one": FIGURE}))
     made = comparison.english(run)
@@ -143,7 +143,7 @@ def test_every_comparison_is_in_the_last_full_run():
             assert set(line.figures.values()) <= measured, line.english
 
 
-def test_the_pages_on_speed_show_one_picture_and_the_bench_shows_all():
+def test_performance_pages_show_one_chart_and_the_bench_shows_all():
     curve = Curve("a curve", "x", "y", {"IMC": {1: FIGURE}})
     run = run_of(result(met=True), *(result(row=row, goal="", curve=curve) for row in ("gateways", "rows")))
     for made in (readme.goals(run), readme.goals_in_chinese(run)):
@@ -154,7 +154,7 @@ def test_the_pages_on_speed_show_one_picture_and_the_bench_shows_all():
     assert "(results/rows.png)" in readme.curves(run)
 
 
-def test_a_document_without_a_place_for_it_is_refused():
+def test_a_document_without_markers_is_an_error():
     with pytest.raises(ValueError, match="measurements"):
         readme.with_section("no marks", "table")
 

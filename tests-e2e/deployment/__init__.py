@@ -1,1 +1,1 @@
-"""What manifests, alerts and the compose file say of the processes, held against their code."""
+"""Checks manifests, alerts and the compose file against the code of the processes."""

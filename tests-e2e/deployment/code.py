@@ -1,4 +1,4 @@
-"""The processes as the code has them: what manifests, alerts and the compose file are held against."""
+"""The processes, their settings and paths, read from the code, for checks of manifests and other files."""
 
 import re
 import tomllib
@@ -27,7 +27,7 @@ DOCKERFILE = ROOT / "deploy/docker/Dockerfile"
 
 @dataclass(frozen=True)
 class Process:
-    """A console script, the folder of services/ whose image holds it, and what it reads."""
+    """A console script, its folder in services/, which has an image, and its settings."""
 
     script: str
     package: str
@@ -52,34 +52,34 @@ def project(package: str) -> dict[str, dict[str, str]]:
 
 
 def image_environment() -> dict[str, str]:
-    """What the images set for every process."""
+    """The environment variables that the images set."""
     lines = re.findall(r"^ENV (.*)$", DOCKERFILE.read_text().split("\nFROM ")[-1], re.MULTILINE)
     return dict(re.findall(r"(\S+?)=(\S+)", " ".join(lines)))
 
 
 @cache
 def public_paths() -> dict[str, str]:
-    """Each path that clients and gateways call, with some id for each, and the service that answers it."""
+    """Each public path, with ids filled in, and the service that answers it."""
     routers = {
         "command-api": imc_command_api.http.routes(),
         "query-api": imc_query_api.http.routes(),
         "push-node": imc_push_node.http.routes(),
     }
     paths = {path: service for service, router in routers.items() for path in paths_of(router)}
-    paths[broadcast.PATH] = "push-node"  # a WebSocket, which OpenAPI does not know
+    paths[broadcast.PATH] = "push-node"  # a WebSocket, which is not part of OpenAPI
     public = {path: service for path, service in paths.items() if path.startswith(("/chat/", "/notice/"))}
     return {re.sub(r"\{.*?\}", "some-id", path): service for path, service in public.items()}
 
 
 @cache
-def inner_paths() -> set[str]:
-    """Paths that nobody outside may reach."""
+def internal_paths() -> set[str]:
+    """Paths that must not be reachable from outside."""
     monitoring = paths_of(health.routes(health.Readiness(), CollectorRegistry()))
     return {*monitoring, log_changes.PATH, "/docs", "/openapi.json", "/"}
 
 
 def paths_of(router: APIRouter) -> set[str]:
-    """The paths of a router, as templates."""
+    """The path templates of a router."""
     app = FastAPI()
     app.include_router(router)
     return set(app.openapi()["paths"])

@@ -1,15 +1,15 @@
-"""What the real processes tell of themselves."""
+"""The metrics of real processes."""
 
 import httpx
 import pytest
 from imc_testkit.deployment import Deployment
 
-from deployment.monitoring import Told
+from deployment.monitoring import Metrics
 
 
 @pytest.fixture(scope="session")
-async def told(separate_processes: Deployment) -> dict[str, Told]:
-    """What each kind of process tells at /metrics."""
+async def metrics(separate_processes: Deployment) -> dict[str, Metrics]:
+    """The metrics of each kind of process."""
     kinds = {
         "command-api": separate_processes.command_apis,
         "projector": separate_processes.projectors,
@@ -18,6 +18,6 @@ async def told(separate_processes: Deployment) -> dict[str, Told]:
     }
     async with httpx.AsyncClient(trust_env=False) as client:
         return {
-            job: Told.parse((await client.get(f"{processes[0].url}/metrics")).text)
+            job: Metrics.parse((await client.get(f"{processes[0].url}/metrics")).text)
             for job, processes in kinds.items()
         }

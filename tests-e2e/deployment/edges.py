@@ -1,10 +1,10 @@
-"""The ways in from outside: every call of the contract to the process that answers it, and nothing else."""
+"""Checks that Ingress and HTTPRoute send every public call to its service, and nothing else."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from deployment.code import inner_paths, public_paths
+from deployment.code import internal_paths, public_paths
 from deployment.manifests import Document, Installation, Workload
 from deployment.network import in_cluster_address
 
@@ -14,7 +14,7 @@ GATEWAY_PATH = "/chat/message/broadcast/some-id/some-id"
 
 @dataclass(frozen=True)
 class Route:
-    """One path of an edge, at one host; what a prefix is replaced with, or None."""
+    """One route at one host. ``replacement`` replaces the prefix, or is None."""
 
     host: str
     path: str
@@ -31,7 +31,7 @@ class Route:
 
 
 def routes(installation: Installation) -> list[Route]:
-    """The routes of all edges, the longest paths first, as edges look at them."""
+    """All routes, longest paths first, in the order of their precedence."""
     found = [*_of_ingresses(installation), *_of_http_routes(installation)]
     return sorted(found, key=lambda route: len(route.path), reverse=True)
 
@@ -59,13 +59,13 @@ def _of_http_routes(installation: Installation) -> Iterator[Route]:
 
 
 def faults(installation: Installation) -> Iterator[str]:
-    """Calls that go astray, and pinned gateways that do."""
+    """Find calls and pinned gateways that reach the wrong target."""
     edge = routes(installation)
     for route in edge:
         service = installation.named("Service", route.service)
         ports = [] if service is None else [(each["name"], each["port"]) for each in service["spec"]["ports"]]
         if not any(route.port in port for port in ports):
-            yield f"{route.path} leads to {route.service} at {route.port}, which is nowhere"
+            yield f"{route.path} leads to {route.service} at {route.port}, which does not exist"
     for host in sorted({route.host for route in edge}):
         yield from calls(edge, host)
     for workload, _ in installation.ours:
@@ -74,27 +74,27 @@ def faults(installation: Installation) -> Iterator[str]:
 
 
 def calls(edge: list[Route], host: str) -> Iterator[str]:
-    """What of the contract is not answered, and what else is."""
+    """Find public paths that don't reach their service, and internal ones that can be reached."""
     public = public_paths()
     for path, service in public.items():
         if _target(edge, host, path) != (service, path):
             yield f"{path} does not reach {service}"
-    for path in inner_paths():
+    for path in internal_paths():
         for prefix in ("", "/push/0"):
             if _target(edge, host, prefix + path) is not None:
                 yield f"{prefix}{path} can be reached from outside"
     for route in edge:
         if not route.is_prefix and route.path not in public:
-            yield f"{route.path} is answered by nobody"
+            yield f"{route.path} is answered by no service"
 
 
 def addresses(installation: Installation, workload: Workload, edge: list[Route]) -> Iterator[str]:
-    """Each push-node must be reached where it says, be there as many as there may ever be."""
-    for index in range(installation.most(workload)):
+    """Check that each push-node, up to the maximum number, can be reached at the URL that it advertises."""
+    for index in range(installation.max_replicas(workload)):
         try:
             url = installation.environment(workload, index)["IMC_ADVERTISE_URL"]
         except KeyError:
-            return  # of variables that are nowhere another check tells
+            return  # missing variables are found by another check
         reached = (
             _pod_behind(installation, edge, url) if edge else in_cluster_address(installation, workload, url)
         )
@@ -103,7 +103,7 @@ def addresses(installation: Installation, workload: Workload, edge: list[Route])
 
 
 def _pod_behind(installation: Installation, edge: list[Route], url: str) -> str | None:
-    """The one pod to which an address at the edge leads."""
+    """The pod that a URL at the edge leads to."""
     parts = urlsplit(url)
     target = _target(edge, parts.hostname or "", parts.path + GATEWAY_PATH)
     if target is None or target[1] != GATEWAY_PATH:
@@ -113,6 +113,6 @@ def _pod_behind(installation: Installation, edge: list[Route], url: str) -> str 
 
 
 def _target(edge: list[Route], host: str, path: str) -> tuple[str, str] | None:
-    """The Service that gets a request, and the path that it sees."""
+    """The Service that gets a request, and the path in it."""
     route = next((route for route in edge if route.host == host and route.matches(path)), None)
     return None if route is None else (route.service, route.rewritten(path))

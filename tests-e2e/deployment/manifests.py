@@ -1,4 +1,4 @@
-"""Manifests: rendered as kubectl does it, or read from their files."""
+"""Manifests, rendered by kubectl or read from their files."""
 
 import copy
 import re
@@ -20,11 +20,11 @@ Secrets = dict[str, dict[str, str]]
 K8S = ROOT / "deploy/k8s"
 OVERLAYS = sorted(path.parent.name for path in K8S.glob("overlays/*/kustomization.yaml"))
 KUBECTL = shutil.which("kubectl")
-_OURS = re.compile(r"(?:.*/)?imc-(?P<package>[a-z-]+):(?P<tag>[^:/]+)")
+_IMC_IMAGE = re.compile(r"(?:.*/)?imc-(?P<package>[a-z-]+):(?P<tag>[^:/]+)")
 
 
 def render(overlay: str) -> list[Document]:
-    """What ``kubectl apply -k`` would send; the caller's own, to do with as it likes."""
+    """The documents that ``kubectl apply -k`` would send, as a copy that the caller may change."""
     return copy.deepcopy(_rendered(overlay))
 
 
@@ -38,7 +38,7 @@ def _rendered(overlay: str) -> list[Document]:
 
 
 def files() -> dict[str, list[Document]]:
-    """Every file of resources below deploy/k8s, as it is written: for where kubectl is missing."""
+    """The documents of every resource file below deploy/k8s, without kubectl."""
     found = {
         str(path.relative_to(K8S)): [
             document for document in yaml.safe_load_all(path.read_text()) if document
@@ -53,7 +53,7 @@ def files() -> dict[str, list[Document]]:
 
 
 def secrets_of(overlay: str) -> Secrets:
-    """The Secrets that an installation of ``overlay`` is told to make."""
+    """The Secrets that the instructions for ``overlay`` create."""
     folder = K8S / "overlays" / ("trial" if overlay == "trial" else "production")
     if overlay == "trial":
         text = subprocess.run(
@@ -61,14 +61,14 @@ def secrets_of(overlay: str) -> Secrets:
         ).stdout
     else:
         text = (folder / "secrets.example.yaml").read_text()
-        # What must be filled in is nothing that a process would take.
+        # Fill in the blanks, which no process would accept.
         text = re.sub(r"<openssl[^>]*>", lambda blank: sha256(blank[0].encode()).hexdigest(), text)
     return {each["metadata"]["name"]: each["stringData"] for each in yaml.safe_load_all(text)}
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A Deployment, StatefulSet or Job: its one container, and its pods' labels."""
+    """A Deployment, StatefulSet or Job with one container."""
 
     document: Document
 
@@ -95,18 +95,18 @@ class Workload:
 
     @property
     def image(self) -> re.Match[str] | None:
-        """Package and tag, if the image is one of ours."""
-        return _OURS.fullmatch(self.container["image"])
+        """Package and tag, if it is an image of IMC."""
+        return _IMC_IMAGE.fullmatch(self.container["image"])
 
     @property
     def process(self) -> Process | None:
-        """What runs in it, if that is ours."""
+        """The process that it runs, if that is part of IMC."""
         return PROCESSES.get((self.container.get("command") or [""])[0])
 
 
 @dataclass(frozen=True)
 class Installation:
-    """Everything that one overlay makes, and the Secrets that are made beside it."""
+    """All documents of one overlay, and the Secrets that are created separately."""
 
     documents: list[Document]
     secrets: Secrets
@@ -117,7 +117,7 @@ class Installation:
         return [document for document in self.documents if document["kind"] in kinds]
 
     def named(self, kind: str, name: str) -> Document | None:
-        """One document, if it is there."""
+        """The document of this kind and name, or None."""
         return next((each for each in self.of(kind) if each["metadata"]["name"] == name), None)
 
     @property
@@ -126,11 +126,11 @@ class Installation:
 
     @property
     def ours(self) -> list[tuple[Workload, Process]]:
-        """The workloads that run our code, with what they run."""
+        """The workloads that run processes of IMC, with the process."""
         return [(each, each.process) for each in self.workloads if each.process is not None]
 
-    def most(self, workload: Workload) -> int:
-        """The most pods that it may ever have."""
+    def max_replicas(self, workload: Workload) -> int:
+        """The maximum number of pods."""
         for scaler in self.of("ScaledObject", "HorizontalPodAutoscaler"):
             if scaler["spec"]["scaleTargetRef"]["name"] == workload.name:
                 spec: dict[str, int] = scaler["spec"]
@@ -138,18 +138,16 @@ class Installation:
         return workload.document["spec"].get("replicas", 1)
 
     def environment(self, workload: Workload, index: int = 0) -> dict[str, str]:
-        """What the process in pod number ``index`` finds; raises `KeyError` for what is nowhere."""
+        """The environment of pod number ``index``. Raises `KeyError` for a reference that does not exist."""
         found = dict(self.image)
         for entry in workload.container.get("env", []):
-            value = (
-                entry["value"] if "value" in entry else self._referred(entry["valueFrom"], workload, index)
-            )
+            value = entry["value"] if "value" in entry else self._resolve(entry["valueFrom"], workload, index)
             if value is not None:
-                # As Kubernetes does it: only what stands before is put in.
+                # As in Kubernetes, $(NAME) refers to variables defined before.
                 found[entry["name"]] = re.sub(r"\$\((\w+)\)", lambda name: found[name[1]], value)
         return found
 
-    def _referred(self, source: Mapping[str, Document], workload: Workload, index: int) -> str | None:
+    def _resolve(self, source: Mapping[str, Document], workload: Workload, index: int) -> str | None:
         [(kind, reference)] = source.items()
         if kind == "fieldRef":
             return {

@@ -1,4 +1,4 @@
-"""What alerts, scalers and the dashboard ask of Prometheus: held against what the processes really tell."""
+"""Checks the PromQL of alerts, scalers and the dashboard against the metrics of real processes."""
 
 import json
 import re
@@ -12,19 +12,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from deployment.manifests import Document, Installation
 
 TARGET_LABELS = {"job", "instance", "namespace", "pod", "service", "endpoint", "container"}
-"""What Prometheus and its operator add to every series."""
+"""Labels that Prometheus and its operator add to every series."""
 
 GRAFANA = {"$__rate_interval": "5m", "$namespace": "imc"}
 
 
 @dataclass(frozen=True)
-class Told:
-    """What one process tells at ``/metrics``: the names of its series, with the labels that they bear."""
+class Metrics:
+    """The series that a process exposes at ``/metrics``, with their labels."""
 
     series: dict[str, set[str]]
 
     @classmethod
-    def parse(cls, text: str) -> "Told":
+    def parse(cls, text: str) -> "Metrics":
         series: dict[str, set[str]] = {}
         for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE):
             parts = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
@@ -36,7 +36,7 @@ class Told:
 
 
 def queries(installation: Installation) -> Iterator[tuple[str, str]]:
-    """Every expression that goes to Prometheus, with who asks."""
+    """Every PromQL expression, with the name of its source."""
     for rule in installation.of("PrometheusRule"):
         for group in rule["spec"]["groups"]:
             yield from ((f"alert {each['alert']}", each["expr"]) for each in group["rules"])
@@ -61,15 +61,15 @@ def dashboards(installation: Installation) -> list[Document]:
     ]
 
 
-def faults(installation: Installation, told: dict[str, Told]) -> Iterator[str]:
-    """Questions that can have no answer; ``told`` is what each job tells."""
-    for asks, expression in queries(installation):
+def faults(installation: Installation, metrics: dict[str, Metrics]) -> Iterator[str]:
+    """Find expressions that can't have a result. ``metrics`` are those of each job."""
+    for source, expression in queries(installation):
         try:
             parsed = promql_parser.parse(expression)
         except ValueError as error:
-            yield f"{asks} is no PromQL: {error}"
+            yield f"{source} is not PromQL: {error}"
             continue
-        yield from (f"{asks} {fault}" for fault in of_expression(parsed, told))
+        yield from (f"{source} {fault}" for fault in of_expression(parsed, metrics))
     for dashboard in dashboards(installation):
         ids = [panel["id"] for panel in dashboard["panels"]]
         if len(ids) != len(set(ids)):
@@ -78,7 +78,7 @@ def faults(installation: Installation, told: dict[str, Told]) -> Iterator[str]:
         yield from scraped(installation, monitor)
 
 
-def of_expression(expression: Any, told: dict[str, Told]) -> Iterator[str]:
+def of_expression(expression: Any, metrics: dict[str, Metrics]) -> Iterator[str]:
     found: list[Any] = []
     promql_parser.walk(expression, lambda node: found.append(node))
     known: set[str] = set(TARGET_LABELS)
@@ -88,47 +88,45 @@ def of_expression(expression: Any, told: dict[str, Told]) -> Iterator[str]:
             matchers = node.matchers.matchers
             labels = {matcher.name for matcher in matchers}
             job = next((each.value for each in matchers if each.name == "job"), None)
-            has = {"up": set[str]()} if node.name == "up" else _series(told, job)
+            has = {"up": set[str]()} if node.name == "up" else _series(metrics, job)
             if node.name not in has:
-                yield (
-                    f"asks for {node.name}, which {job or 'nobody'} does not tell"
-                    if job
-                    else f"asks for {node.name}, which nobody tells"
-                )
+                missing = f"{job} does not expose" if job else "no process exposes"
+                yield f"queries {node.name}, which {missing}"
                 continue
-            if job is not None and job not in told:
-                yield f"asks for the job {job}, which is not there"
+            if job is not None and job not in metrics:
+                yield f"queries the job {job}, which does not exist"
             known |= has[node.name]
             for label in sorted(labels - has[node.name] - TARGET_LABELS):
-                yield f"asks for {label} of {node.name}, which it does not bear"
+                yield f"queries the label {label} of {node.name}, which does not have it"
         elif isinstance(node, promql_parser.AggregateExpr) and node.modifier is not None:
             grouping |= set(node.modifier.labels)
     for label in sorted(grouping - known):
-        yield f"groups by {label}, which nothing bears"
+        yield f"groups by {label}, which no series has"
 
 
-def _series(told: dict[str, Told], job: str | None) -> dict[str, set[str]]:
-    asked = [told[job]] if job in told else told.values()
+def _series(metrics: dict[str, Metrics], job: str | None) -> dict[str, set[str]]:
+    jobs = [metrics[job]] if job in metrics else metrics.values()
     series: dict[str, set[str]] = {}
-    for each in asked:
+    for each in jobs:
         for name, labels in each.series.items():
             series[name] = series.get(name, set()) | labels
     return series
 
 
 def scraped(installation: Installation, monitor: Document) -> Iterator[str]:
-    """Every process must be scraped, and no pod twice."""
+    """Check that every process is scraped, and no pod twice."""
     wanted: dict[str, str] = monitor["spec"]["selector"]["matchLabels"]
     services = [
         each for each in installation.of("Service") if wanted.items() <= each["metadata"]["labels"].items()
     ]
     jobs = [each["metadata"]["labels"].get(monitor["spec"]["jobLabel"]) for each in services]
-    lasting = {workload.name for workload, _ in installation.ours if workload.document["kind"] != "Job"}
-    if sorted(jobs, key=str) != sorted(lasting):
+    permanent = {workload.name for workload, _ in installation.ours if workload.document["kind"] != "Job"}
+    if sorted(jobs, key=str) != sorted(permanent):
         yield f"the ServiceMonitor scrapes {jobs}"
     for endpoint in monitor["spec"]["endpoints"]:
         for service in services:
             if endpoint["port"] not in [port["name"] for port in service["spec"]["ports"]]:
-                yield f"the ServiceMonitor asks {service['metadata']['name']} at a port that it does not have"
+                name = service["metadata"]["name"]
+                yield f"the ServiceMonitor scrapes {name} at a port that it does not have"
         if endpoint["path"] != "/metrics":
-            yield f"the ServiceMonitor asks for {endpoint['path']}"
+            yield f"the ServiceMonitor scrapes the path {endpoint['path']}"

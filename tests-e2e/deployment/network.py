@@ -1,4 +1,4 @@
-"""Who may speak to whom, and what answers at which address: held against what the processes are told."""
+"""Checks Services and NetworkPolicies against the URLs in the settings of the processes."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -10,38 +10,40 @@ from deployment.manifests import Document, Installation, Workload
 PORTS = {"redis": 6379, "rediss": 6379, "mysql": 3306, "mariadb": 3306}
 OUTSIDE = "outside"
 Flow = tuple[str, str, int]
-"""From a workload, to a workload or outside, at a port."""
+"""A connection: from a workload, to a workload or outside, at a port."""
 
 
 def faults(installation: Installation) -> Iterator[str]:
-    """Services that lead nowhere, and policies that allow more or less than what is needed."""
+    """Find Services without a target, and policies that allow more or less than needed."""
     for service in installation.of("Service"):
         yield from (
-            f"Service {service['metadata']['name']} {fault}" for fault in leads(installation, service)
+            f"Service {service['metadata']['name']} {fault}" for fault in target_faults(installation, service)
         )
     names = {policy["metadata"]["name"] for policy in installation.of("NetworkPolicy")}
     if "deny-all" not in names:
-        yield "nothing denies what no policy allows"
+        yield "no policy denies connections by default"
     for workload in installation.workloads:
         policies = [
             each["spec"] for each in installation.of("NetworkPolicy") if _picks(each["spec"], workload)
         ]
         if not any(_allows(policy, "egress", "namespace", 53) for policy in policies):
-            yield f"{workload.name} can't look names up"
+            yield f"{workload.name} can't resolve names"
     try:
         needed, allowed = set(needs(installation)), set(allows(installation))
     except KeyError:
-        return  # of variables that are nowhere another check tells
+        return  # missing variables are found by another check
     yield from (f"{a} can't reach {b} at {port}" for a, b, port in sorted(needed - allowed))
-    yield from (f"{a} may reach {b} at {port}, for no reason" for a, b, port in sorted(allowed - needed))
+    yield from (
+        f"{a} may reach {b} at {port}, but does not need to" for a, b, port in sorted(allowed - needed)
+    )
 
 
-def leads(installation: Installation, service: Document) -> Iterator[str]:
-    """What is wrong with where a Service leads."""
-    behind = [each for each in installation.workloads if selects(service["spec"]["selector"], each)]
-    if len(behind) != 1:
-        yield f"leads to {len(behind)} workloads"
-    for workload in behind:
+def target_faults(installation: Installation, service: Document) -> Iterator[str]:
+    """Find what is wrong with the target of a Service."""
+    targets = [each for each in installation.workloads if selects(service["spec"]["selector"], each)]
+    if len(targets) != 1:
+        yield f"leads to {len(targets)} workloads"
+    for workload in targets:
         for port in service["spec"]["ports"]:
             if port["targetPort"] not in workload.ports:
                 yield f"leads to a port that {workload.name} does not have: {port['targetPort']}"
@@ -49,14 +51,14 @@ def leads(installation: Installation, service: Document) -> Iterator[str]:
         if workload.document["spec"].get("serviceName") == service["metadata"]["name"]:
             is_headless = service["spec"].get("clusterIP") == "None"
             if workload.process is not None and not is_headless:
-                yield f"gives the pods of {workload.name} no names: it is not headless"
+                yield f"is not headless, so that the pods of {workload.name} have no names"
 
 
 def selects(selector: dict[str, str], workload: Workload) -> bool:
-    """Whether some pod of the workload bears these labels."""
+    """Whether a pod of the workload has these labels."""
     labels = dict(workload.labels)
     if workload.document["kind"] == "StatefulSet":
-        # There may be a Service for a pod that does not run yet.
+        # A Service may select a pod that does not exist yet.
         label = "statefulset.kubernetes.io/pod-name"
         if re.fullmatch(rf"{workload.name}-\d+", selector.get(label, "")):
             labels[label] = selector[label]
@@ -64,7 +66,7 @@ def selects(selector: dict[str, str], workload: Workload) -> bool:
 
 
 def needs(installation: Installation) -> Iterator[Flow]:
-    """What the settings of each process make it call."""
+    """The connections that the settings of each process need."""
     for workload, _ in installation.ours:
         for name, value in installation.environment(workload).items():
             if not name.endswith("_URL") or name == "IMC_ADVERTISE_URL":
@@ -84,7 +86,7 @@ def needs(installation: Installation) -> Iterator[Flow]:
 
 
 def allows(installation: Installation) -> Iterator[Flow]:
-    """What the policies let through, of workloads to each other and to addresses outside."""
+    """The connections that the policies allow, between workloads and to the outside."""
     policies = [policy["spec"] for policy in installation.of("NetworkPolicy")]
     for workload in installation.workloads:
         out = [
@@ -135,7 +137,7 @@ def _matches(selector: Document, workload: Workload | str) -> bool:
 
 
 def in_cluster_address(installation: Installation, workload: Workload, url: str) -> str | None:
-    """The pod that an address inside the cluster names, if it is one of the workload's."""
+    """The pod of the workload that a cluster-internal URL names, or None."""
     parts = urlsplit(url)
     name = re.fullmatch(
         r"(?P<pod>[a-z0-9-]+)\.(?P<service>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+)\.svc", parts.hostname or ""

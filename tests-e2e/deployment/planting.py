@@ -1,4 +1,4 @@
-"""Planting errors into good manifests, one at a time: each must be found, and be found for what it is."""
+"""Plants errors into valid manifests, one at a time, for tests that each error is found."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from deployment.manifests import KUBECTL, Document, Installation, render, secret
 
 Plant = Callable[[Installation], object]
 Planted = list[tuple[str, Plant, str]]
-"""Of which overlay, what is done to it, and a part of what must be found."""
+"""Tuples of the overlay, the change that plants the error, and a part of the expected finding."""
 
 needs_kubectl = pytest.mark.skipif(
     KUBECTL is None, reason="kubectl, which renders manifests, is not on the PATH"
@@ -17,7 +17,7 @@ needs_kubectl = pytest.mark.skipif(
 
 
 def found_after(overlay: str, plant: Plant, check: Callable[[Installation], Iterator[str]]) -> set[str]:
-    """What ``check`` finds in an overlay once the error is planted, and not before."""
+    """The findings of ``check`` in an overlay that are new after the error is planted."""
     installation = Installation(render(overlay), secrets_of(overlay))
     before = set(check(installation))
     plant(installation)

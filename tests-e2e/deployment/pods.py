@@ -1,4 +1,4 @@
-"""What pods run, with which settings and rights: held against the code."""
+"""Checks what pods run, with which settings and rights, against the code."""
 
 from collections.abc import Iterator
 
@@ -18,24 +18,26 @@ DEFAULT_GRACE_SECONDS = 30
 
 
 def faults(installation: Installation) -> Iterator[str]:
-    """Everything in pods that the processes, or good manners, would not have so."""
+    """Find faults in the pods of all workloads."""
     for workload in installation.workloads:
         yield from (f"{workload.name} {fault}" for fault in rights(workload))
         if workload.process is None and workload.image is not None:
-            yield f"{workload.name} runs a command that no package of ours has"
+            yield f"{workload.name} runs a command that no package has"
     for workload, process in installation.ours:
         checks = [image, environment, secrets, probes]
         if not list(environment(installation, workload, process)):
-            checks += [ports, end]  # which ask what the settings say
+            checks += [ports, termination]  # these need valid settings
         for check in checks:
             yield from (f"{workload.name} {fault}" for fault in check(installation, workload, process))
     used = {reference for workload in installation.workloads for reference in secret_references(workload)}
     for name, values in installation.secrets.items():
-        yield from (f"nobody reads {key} of the Secret {name}" for key in values if (name, key) not in used)
+        yield from (
+            f"no process reads {key} of the Secret {name}" for key in values if (name, key) not in used
+        )
 
 
 def rights(workload: Workload) -> Iterator[str]:
-    """What the level *restricted* of pod security asks for, and a little more."""
+    """Check the Pod Security Standard *restricted*, and a few more rules."""
     pod, container = workload.pod.get("securityContext", {}), workload.container.get("securityContext", {})
     if workload.pod.get("automountServiceAccountToken") is not False:
         yield "gets a token of the API server"
@@ -57,12 +59,12 @@ def rights(workload: Workload) -> Iterator[str]:
 
 def image(_: Installation, workload: Workload, process: Process) -> Iterator[str]:
     if workload.image is None:
-        yield f"has an image that is none of ours: {workload.container['image']}"
+        yield f"has an unknown image: {workload.container['image']}"
         return
     if workload.image["package"] != process.package:
         yield f"runs {process.script}, which its image lacks"
     if workload.image["tag"] != str(project(process.package)["version"]):
-        yield f"runs another release than this one: {workload.image['tag']}"
+        yield f"runs another version: {workload.image['tag']}"
     if process.script not in project(process.package)["scripts"]:
         yield f"runs {process.script}, which is no script of its package"
 
@@ -71,7 +73,7 @@ def environment(installation: Installation, workload: Workload, process: Process
     try:
         found = installation.environment(workload)
     except KeyError as error:
-        yield f"reads what is nowhere: {error}"
+        yield f"refers to a variable that does not exist: {error}"
         return
     try:
         load(process.settings, found)
@@ -85,7 +87,7 @@ def environment(installation: Installation, workload: Workload, process: Process
 def secrets(_: Installation, workload: Workload, __: Process) -> Iterator[str]:
     for name, key in secret_references(workload):
         if name != workload.name:
-            yield f"reads the Secret of another: {name}"
+            yield f"reads the Secret of another workload: {name}"
         if f"'{key}'" not in str([entry["name"] for entry in workload.container["env"]]):
             yield f"puts {key} into a variable of another name"
     for entry in workload.container.get("env", []):
@@ -94,7 +96,7 @@ def secrets(_: Installation, workload: Workload, __: Process) -> Iterator[str]:
 
 
 def secret_references(workload: Workload) -> set[tuple[str, str]]:
-    """What it reads of Secrets, each by name and key: as variables, and as files."""
+    """The names and keys of Secrets that a workload reads, as variables or files."""
     sources = [entry.get("valueFrom", {}).get("secretKeyRef") for entry in workload.container.get("env", [])]
     files = [volume["secret"] for volume in workload.pod.get("volumes", []) if "secret" in volume]
     return {(source["name"], source["key"]) for source in sources if source} | {
@@ -105,11 +107,11 @@ def secret_references(workload: Workload) -> set[tuple[str, str]]:
 def ports(installation: Installation, workload: Workload, process: Process) -> Iterator[str]:
     if process.settings is MigrateSettings:
         if workload.ports:
-            yield "has a port, though it listens nowhere"
+            yield "has a port, but does not listen"
         return
     listens = int(installation.environment(workload)["IMC_PORT"])
     if workload.ports != {"http": listens}:
-        yield f"listens on {listens} and shows {workload.ports}"
+        yield f"listens on {listens}, but has the ports {workload.ports}"
 
 
 def probes(_: Installation, workload: Workload, process: Process) -> Iterator[str]:
@@ -123,14 +125,14 @@ def probes(_: Installation, workload: Workload, process: Process) -> Iterator[st
         if probe is None:
             yield f"has no {kind} probe"
         elif probe["httpGet"]["path"].partition("?")[0] not in known or probe["httpGet"]["path"] != path:
-            yield f"is asked {probe['httpGet']['path']} by its {kind} probe, and not {path}"
+            yield f"has a {kind} probe of {probe['httpGet']['path']} instead of {path}"
         elif probe["httpGet"]["port"] not in workload.ports:
-            yield f"is asked by its {kind} probe at a port that it does not have"
+            yield f"has a {kind} probe at a port that it does not have"
     if (workload.container.get("readinessProbe") or {}).get("timeoutSeconds", 1) <= health.CHECK_SECONDS:
-        yield "may take longer to say why it is not ready than its readiness probe waits"
+        yield "may take longer for its readiness check than the probe waits"
 
 
-def end(installation: Installation, workload: Workload, _: Process) -> Iterator[str]:
+def termination(installation: Installation, workload: Workload, _: Process) -> Iterator[str]:
     given = installation.environment(workload)
     needed = SHUTDOWN_SECONDS + float(given.get("IMC_DRAIN_DELAY_SECONDS", 0))
     if "IMC_DRAIN_SECONDS" in given:

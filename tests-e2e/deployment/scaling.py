@@ -1,4 +1,4 @@
-"""How many of each process there are, and that they don't all go at once."""
+"""Checks the number of pods, disruption budgets and spread constraints."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,14 @@ from deployment.manifests import Installation, Workload
 
 
 def faults(installation: Installation) -> Iterator[str]:
-    """Scalers, budgets and constraints that are about nothing, or that are missing."""
-    lasting = [workload for workload, _ in installation.ours if workload.document["kind"] != "Job"]
-    names = {(each.document["kind"], each.name) for each in lasting}
+    """Find scalers, budgets and constraints that are missing or have no target."""
+    permanent = [workload for workload, _ in installation.ours if workload.document["kind"] != "Job"]
+    names = {(each.document["kind"], each.name) for each in permanent}
     for scaler in installation.of("HorizontalPodAutoscaler", "ScaledObject"):
         target = scaler["spec"]["scaleTargetRef"]
         if (target["kind"], target["name"]) not in names:
-            yield f"{scaler['kind']} {scaler['metadata']['name']} scales what is not there"
-    for workload in lasting:
+            yield f"{scaler['kind']} {scaler['metadata']['name']} has no target"
+    for workload in permanent:
         yield from (f"{workload.name} {fault}" for fault in of_one(installation, workload))
 
 
@@ -25,7 +25,7 @@ def of_one(installation: Installation, workload: Workload) -> Iterator[str]:
         if each["spec"]["selector"]["matchLabels"] == own
     ]
     if [budget.get("maxUnavailable") for budget in budgets] != [1]:
-        yield "has no budget that keeps all but one of its pods"
+        yield "has no PodDisruptionBudget with maxUnavailable 1"
     spreads = workload.pod.get("topologySpreadConstraints", [])
     if {each["topologyKey"] for each in spreads if each["labelSelector"]["matchLabels"] == own} != {
         "topology.kubernetes.io/zone",
@@ -40,18 +40,18 @@ def of_one(installation: Installation, workload: Workload) -> Iterator[str]:
     if workload.pod.get("serviceAccountName") != workload.name or not installation.named(
         "ServiceAccount", workload.name
     ):
-        yield "has no account of its own"
+        yield "has no ServiceAccount with its name"
     scalers = [
         each["spec"]
         for each in installation.of("HorizontalPodAutoscaler", "ScaledObject")
         if each["spec"]["scaleTargetRef"]["name"] == workload.name
     ]
     if len(scalers) > 1 or (scalers and "replicas" in workload.document["spec"]):
-        yield "has its number said at two places"
+        yield "has its number of pods defined twice"
 
 
-def least(installation: Installation, workload: Workload) -> int:
-    """The least pods that there are when nothing is wrong."""
+def min_replicas(installation: Installation, workload: Workload) -> int:
+    """The minimum number of pods."""
     for scaler in installation.of("HorizontalPodAutoscaler", "ScaledObject"):
         if scaler["spec"]["scaleTargetRef"]["name"] == workload.name:
             spec: dict[str, int] = scaler["spec"]

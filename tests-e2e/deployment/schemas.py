@@ -1,4 +1,4 @@
-"""Documents against schemas, strictly and offline: Kubernetes' own, and ours for the custom resources."""
+"""Validates documents offline and strictly: with schemas of Kubernetes, and own ones for custom resources."""
 
 import json
 import re
@@ -24,25 +24,25 @@ CUSTOM = {
 
 
 def faults(document: Document) -> Iterator[str]:
-    """What a cluster, of any of the versions, would not take as it is written."""
+    """Find what a cluster of any supported version would reject."""
     api, kind, name = document["apiVersion"], document["kind"], document["metadata"]["name"]
-    for version in ("ours",) if (api, kind) in CUSTOM else VERSIONS:
-        validator = _ours(kind) if version == "ours" else _of_kubernetes(version, api, kind)
+    for version in ("custom",) if (api, kind) in CUSTOM else VERSIONS:
+        validator = _custom(kind) if version == "custom" else _of_kubernetes(version, api, kind)
         if validator is None:
-            yield f"{kind}/{name}: Kubernetes {version} knows no {kind} of {api}"
+            yield f"{kind}/{name}: Kubernetes {version} has no {kind} of {api}"
             continue
         for error in validator.iter_errors(document):
             yield f"{kind}/{name} at {error.json_path} ({version}): {error.message}"
 
 
 @cache
-def _ours(kind: str) -> Draft202012Validator:
+def _custom(kind: str) -> Draft202012Validator:
     return Draft202012Validator(json.loads((KINDS / f"{kind.lower()}.json").read_text()))
 
 
 @cache
 def _of_kubernetes(version: str, api: str, kind: str) -> Draft202012Validator | None:
-    # The package's own call reads its megabytes of definitions anew for each document.
+    # The package's own function reads megabytes of definitions again for each document.
     group = re.sub(r"^([^./]*)[^/]*/", r"\1-", api)
     schema = _schema(version, f"{kind.lower()}-{group}.json")
     if schema is None:

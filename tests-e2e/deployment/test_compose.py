@@ -1,4 +1,4 @@
-"""docker-compose.yml is what Compose takes, and speaks of variables, commands and ports that are there."""
+"""Tests that docker-compose.yml is valid, and names only variables, commands and ports that exist."""
 
 import copy
 import json
@@ -32,25 +32,25 @@ def environment_of(service: str) -> dict[str, str]:
 
 
 def _filled_in(variable: re.Match[str]) -> str:
-    """What a person may have put into ``.env``, another value for each name."""
+    """A value that ``.env`` may contain, different for each name."""
     return variable[1].lower().replace("_", "").ljust(32, "x")
 
 
 def check(compose: dict[str, Any]) -> None:
-    """Raise `ValueError` if Compose would not take it, a field that it does not know included."""
+    """Raise `ValueError` if Compose would reject the file, for example because of an unknown field."""
     parsed = PyCompose.from_json(json.dumps(compose))
     for validate in (parsed.validate_networks, parsed.validate_volumes, parsed.validate_secrets):
         validate()
 
 
-def test_compose_takes_it():
+def test_the_file_is_valid():
     check(COMPOSE)
 
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="docker is not on the PATH")
-def test_compose_itself_takes_it(monkeypatch: pytest.MonkeyPatch):
+def test_docker_compose_accepts_the_file(monkeypatch: pytest.MonkeyPatch):
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("docker has no compose here")
+        pytest.skip("docker compose is not installed")
     for secret in re.findall(r"\$\{(\w+):\?", FILE.read_text()):
         monkeypatch.setenv(secret, "x")
     done = subprocess.run(
@@ -81,7 +81,7 @@ def test_a_planted_error_is_found(fault: str, plant: Callable[[dict[str, Any]], 
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_a_service_gets_settings_that_it_reads_and_can_use(service: str):
+def test_a_service_gets_valid_settings_that_it_reads(service: str):
     process = PROCESSES[SERVICES[service]["command"][0]]
     environment = environment_of(service)
     load(process.settings, environment)
@@ -99,7 +99,7 @@ def test_a_service_runs_a_script_of_its_image(service: str):
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_a_service_gives_up_what_it_does_not_need(service: str):
+def test_a_service_drops_rights_and_has_time_to_stop(service: str):
     if service == "migrate":
         return
     given = SERVICES[service]
@@ -112,7 +112,7 @@ def test_a_service_gives_up_what_it_does_not_need(service: str):
     assert float(given["stop_grace_period"].removesuffix("s")) > needed
 
 
-def test_it_is_a_small_production():
+def test_the_services_form_a_small_production_installation():
     count = {name: service.get("deploy", {}).get("replicas", 1) for name, service in SERVICES.items()}
     assert count.pop("command-api") == 2
     assert set(count) == {
@@ -135,7 +135,7 @@ def test_it_is_a_small_production():
         assert option in redis
 
 
-def test_services_call_each_other_where_they_are():
+def test_services_call_existing_hosts_and_ports():
     port = image_environment()["IMC_PORT"]
     names = {*SERVICES, *SERVICES["push-node-0"]["networks"]["default"]["aliases"]}
     text = FILE.read_text() + EDGE.replace("$node", "0")
@@ -147,17 +147,17 @@ def test_services_call_each_other_where_they_are():
             assert called == port
 
 
-def test_services_wait_for_services_that_are_there_and_can_be_waited_for():
+def test_services_depend_on_services_with_health_checks():
     for name, service in SERVICES.items():
         for awaited, how in service.get("depends_on", {}).items():
             assert awaited in SERVICES, name
             if how["condition"] == "service_healthy":
-                asks = "healthcheck" in SERVICES[awaited] or "build" in SERVICES[awaited]
-                assert asks, f"{name} waits for {awaited}"
+                has_check = "healthcheck" in SERVICES[awaited] or "build" in SERVICES[awaited]
+                assert has_check, f"{name} waits for {awaited}"
     assert "HEALTHCHECK" in DOCKERFILE.read_text()
 
 
-def test_files_that_are_mounted_are_there():
+def test_mounted_files_exist():
     for service in SERVICES.values():
         for volume in service.get("volumes", []):
             if volume.startswith("./"):

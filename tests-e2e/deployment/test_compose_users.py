@@ -1,4 +1,4 @@
-"""Each process of docker-compose.yml is the user of the templates that is made for it."""
+"""Tests that each process of docker-compose.yml uses its own user of the templates."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def users(store: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("store", TEMPLATES)
-def test_a_server_makes_the_users_of_its_template_at_each_start(store: str, tmp_path: Path):
+def test_a_server_creates_the_users_of_its_template_at_each_start(store: str, tmp_path: Path):
     server, template = SERVICES[store], TEMPLATES[store]
     given = {name: value for name, value in server["environment"].items() if name.startswith("IMC_")}
     assert set(given) == set(users(store).values())
@@ -38,7 +38,7 @@ def test_a_server_makes_the_users_of_its_template_at_each_start(store: str, tmp_
         assert value == f"${{{name}:?set it in .env}}"
     for path in ("deploy/fill-in.sh", template.relative_to(ROOT)):
         assert f"./{path}:/imc/{Path(path).name}:ro" in server["volumes"]
-    # Its own command, with folders of this machine, up to the program of the image.
+    # Run the server's command with local folders, up to the entrypoint of the image.
     shell, options, command = server["command"]
     for source in (ROOT / "deploy/fill-in.sh", template):
         shutil.copy(source, tmp_path)
@@ -59,7 +59,7 @@ def test_a_server_makes_the_users_of_its_template_at_each_start(store: str, tmp_
 
 
 @pytest.mark.parametrize(("service", "store"), [(service, store) for service, store, _ in URLS])
-def test_a_process_is_its_own_user(service: str, store: str):
+def test_each_process_has_its_own_user(service: str, store: str):
     [url] = [url for each, of, url in URLS if (each, of) == (service, store)]
     process = SERVICES[service]["command"][0]
     assert url.username == (process if store == "mariadb" else process.removeprefix("imc-"))
@@ -68,11 +68,11 @@ def test_a_process_is_its_own_user(service: str, store: str):
 
 
 @pytest.mark.parametrize("store", TEMPLATES)
-def test_no_user_is_without_a_process(store: str):
+def test_each_user_belongs_to_a_process(store: str):
     assert {url.username for _, of, url in URLS if of == store} == set(users(store))
 
 
-def test_one_line_makes_all_that_must_be_secret(tmp_path: Path):
+def test_one_documented_line_makes_all_secrets(tmp_path: Path):
     [line] = re.findall(r"^#   (for .*)$", FILE.read_text(), re.MULTILINE)
     shutil.copy(FILE, tmp_path)
     subprocess.run(["sh", "-c", line], cwd=tmp_path, env={"PATH": search_path()}, check=True)

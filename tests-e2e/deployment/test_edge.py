@@ -1,4 +1,4 @@
-"""The edge of the compose file, as nginx itself runs it, in front of real processes."""
+"""Tests the edge of the compose file with a real nginx in front of real processes."""
 
 import asyncio
 import contextlib
@@ -18,12 +18,12 @@ from imc_testkit.programs import search_path
 from imc_testkit.tokens import bearer
 from imc_testkit.waiting import wait_until
 
-from deployment.code import ROOT, inner_paths, public_paths
+from deployment.code import ROOT, internal_paths, public_paths
 
 NGINX = shutil.which("nginx", path=search_path())
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
-AROUND = """\
+TEMPLATE = """\
 daemon off;
 pid {folder}/pid;
 error_log stderr warn;
@@ -48,7 +48,7 @@ def configuration(folder: Path, port: int, ports: dict[str, int]) -> str:
         edge = edge.replace(given, real)
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     paths = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
-    return AROUND.format(folder=folder, edge=edge, paths=paths)
+    return TEMPLATE.format(folder=folder, edge=edge, paths=paths)
 
 
 @contextlib.asynccontextmanager
@@ -252,14 +252,14 @@ async def test_each_call_comes_to_the_service_that_answers_it(
             assert through.json()["code"] != 40400, path
 
 
-async def test_nothing_else_can_be_reached(edge: httpx.AsyncClient):
-    for path in inner_paths() - {"/docs", "/openapi.json"}:
+async def test_internal_paths_can_not_be_reached(edge: httpx.AsyncClient):
+    for path in internal_paths() - {"/docs", "/openapi.json"}:
         for prefix in ("", "/push/1"):
             reply = await edge.get(prefix + path)
             assert (reply.status_code, reply.json()["code"], reply.json()["data"]) == (404, 40400, None), path
 
 
-async def test_a_gateway_comes_to_any_node_and_a_pinned_one_to_its_own(
+async def test_a_gateway_reaches_any_node_and_a_pinned_one_its_own(
     edge: httpx.AsyncClient, separate_processes: Deployment, app_id: str
 ):
     url = str(edge.base_url).rstrip("/")

@@ -1,4 +1,4 @@
-"""The manifests of deploy/k8s are what Kubernetes takes, and what the code is."""
+"""Tests that the manifests of deploy/k8s are valid, and match the code."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,23 +8,21 @@ import yaml
 
 from deployment import edges, monitoring, network, pods, scaling, schemas
 from deployment.code import ROOT
-from deployment.manifests import K8S, KUBECTL, OVERLAYS, Installation, files, render, secrets_of
-from deployment.monitoring import Told
+from deployment.manifests import K8S, OVERLAYS, Installation, files, render, secrets_of
+from deployment.monitoring import Metrics
+from deployment.planting import needs_kubectl
 
-needs_kubectl = pytest.mark.skipif(
-    KUBECTL is None, reason="kubectl, which renders manifests, is not on the PATH"
-)
 RESOURCES = {
     name: [each for each in documents if "apiVersion" in each] for name, documents in files().items()
 }
 
 
 @pytest.mark.parametrize("name", RESOURCES)
-def test_a_file_holds_what_kubernetes_takes(name: str):
+def test_the_documents_of_a_file_are_valid(name: str):
     assert [fault for document in RESOURCES[name] for fault in schemas.faults(document)] == []
 
 
-def test_every_file_is_part_of_some_installation():
+def test_every_file_belongs_to_an_installation():
     used = {K8S / "README.md", *K8S.glob("overlays/*/secrets*")}
     for path in [*K8S.rglob("kustomization.yaml"), ROOT / "deploy/grafana/kustomization.yaml"]:
         made: dict[str, Any] = yaml.safe_load(path.read_text())
@@ -39,19 +37,21 @@ def test_every_file_is_part_of_some_installation():
 
 @needs_kubectl
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_an_overlay_is_what_the_code_is(overlay: str, told: dict[str, Told]):
+def test_an_overlay_matches_the_code(overlay: str, metrics: dict[str, Metrics]):
     installation = Installation(render(overlay), secrets_of(overlay))
     assert [fault for document in installation.documents for fault in schemas.faults(document)] == []
     for check in (pods, network, edges, scaling):
         assert list(check.faults(installation)) == []
-    assert list(monitoring.faults(installation, told)) == []
+    assert list(monitoring.faults(installation, metrics)) == []
 
 
 @needs_kubectl
-def test_each_overlay_is_as_large_as_it_says():
+def test_each_overlay_has_its_number_of_pods():
     for overlay in OVERLAYS:
         installation = Installation(render(overlay), secrets_of(overlay))
-        count = {workload.name: scaling.least(installation, workload) for workload, _ in installation.ours}
+        count = {
+            workload.name: scaling.min_replicas(installation, workload) for workload, _ in installation.ours
+        }
         assert count == {
             "migrate": 1,
             **dict.fromkeys(
@@ -60,15 +60,15 @@ def test_each_overlay_is_as_large_as_it_says():
         }
 
 
-def test_secrets_of_a_trial_are_made_up_anew():
+def test_each_trial_gets_new_secrets():
     once, again = secrets_of("trial"), secrets_of("trial")
     for name, values in once.items():
         assert all(value != again[name][key] for key, value in values.items())
 
 
 @pytest.mark.parametrize("overlay", ["trial", "production"])
-def test_each_process_is_the_user_that_is_made_for_it(overlay: str):
-    """With its own password, where Secrets hold what the servers are given."""
+def test_each_process_uses_its_own_user_of_the_templates(overlay: str):
+    """In the trial, where the Secrets contain the filled templates, the passwords match too."""
     secrets = secrets_of(overlay)
     for process, values in secrets.items():
         for name, value in values.items():

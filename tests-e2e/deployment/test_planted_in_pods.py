@@ -1,4 +1,4 @@
-"""Errors planted into fields and into what pods run."""
+"""Errors planted into fields of documents and into pods."""
 
 import copy
 
@@ -71,17 +71,17 @@ PODS: Planted = [
     (
         "production",
         lambda it: it.secrets["query-api"].pop("IMC_DATABASE_URL"),
-        "query-api reads what is nowhere: 'IMC_DATABASE_URL'",
+        "query-api refers to a variable that does not exist: 'IMC_DATABASE_URL'",
     ),
     (
         "production",
         lambda it: it.secrets["migrate"].update(IMC_REDIS_URL="redis://x"),
-        "nobody reads IMC_REDIS_URL of the Secret migrate",
+        "no process reads IMC_REDIS_URL of the Secret migrate",
     ),
     (
         "trial",
         lambda it: container(it, "projector").update(command=["imc-projectr"]),
-        "projector runs a command that no package of ours has",
+        "projector runs a command that no package has",
     ),
     (
         "trial",
@@ -91,17 +91,17 @@ PODS: Planted = [
     (
         "trial",
         lambda it: container(it, "query-api").update(image="imc-query-api:0.0.9"),
-        "query-api runs another release than this one: 0.0.9",
+        "query-api runs another version: 0.0.9",
     ),
     (
         "trial",
         lambda it: container(it, "command-api")["ports"][0].update(containerPort=8001),
-        "command-api listens on 8000 and shows {'http': 8001}",
+        "command-api listens on 8000, but has the ports {'http': 8001}",
     ),
     (
         "trial",
         lambda it: container(it, "query-api")["readinessProbe"]["httpGet"].update(path="/ready"),
-        "query-api is asked /ready by its readiness probe, and not /readyz",
+        "query-api has a readiness probe of /ready instead of /readyz",
     ),
     (
         "trial",
@@ -122,6 +122,6 @@ PODS: Planted = [
 
 
 @pytest.mark.parametrize(("overlay", "plant", "finding"), PODS, ids=[finding for *_, finding in PODS])
-def test_an_error_in_what_pods_run_is_found(overlay: str, plant: Plant, finding: str):
+def test_an_error_in_a_pod_is_found(overlay: str, plant: Plant, finding: str):
     found = found_after(overlay, plant, pods.faults)
     assert any(finding in fault for fault in found), found

@@ -1,4 +1,4 @@
-"""Errors planted into services, policies, routes and numbers of pods."""
+"""Errors planted into Services, NetworkPolicies, routes and numbers of pods."""
 
 import pytest
 
@@ -19,7 +19,7 @@ NETWORK: Planted = [
             spec(it, "NetworkPolicy", "to-redis").update(podSelector={}),
             spec(it, "NetworkPolicy", "into-redis")["ingress"][0].update({"from": [{"podSelector": {}}]}),
         ],
-        "query-api may reach redis at 6379, for no reason",
+        "query-api may reach redis at 6379, but does not need to",
     ),
     (
         "trial",
@@ -34,7 +34,7 @@ NETWORK: Planted = [
     (
         "trial",
         lambda it: it.documents.remove(it.named("NetworkPolicy", "deny-all") or {}),
-        "nothing denies what no policy allows",
+        "no policy denies connections by default",
     ),
     (
         "trial",
@@ -90,13 +90,13 @@ EDGES: Planted = [
     (
         "production-gateway-api",
         lambda it: spec(it, "HTTPRoute", "imc")["rules"][0]["backendRefs"][0].update(port=80),
-        "leads to command-api at 80, which is nowhere",
+        "leads to command-api at 80, which does not exist",
     ),
 ]
 
 
 @pytest.mark.parametrize(("overlay", "plant", "finding"), EDGES, ids=[finding for *_, finding in EDGES])
-def test_a_call_that_goes_astray_is_found(overlay: str, plant: Plant, finding: str):
+def test_a_wrong_route_is_found(overlay: str, plant: Plant, finding: str):
     found = found_after(overlay, plant, edges.faults)
     assert any(finding in fault for fault in found), found
 
@@ -105,22 +105,22 @@ SCALING: Planted = [
     (
         "production",
         lambda it: spec(it, "HorizontalPodAutoscaler", "query-api")["scaleTargetRef"].update(name="query"),
-        "HorizontalPodAutoscaler query-api scales what is not there",
+        "HorizontalPodAutoscaler query-api has no target",
     ),
     (
         "production",
         lambda it: spec(it, "StatefulSet", "push-node").update(replicas=3),
-        "push-node has its number said at two places",
+        "push-node has its number of pods defined twice",
     ),
     (
         "trial",
         lambda it: it.documents.remove(it.named("PodDisruptionBudget", "projector") or {}),
-        "projector has no budget that keeps all but one of its pods",
+        "projector has no PodDisruptionBudget with maxUnavailable 1",
     ),
 ]
 
 
 @pytest.mark.parametrize(("overlay", "plant", "finding"), SCALING, ids=[finding for *_, finding in SCALING])
-def test_an_error_in_numbers_is_found(overlay: str, plant: Plant, finding: str):
+def test_an_error_in_numbers_of_pods_is_found(overlay: str, plant: Plant, finding: str):
     found = found_after(overlay, plant, scaling.faults)
     assert any(finding in fault for fault in found), found

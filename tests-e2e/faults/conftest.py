@@ -1,4 +1,4 @@
-"""Servers and an installation of the fault tests' own: what expects peace shares nothing with them."""
+"""Servers and installations for fault tests only, so that faults don't disturb other tests."""
 
 import itertools
 import os
@@ -15,11 +15,11 @@ from imc_testkit.figures import figures_of
 from imc_testkit.load import Load, load_on
 from imc_testkit.processes import run_script
 from imc_testkit.servers import PrivateMariadb, PrivateRedis, private_mariadb, private_redis
-from imc_testkit.settling import Stores
+from imc_testkit.stores import Stores
 
 SEED = int(os.environ.get("SEED", "1"))
 QUICK = {"IMC_CLAIM_IDLE_SECONDS": "1", "IMC_DRAIN_SECONDS": "0.5", "IMC_LINGER_SECONDS": "1"}
-"""Settings with which faults are met sooner."""
+"""Settings that shorten the recovery from faults."""
 
 _seeds = itertools.count(SEED * 1000)
 
@@ -59,7 +59,7 @@ async def shared_installation(own_redis: PrivateRedis, own_database_url: str) ->
 
 @pytest.fixture
 async def installation(shared_installation: Deployment) -> AsyncGenerator[Deployment]:
-    """Two of each kind, that are ready; what a test does to them it undoes."""
+    """An installation with two processes of each kind, ready. A test must undo its faults."""
     await shared_installation.ready()
     yield shared_installation
     await shared_installation.ready()
@@ -67,20 +67,20 @@ async def installation(shared_installation: Deployment) -> AsyncGenerator[Deploy
 
 @pytest.fixture
 async def lone_redis() -> AsyncGenerator[PrivateRedis]:
-    """A Redis of one test's own: no process of another installation takes part there."""
+    """A Redis for one test, which no other installation uses."""
     async with private_redis() as redis:
         yield redis
 
 
 @pytest.fixture
 def small(lone_redis: PrivateRedis, own_database_url: str) -> Callable[..., Any]:
-    """Makes an installation of one process a kind, unless it is told otherwise; without a query-api."""
+    """Starts an installation with one process of each kind, and no query-api by default."""
     return partial(_small, lone_redis.url, own_database_url)
 
 
 @pytest.fixture
 def small_on() -> Callable[..., Any]:
-    """The same on any Redis and database."""
+    """As `small`, on a given Redis and database."""
     return _small
 
 
@@ -91,19 +91,19 @@ def _small(redis_url: str, database_url: str, **starts: Any) -> AbstractAsyncCon
 
 @pytest.fixture
 def load_with(own_stores: Stores) -> LoadOn:
-    """A load on the installation, with a seed of its own."""
+    """Starts a load on `installation`, with a new seed."""
     return partial(_load, own_stores)
 
 
 @pytest.fixture
 def load_small(lone_redis: PrivateRedis, own_database_url: str) -> LoadOn:
-    """A load on a small installation, with a seed of its own."""
+    """Starts a load on a `small` installation, with a new seed."""
     return partial(_load, Stores(lone_redis.url, own_database_url))
 
 
 @pytest.fixture
 def load_between() -> LoadOn:
-    """A load whose stores are given too, before its installation."""
+    """Starts a load on given stores and a given installation."""
     return _load
 
 
@@ -115,7 +115,7 @@ def _load(
 
 @pytest.fixture
 async def load(installation: Deployment, load_with: LoadOn) -> AsyncGenerator[Load]:
-    """A load on the installation, that has begun."""
+    """A running load on the installation."""
     async with load_with(installation) as load:
         load.begin()
         await load.more(20)
@@ -124,17 +124,17 @@ async def load(installation: Deployment, load_with: LoadOn) -> AsyncGenerator[Lo
 
 @pytest.fixture
 def judge() -> Judge:
-    """Ends a load, and says what was seen. A run that does not settle is judged as it stands."""
+    """Finishes a load, checks it, and prints the report. If it does not catch up, it is checked as it is."""
 
-    async def judge(load: Load, patience: float = 30.0, *, replay: bool = True) -> Report:
-        unsettled = ""
+    async def judge(load: Load, seconds: float = 30.0, *, replay: bool = True) -> Report:
+        failure = ""
         try:
-            await (load.finish(patience) if replay else load.pause(patience))
+            await (load.finish(seconds) if replay else load.pause(seconds))
         except AssertionError as error:
-            unsettled = f"it did not settle: {error}"
+            failure = f"the run did not catch up: {error}"
         report = await load.judge()
-        if unsettled:
-            report.violations.append(unsettled)
+        if failure:
+            report.violations.append(failure)
         print(f"seed {load.history.seed}: {figures_of(load.history)}\n{report}")  # noqa: T201
         return report
 

@@ -1,4 +1,4 @@
-"""Faults that come again and again: a few times as one of the tests, at length by `make faults`."""
+"""Repeated faults: a few repetitions in `make test`, many in `make faults`."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from imc_testkit.figures import figures_of, timed_pushes
 from imc_testkit.history import Answer
 from imc_testkit.load import Load
 from imc_testkit.servers import PrivateMariadb, PrivateRedis
-from imc_testkit.settling import Stores
+from imc_testkit.stores import Stores
 from imc_testkit.waiting import wait_until
 
 Judge = Callable[..., Awaitable[Report]]
@@ -28,10 +28,10 @@ ROUNDS, PUSHES = 7, 150
 
 
 @pytest.mark.timeout(600)
-async def test_pubsub_connections_are_killed_each_second(
+async def test_no_push_is_lost_when_pubsub_connections_are_killed_each_second(
     load_with: Make, judge: Judge, installation: Deployment, own_stores: Stores
 ) -> None:
-    """Every gateway gets all of it, in order, without a disconnect."""
+    """Every gateway gets every message in order, without a disconnect."""
     async with load_with(installation) as load, own_stores.redis() as redis:
         sending = asyncio.gather(*(send_many(load, app_id) for app_id in load.app_ids))
         kills = 0
@@ -57,7 +57,7 @@ async def send_many(load: Load, app_id: str) -> None:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("victim", ["redis", "mariadb"])
-async def test_a_server_is_killed_again_and_again(
+async def test_sends_and_pushes_recover_each_time_a_server_is_killed(
     load_with: Make,
     judge: Judge,
     installation: Deployment,
@@ -65,14 +65,14 @@ async def test_a_server_is_killed_again_and_again(
     own_mariadb: PrivateMariadb,
     victim: str,
 ) -> None:
-    """Under load; after each start sends are acknowledged, pushed and stored again."""
+    """After each restart, sends are acknowledged, pushed and stored again."""
     server = own_redis if victim == "redis" else own_mariadb
     flowing: list[float] = []
     stored: list[float] = []
     async with load_with(installation) as load:
-        load.begin(unrest=False)
+        load.begin(disturb=False)
         await load.more(20)
-        with load.database_away():
+        with load.database_outage():
             for _ in range(KILLS):
                 await server.kill()
                 await server.start()
@@ -92,10 +92,12 @@ async def test_a_server_is_killed_again_and_again(
 
 
 async def until_sends_and_pushes_flow(load: Load) -> list[str]:
-    """A message an app that is sent from now on is acknowledged, and pushed to every gateway; their ids."""
+    """Wait until a new message of each app is acknowledged and pushed to all gateways; return the ids."""
     message_ids: list[str] = []
     for app_id in load.app_ids:
-        message_id = await wait_until(lambda app_id=app_id: accepted(load, app_id), 60, what="a send")
+        message_id = await wait_until(
+            lambda app_id=app_id: accepted(load, app_id), 60, what="a send to be acknowledged"
+        )
         mine = [gateway for gateway in load.gateways if gateway.app_id == app_id]
         await wait_until(
             lambda mine=mine, message_id=message_id: all(
@@ -114,14 +116,14 @@ async def accepted(load: Load, app_id: str) -> str | None:
     return (await load.clients.send(load.clients.draft(app_id, with_id=False))).message_id
 
 
-@pytest.mark.skipif(not IS_LONG, reason="it measures, and takes a minute for it")
-async def test_a_stalled_gateway_leaves_the_others_as_fast(
+@pytest.mark.skipif(not IS_LONG, reason="it measures for a minute")
+async def test_a_stalled_gateway_does_not_slow_the_others(
     small: Make, load_small: Make, judge: Judge
 ) -> None:
-    """Prints the ratio of the delays of pushes, in turns with the gateway reading and not."""
+    """Print the ratio of push delays, in alternating rounds with a stalled gateway and without."""
     delays: dict[bool, list[float]] = {False: [], True: []}
     async with small() as deployment, load_small(deployment, apps=1, gateways=10) as load:
-        load.begin(unrest=False)
+        load.begin(disturb=False)
         stalled = load.gateways[0]
         for _ in range(ROUNDS):
             for stalls in delays:
@@ -131,11 +133,11 @@ async def test_a_stalled_gateway_leaves_the_others_as_fast(
                 await load.more(PUSHES)
                 pushes = [push for push in timed_pushes(load.history) if push.acknowledged > since]
                 delays[stalls].append(quantiles([push.at - push.acknowledged for push in pushes], n=100)[98])
-                stalled.go_on()
+                stalled.resume_reading()
         report = await judge(load, replay=False)
-        calm, stalling = median(delays[False]), median(delays[True])
+        without, beside = median(delays[False]), median(delays[True])
         print(  # noqa: T201
-            f"p99 from acknowledgement to push, medians of {ROUNDS}: {calm * 1000:.1f} ms, "
-            f"beside a stalled gateway {stalling * 1000:.1f} ms: {stalling / calm:.2f} times"
+            f"p99 from acknowledgement to push, medians of {ROUNDS}: {without * 1000:.1f} ms, "
+            f"beside a stalled gateway {beside * 1000:.1f} ms: {beside / without:.2f} times"
         )
         assert report.is_clean, report

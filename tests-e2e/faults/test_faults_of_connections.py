@@ -1,4 +1,4 @@
-"""Connections are cut, swallow replies, lose a publish or stop moving, under load."""
+"""Connections under load are cut, lose replies or published batches, or freeze."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from imc_testkit.gateways import RecordedGateway
 from imc_testkit.history import Answer
 from imc_testkit.proxy import tcp_proxy
 from imc_testkit.servers import PrivateMariadb, PrivateRedis
-from imc_testkit.settling import Stores
+from imc_testkit.stores import Stores
 from imc_testkit.variants.broken import TIME
 from imc_testkit.waiting import wait_until
 
@@ -21,12 +21,12 @@ Make = Callable[..., Any]
 BUFFER = {"IMC_GATEWAY_BUFFER_BYTES": "1024"}
 
 
-async def test_pubsub_connections_are_killed_again_and_again(
+async def test_no_push_is_lost_when_pubsub_connections_are_killed(
     load_with: Make, judge: Judge, installation: Deployment, own_stores: Stores
 ) -> None:
-    """Delay only: every gateway has everything, in order, on the one connection it has."""
+    """Pushes are only delayed. Every gateway gets everything in order, without reconnecting."""
     async with load_with(installation) as load, own_stores.redis() as redis:
-        load.begin(unrest=False)
+        load.begin(disturb=False)
         for _ in range(8):
             await load.more(25)
             await redis.client_kill_filter(_type="pubsub")  # pyright: ignore[reportUnknownMemberType]
@@ -36,8 +36,8 @@ async def test_pubsub_connections_are_killed_again_and_again(
         assert figures_of(load.history).longest_to_push < 5
 
 
-async def test_the_last_publish_is_lost(small: Make, load_small: Make, judge: Judge) -> None:
-    """Delay only, of about the second between two looks at the log's end."""
+async def test_a_lost_last_publish_only_delays_the_push(small: Make, load_small: Make, judge: Judge) -> None:
+    """The delay is about the second between two polls of the log."""
     async with (
         small(command_apis=(Start({TIME: "3"}, "loses-a-publish"),)) as deployment,
         load_small(deployment, apps=1, gateways=2) as load,
@@ -49,11 +49,11 @@ async def test_the_last_publish_is_lost(small: Make, load_small: Make, judge: Ju
         assert figures_of(load.history).longest_to_push < 3
 
 
-async def test_all_connections_are_reset(
+async def test_work_continues_after_all_connections_are_reset(
     small: Make, load_small: Make, judge: Judge, lone_redis: PrivateRedis, own_mariadb: PrivateMariadb,
     own_database_url: str,
 ) -> None:  # fmt: skip
-    """As by a load balancer or a firewall that forgets: whoever used them goes on with new ones."""
+    """As by a load balancer or firewall that drops its state: the processes reconnect."""
     async with (
         tcp_proxy("127.0.0.1", lone_redis.port) as to_redis,
         tcp_proxy("127.0.0.1", own_mariadb.port) as to_mariadb,
@@ -65,7 +65,7 @@ async def test_all_connections_are_reset(
         kinds = {kind: (Start(env),) for kind in ("command_apis", "projectors", "push_nodes", "query_apis")}
         async with small(**kinds) as deployment, load_small(deployment) as load:
             load.begin()
-            with load.database_away():
+            with load.database_outage():
                 for _ in range(5):
                     await load.more(20)
                     to_redis.cut()
@@ -76,10 +76,10 @@ async def test_all_connections_are_reset(
             await deployment.ready()
 
 
-async def test_the_reply_to_an_append_is_lost(
+async def test_a_send_whose_append_reply_is_lost_can_be_repeated(
     small: Make, load_small: Make, judge: Judge, lone_redis: PrivateRedis
 ) -> None:
-    """The end is unknown and said to be; repeating it with its own id makes no second message."""
+    """The result is unknown. Repeating the send with the same clientMessageId makes no second message."""
     async with tcp_proxy("127.0.0.1", lone_redis.port) as to_redis:
         start = Start({"IMC_REDIS_URL": f"redis://127.0.0.1:{to_redis.port}/0"})
         async with (
@@ -100,7 +100,7 @@ async def test_the_reply_to_an_append_is_lost(
             assert len(load.rows) == 3
 
 
-async def test_a_slow_gateway_and_a_half_open_one_leave_the_others_alone(
+async def test_a_slow_gateway_and_a_half_open_one_do_not_affect_the_others(
     small: Make, load_small: Make, judge: Judge
 ) -> None:
     async with (
@@ -112,19 +112,19 @@ async def test_a_slow_gateway_and_a_half_open_one_leave_the_others_alone(
         half_open = RecordedGateway(half_open_nodes, load.history, load.clients, load.app_ids[0], "half-open")
         running = asyncio.create_task(half_open.run())
         await wait_until(lambda: half_open.connection)
-        load.begin(unrest=False)
+        load.begin(disturb=False)
         await load.more(20)
         slow = load.gateways[0]
         slow.stall()
         to_node.freeze()
         await load.more(250)
         stalled_at = slow.cursor
-        told = load.gateways[1].connection
-        assert told is not None
-        assert len(told.frames) > 200
+        other = load.gateways[1].connection
+        assert other is not None
+        assert len(other.frames) > 200
         assert slow.cursor == stalled_at
         to_node.thaw()
-        slow.go_on()
+        slow.resume_reading()
         load.gateways.append(half_open)
         report = await judge(load, replay=False)
         running.cancel()

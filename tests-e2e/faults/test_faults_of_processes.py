@@ -1,4 +1,4 @@
-"""Processes of ours die at any moment, and at the worst ones."""
+"""Processes of IMC are killed at random moments and at the most critical ones."""
 
 import asyncio
 import os
@@ -12,18 +12,20 @@ from imc_testkit.checker import Report
 from imc_testkit.deployment import Deployment, Start
 from imc_testkit.gateways import RecordedGateway
 from imc_testkit.load import Load
-from imc_testkit.settling import Stores
+from imc_testkit.stores import Stores
 from imc_testkit.variants.failpoints import failpoint
 from imc_testkit.waiting import wait_until
 
 Judge = Callable[..., Awaitable[Report]]
 Make = Callable[..., Any]
 
-HERD = 1000 if os.environ.get("LONG") else 200
+GATEWAYS = 1000 if os.environ.get("LONG") else 200
 
 
 @pytest.mark.parametrize("kind", ["command_apis", "projectors", "push_nodes"])
-async def test_processes_are_killed(load: Load, judge: Judge, installation: Deployment, kind: str) -> None:
+async def test_nothing_is_lost_when_processes_are_killed(
+    load: Load, judge: Judge, installation: Deployment, kind: str
+) -> None:
     for process in getattr(installation, kind):
         await process.kill()
         await load.more(40)
@@ -34,7 +36,7 @@ async def test_processes_are_killed(load: Load, judge: Judge, installation: Depl
     assert report.is_clean, report
 
 
-async def test_they_die_at_the_worst_moments(
+async def test_nothing_is_lost_when_processes_die_at_critical_points(
     small: Make, load_small: Make, judge: Judge, tmp_path: Path
 ) -> None:
     """Before and after the append, after reading, before COMMIT, before XACK, in the middle of a frame."""
@@ -57,19 +59,19 @@ async def test_they_die_at_the_worst_moments(
         load_small(deployment) as load,
     ):
         load.begin()
-        reviving = asyncio.create_task(revive(deployment))
+        restarting = asyncio.create_task(restart_dead(deployment))
         try:
             await wait_until(lambda: all(mark.exists() for mark in marks), 30)
             await load.more(50)
         finally:
-            reviving.cancel()
+            restarting.cancel()
         assert [process.exit_code for process in deployment.processes] == [None] * 7
         report = await judge(load)
         assert report.is_clean, report
 
 
-async def revive(deployment: Deployment) -> None:
-    """Start again what dies, as an orchestrator does."""
+async def restart_dead(deployment: Deployment) -> None:
+    """Restart processes that died, as an orchestrator does."""
     while True:
         died = await wait_until(
             lambda: [process for process in deployment.processes if process.exit_code is not None], 60
@@ -79,34 +81,34 @@ async def revive(deployment: Deployment) -> None:
             await process.start()
 
 
-async def test_a_herd_of_gateways_comes_back_at_once(
+async def test_many_gateways_that_reconnect_at_once_share_reads_of_the_log(
     load_with: Make, judge: Judge, own_stores: Stores, installation: Deployment
 ) -> None:
-    """Redis is read for each app and node, not for each gateway."""
-    async with load_with(installation, apps=1, gateways=HERD) as load:
-        load.begin(unrest=False)
+    """Redis is read once per app and node, not once per gateway."""
+    async with load_with(installation, apps=1, gateways=GATEWAYS) as load:
+        load.begin(disturb=False)
         await load.more(60)
         async with own_stores.redis() as redis:
             before = await reads(redis)
-            herd: list[RecordedGateway] = list(load.gateways)
-            connections = [gateway.connection for gateway in herd]
-            for gateway in herd:
+            gateways: list[RecordedGateway] = list(load.gateways)
+            connections = [gateway.connection for gateway in gateways]
+            for gateway in gateways:
                 gateway.drop()
             await wait_until(
                 lambda: all(
                     gateway.connection is not None and gateway.connection is not old
-                    for gateway, old in zip(herd, connections, strict=True)
+                    for gateway, old in zip(gateways, connections, strict=True)
                 ),
                 timeout=20,
             )
             used = await reads(redis) - before
         report = await judge(load)
-        print(f"{HERD} gateways came back with {used} reads of the log")  # noqa: T201
+        print(f"{GATEWAYS} gateways reconnected with {used} reads of the log")  # noqa: T201
         assert report.is_clean, report
-        assert used < HERD
+        assert used < GATEWAYS
 
 
 async def reads(redis: Any) -> int:
-    """How often a log was read so far, by other than the blocking reads of projectors."""
+    """How many range reads of logs Redis has served; projectors use blocking reads instead."""
     statistics = await redis.info("commandstats")
     return statistics.get("cmdstat_xrange", {"calls": 0})["calls"]

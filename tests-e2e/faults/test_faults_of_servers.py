@@ -12,7 +12,7 @@ from imc_testkit.history import Answer, Attempt
 from imc_testkit.load import Load
 from imc_testkit.processes import Process
 from imc_testkit.servers import PrivateMariadb, PrivateRedis
-from imc_testkit.settling import Stores
+from imc_testkit.stores import Stores
 from imc_testkit.waiting import wait_until
 
 Judge = Callable[..., Awaitable[Report]]
@@ -128,7 +128,7 @@ async def test_redis_is_out_of_memory(
 
 async def test_mariadb_is_killed(load: Load, judge: Judge, own_mariadb: PrivateMariadb) -> None:
     for _ in range(3):
-        with load.database_away():
+        with load.database_outage():
             await own_mariadb.kill()
             await own_mariadb.start()
             await load.more(60)
@@ -139,7 +139,7 @@ async def test_mariadb_is_killed(load: Load, judge: Judge, own_mariadb: PrivateM
 @pytest.mark.parametrize("way", ["gone", "hung"])
 async def test_mariadb_is_away(load: Load, judge: Judge, own_mariadb: PrivateMariadb, way: str) -> None:
     """Sends, pushes and recalls go on; the history catches up, and nothing is put aside for it."""
-    with load.database_away():
+    with load.database_outage():
         if way == "gone":
             await own_mariadb.kill()
         else:

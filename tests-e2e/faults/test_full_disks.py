@@ -1,4 +1,4 @@
-"""The disks of Redis and of MariaDB run full, under load."""
+"""The disks of Redis and MariaDB become full under load."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -11,7 +11,7 @@ from imc_testkit.databases import new_database
 from imc_testkit.disks import NotPermitted, SmallDisk, small_disk
 from imc_testkit.processes import run_script
 from imc_testkit.servers import PrivateMariadb, PrivateRedis, private_mariadb, private_redis
-from imc_testkit.settling import Stores
+from imc_testkit.stores import Stores
 from imc_testkit.waiting import wait_until
 
 Judge = Callable[..., Awaitable[Report]]
@@ -44,7 +44,9 @@ async def servers() -> AsyncGenerator[Servers]:
         yield Servers(redis, disks[0], mariadb, disks[1], url)
 
 
-async def test_disks_are_full(servers: Servers, small_on: Make, load_between: Make, judge: Judge) -> None:
+async def test_nothing_is_lost_when_disks_become_full(
+    servers: Servers, small_on: Make, load_between: Make, judge: Judge
+) -> None:
     stores = Stores(servers.redis.url, servers.database_url)
     async with (
         small_on(servers.redis.url, servers.database_url) as deployment,
@@ -52,13 +54,13 @@ async def test_disks_are_full(servers: Servers, small_on: Make, load_between: Ma
     ):
         load.begin()
         await load.more(50)
-        with servers.mariadb_disk.filled(), load.database_away():
-            # Sends go on, whatever the database does; nothing is put aside for it.
+        with servers.mariadb_disk.filled(), load.database_outage():
+            # Sends continue without the database, and nothing is dead-lettered.
             await load.more(300)
         if servers.mariadb.process.exit_code is not None:
-            await servers.mariadb.start()  # some versions end themselves over a full disk
+            await servers.mariadb.start()  # some versions exit on a full disk
         with servers.redis_disk.filled():
-            # What can't be kept is refused.
+            # Redis refuses what it can't store.
             await wait_until(lambda: load.history.refusals >= 10, 30)
         await load.more(50, 30)
         report = await judge(load, 60)

@@ -56,7 +56,7 @@ async def test_a_half_open_gateway_is_dropped(
         gateway = Child(command, {"PATH": os.environ["PATH"]})
         gateway.spawn()
         try:
-            load.begin(unrest=False)
+            load.begin(disturb=False)
             await wait_until(lambda: is_pushed(gateway), 30, what="a push")
             machine.unplug()
             began = time.monotonic()

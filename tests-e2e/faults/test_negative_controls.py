@@ -1,6 +1,6 @@
-"""A checker that can't fail proves nothing: each wrong way to build a process must be caught.
+"""Negative controls: the checker must find each known way to build a process wrongly.
 
-Every scenario runs twice: with the process as it is, which must be clean, and with a broken variant of it.
+Every scenario runs twice: with the process as it is, which must pass, and with a broken variant of it.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from imc_testkit.load import Load
 from imc_testkit.processes import Process
 from imc_testkit.proxy import tcp_proxy
 from imc_testkit.servers import PrivateRedis, private_redis
-from imc_testkit.settling import Stores
+from imc_testkit.stores import Stores
 from imc_testkit.variants.broken import TIME
 from imc_testkit.variants.failpoints import failpoint
 from imc_testkit.waiting import wait_until
@@ -27,8 +27,8 @@ Judge = Callable[..., Awaitable[Report]]
 Make = Callable[..., Any]
 
 
-def patience(broken: str | None) -> float:
-    """How many seconds a run may take to settle: a broken one may never."""
+def timeout(broken: str | None) -> float:
+    """How many seconds a run may take to catch up. A broken one may never do so."""
     return 30.0 if broken is None else 4.0
 
 
@@ -46,7 +46,7 @@ def expect(report: Report, broken: str | None, *counts: str) -> None:
 
 
 async def send(load: Load, count: int, app: int = 0) -> list[str]:
-    """Send messages one after the other; the ids of those that were acknowledged."""
+    """Send messages one after the other; return the ids of the acknowledged ones."""
     attempts = [
         await load.clients.send(load.clients.draft(load.app_ids[app], with_id=False)) for _ in range(count)
     ]
@@ -54,7 +54,7 @@ async def send(load: Load, count: int, app: int = 0) -> list[str]:
 
 
 @twice("acknowledges-first")
-async def test_acknowledged_before_the_commit(
+async def test_acknowledging_before_the_commit_is_found(
     small: Make, load_small: Make, judge: Judge, tmp_path: Path, broken: str | None
 ) -> None:
     start = with_failpoint("fails-before-commit", broken, failpoint(tmp_path / "mark"))
@@ -66,11 +66,11 @@ async def test_acknowledged_before_the_commit(
         await send(load, 5)
         await wait_until(lambda: projector.exit_code == -signal.SIGKILL)
         await projector.start()
-        expect(await judge(load, patience(broken), replay=False), broken, "lost")
+        expect(await judge(load, timeout(broken), replay=False), broken, "lost")
 
 
 @twice("repairs-no-hole")
-async def test_a_hole_is_not_repaired(
+async def test_not_repairing_a_hole_is_found(
     small: Make, load_small: Make, judge: Judge, broken: str | None
 ) -> None:
     async with (
@@ -80,11 +80,11 @@ async def test_a_hole_is_not_repaired(
         load_small(deployment, apps=1, gateways=1) as load,
     ):
         assert len(await send(load, 8)) == 8
-        expect(await judge(load, patience(broken), replay=False), broken, "lost")
+        expect(await judge(load, timeout(broken), replay=False), broken, "lost")
 
 
 @twice("checks-no-tail")
-async def test_the_tail_is_not_checked(
+async def test_not_polling_the_log_is_found(
     small: Make, load_small: Make, judge: Judge, broken: str | None
 ) -> None:
     async with (
@@ -94,11 +94,13 @@ async def test_the_tail_is_not_checked(
         load_small(deployment, apps=1, gateways=1) as load,
     ):
         assert len(await send(load, 5)) == 5
-        expect(await judge(load, patience(broken), replay=False), broken, "lost")
+        expect(await judge(load, timeout(broken), replay=False), broken, "lost")
 
 
 @twice("trims-by-length")
-async def test_trimmed_by_length(small: Make, load_small: Make, judge: Judge, broken: str | None) -> None:
+async def test_trimming_by_length_is_found(
+    small: Make, load_small: Make, judge: Judge, broken: str | None
+) -> None:
     async with (
         small(command_apis=(Start(variant=broken),), push_nodes=()) as deployment,
         load_small(deployment, apps=1, gateways=0) as load,
@@ -106,17 +108,17 @@ async def test_trimmed_by_length(small: Make, load_small: Make, judge: Judge, br
         deployment.projectors[0].pause()
         assert len(await send(load, 40)) == 40
         deployment.projectors[0].resume()
-        expect(await judge(load, patience(broken), replay=False), broken, "lost")
+        expect(await judge(load, timeout(broken), replay=False), broken, "lost")
 
 
 @twice("publishes-apart")
-async def test_published_outside_of_the_script(
+async def test_publishing_outside_the_script_is_found(
     small: Make, load_small: Make, judge: Judge, tmp_path: Path, broken: str | None
 ) -> None:
     start = with_failpoint("fails-before-append", broken, failpoint(tmp_path / "mark", time=5))
     async with small(command_apis=(start,)) as deployment, load_small(deployment, apps=1, gateways=1) as load:
         assert len(await send(load, 4)) == 4
-        # What does not follow from what it was told it would look for in the log.
+        # The push-node must be up to date: if a batch does not follow, it would read the log instead.
         end = await load.stores.end_of_log(load.app_ids[0])
         await wait_until(lambda: load.gateways[0].cursor == end)
         assert await send(load, 1) == []
@@ -124,24 +126,24 @@ async def test_published_outside_of_the_script(
         await deployment.command_apis[0].start()
         await deployment.ready()
         assert len(await send(load, 3)) == 3
-        expect(await judge(load, patience(broken), replay=False), broken, "phantom")
+        expect(await judge(load, timeout(broken), replay=False), broken, "phantom")
 
 
 @twice("restores-status")
-async def test_a_projector_that_hung_writes_old_news(
+async def test_a_hung_projector_that_restores_status_is_found(
     small: Make, load_small: Make, judge: Judge, http: httpx.AsyncClient, tmp_path: Path, broken: str | None
 ) -> None:
-    """It stops between reading and writing; meanwhile others write the message, and its recall."""
+    """It stops between reading and writing, while another projector writes the message and its recall."""
     mark = tmp_path / "mark"
-    zombie = with_failpoint("fails-after-reading", broken, failpoint(mark, number=signal.SIGSTOP))
+    hung = with_failpoint("fails-after-reading", broken, failpoint(mark, number=signal.SIGSTOP))
     async with (
-        small(projectors=(zombie, Start()), push_nodes=()) as deployment,
+        small(projectors=(hung, Start()), push_nodes=()) as deployment,
         load_small(deployment, apps=1, gateways=0) as load,
     ):
         ids: list[str] = []
         while not mark.exists():
             ids += await send(load, 1)
-        # Those that it did not read before it stopped are the other projector's.
+        # The other projector gets the messages that the hung one did not read.
         ids += await send(load, 3)
         for message_id in ids:
             await load.clients.recall(load.app_ids[0], message_id)
@@ -154,13 +156,13 @@ async def test_a_projector_that_hung_writes_old_news(
             return "imc_projector_batches_total 0.0" not in metrics
 
         await wait_until(has_written)
-        report = await judge(load, patience(broken), replay=False)
+        report = await judge(load, timeout(broken), replay=False)
         assert {row.status for row in load.rows} == ({0} if broken is None else {0, 1})
         expect(report, broken, "un_recalled")
 
 
 @twice("counts-entries")
-async def test_a_stale_replica_is_promoted(
+async def test_counting_entry_ids_is_found_when_a_stale_replica_is_promoted(
     lone_redis: PrivateRedis,
     own_database_url: str,
     small: Make,
@@ -168,7 +170,7 @@ async def test_a_stale_replica_is_promoted(
     judge: Judge,
     broken: str | None,
 ) -> None:
-    """What was acknowledged last is lost with the old server: gateways are told, not left in the dark."""
+    """The newest acknowledged messages are lost with the old server, and gateways must be told of the gap."""
     async with contextlib.AsyncExitStack() as stack:
         primary = lone_redis
         replica = await stack.enter_async_context(
@@ -209,7 +211,7 @@ async def test_a_stale_replica_is_promoted(
         await readers.accept()
         await deployment.ready()
         assert len(await send(load, 3)) == 3
-        report = await judge(load, patience(broken), replay=False)
+        report = await judge(load, timeout(broken), replay=False)
         assert len(gaps_of(load)) - before == (1 if broken is None else 0)
         expect(report, broken, "lost")
 

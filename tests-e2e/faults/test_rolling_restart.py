@@ -1,4 +1,4 @@
-"""A rolling update: every process is restarted, in the order of the documentation, while work goes on."""
+"""A rolling upgrade: every process is restarted under load, in the documented order."""
 
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -15,19 +15,19 @@ DELAY = {"IMC_DRAIN_DELAY_SECONDS": "0.5", "IMC_DRAIN_SECONDS": "0.5", "IMC_LING
 
 @pytest.fixture
 async def pair(own_redis: Any, own_database_url: str) -> AsyncGenerator[Deployment]:
-    """Two processes of each kind, which go on for a while when they are told to stop."""
+    """Two processes of each kind, which drain for a while when they stop."""
     async with separate(own_redis.url, own_database_url, DELAY) as deployment:
         yield deployment
 
 
-async def test_every_process_is_restarted_under_load(
+async def test_nothing_is_lost_when_every_process_is_restarted(
     pair: Deployment, load_with: Any, judge: Callable[..., Awaitable[Report]]
 ) -> None:
     load: Load
     async with load_with(pair) as load:
         load.begin()
         await load.more(20)
-        # As docs/operations.md says of an upgrade.
+        # The order that docs/operations.md gives for an upgrade.
         for process in (*pair.projectors, *pair.query_apis, *pair.push_nodes, *pair.command_apis):
             began = time.monotonic()
             assert await process.terminate() == 0
@@ -35,7 +35,7 @@ async def test_every_process_is_restarted_under_load(
             await load.more(10)
             await process.start()
             await process.ready()
-        # All gateways have moved; none waits for a node that is gone.
+        # All gateways have reconnected.
         await wait_until(lambda: all(gateway.connection for gateway in load.gateways))
         report = await judge(load)
         assert report.is_clean, report

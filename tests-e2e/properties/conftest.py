@@ -261,9 +261,9 @@ def older_connections_stay(patch: pytest.MonkeyPatch) -> None:
 
 FINDINGS = {
     no_hole_repair: "does not follow",
-    no_look_at_the_tail: "told up to",
+    no_look_at_the_tail: "got pushes up to",
     no_masking: "was recalled",
-    position_off_by_one: "does not follow|goes on from",
+    position_off_by_one: "does not follow|resumes from",
     no_retire_guard: "recalled twice",
     older_connections_stay: "two connections",
 }

@@ -20,7 +20,7 @@ from imc_contracts.cursor import Cursor, EntryId
 from imc_push_node.log_reader import LogReader
 from imc_testkit.deployment import Deployment
 from imc_testkit.gateway import Gateway, connect
-from imc_testkit.push_model import NEVER, Happened, Moment, Told
+from imc_testkit.push_model import NEVER, ConnectionModel, LogModel, Moment
 from imc_testkit.tokens import bearer
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry, Counter
@@ -49,7 +49,7 @@ class Link:
     """One connection of a gateway; ``told`` has taken the first ``checked`` of its frames."""
 
     def __init__(
-        self, gateway: Gateway, gateway_id: str, told: Told, closing: contextlib.AsyncExitStack
+        self, gateway: Gateway, gateway_id: str, told: ConnectionModel, closing: contextlib.AsyncExitStack
     ) -> None:
         self.gateway = gateway
         self.gateway_id = gateway_id
@@ -80,7 +80,7 @@ class Installation(RuleBasedStateMachine):
         self.cursors: list[str] = []
         reader = LogReader(self.redis, Counter("skipped", "Skipped.", registry=CollectorRegistry()))
         unborn = self.run(reader.state(self.app_id)).lineage
-        self.happened = Happened(lambda: unborn)
+        self.happened = LogModel(lambda: unborn)
         self.links: list[Link] = []
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -186,11 +186,13 @@ class Installation(RuleBasedStateMachine):
     def connect(self, node: int, gateway: str, notices: bool, at: int | None) -> None:
         cursor = chosen(self.cursors, at) if at is not None and self.cursors else None
         offered = Cursor.parse(cursor) if cursor else None
-        told = Told(self.happened, offered, notices, self.now(), lambda _: NEVER, lambda _: False)
+        told = ConnectionModel(self.happened, offered, notices, self.now(), lambda _: NEVER, lambda _: False)
         nodes = self.deployment.push_nodes
         self.run(self.open(nodes[node % len(nodes)].url, gateway, cursor, notices, told))
 
-    async def open(self, url: str, gateway_id: str, cursor: str | None, notices: bool, told: Told) -> None:
+    async def open(
+        self, url: str, gateway_id: str, cursor: str | None, notices: bool, told: ConnectionModel
+    ) -> None:
         closing = contextlib.AsyncExitStack()
         opening = connect(
             url, self.app_id, gateway_id, cursor, notices, additional_headers=bearer(self.app_id)
@@ -322,14 +324,14 @@ def test_a_push_that_is_lost_is_found(
     separate_processes: Deployment, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     """One in ten pushes vanishes on its way."""
-    take, pushes = Told.take, itertools.count(1)
+    take, pushes = ConnectionModel.take, itertools.count(1)
 
-    def take_most(told: Told, frame: Reply, moment: Moment) -> None:
+    def take_most(told: ConnectionModel, frame: Reply, moment: Moment) -> None:
         if frame["code"] != 2001 or next(pushes) % 10:
             take(told, frame, moment)
 
-    monkeypatch.setattr(Told, "take", take_most)
-    with pytest.raises(AssertionError, match=r"does not follow|told up to"):
+    monkeypatch.setattr(ConnectionModel, "take", take_most)
+    with pytest.raises(AssertionError, match=r"does not follow|got pushes up to"):
         run(separate_processes, redis_url)
 
 

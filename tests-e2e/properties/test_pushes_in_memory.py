@@ -1,6 +1,6 @@
-"""Everything that can happen to the pushes of an app, in any order, against a plain model.
+"""Compares the pushes of an app with a simple model, while events happen in random order.
 
-Two push-nodes of real parts follow one app's log in a Redis in memory, on a clock that costs no time.
+Two push-nodes, made of the real parts, follow one app's log in an in-memory Redis, in virtual time.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ from imc_push_node.log_reader import LogReader
 from imc_service.quotas import Quotas
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.memory_socket import MemorySocket
-from imc_testkit.push_model import Happened, Moment, Told
+from imc_testkit.push_model import ConnectionModel, LogModel, Moment
 from imc_testkit.virtual_time import VirtualTimeLoop
 from prometheus_client import CollectorRegistry, Counter
 
 APP = "app"
-BORN_MS = 1_800_000_000_000
-SETTLED_SECONDS = 8.0
+START_MS = 1_800_000_000_000
+SETTLE_SECONDS = 8.0
 
 EXAMPLES = settings(
     phases=[Phase.generate],
@@ -47,53 +47,53 @@ EXAMPLES = settings(
     derandomize=True,
     database=None,
 )
-"""The same examples in each run. To have a failing one made smaller, add `Phase.shrink`: it takes minutes."""
+"""The same examples in each run. Add `Phase.shrink` to shrink a failing one, which takes minutes."""
 
-SERVERS = 3
-"""So often at most does a Redis fail for good."""
+MAX_SERVERS = 3
+"""How many Redis servers a run has at most, one after the other."""
 
 nodes = st.integers(0, 1)
 choices = st.integers(0, 99)
-"""Taken modulo what there is to choose from, counted from the newest."""
+"""An index from the newest item backwards, modulo the number of items."""
 
 
 class Link:
-    """One connection, as both ends see it."""
+    """One connection: the node's socket, and the model of what the gateway receives."""
 
-    def __init__(self, gateway_id: str, node: Any, told: Told, now: Callable[[], Moment]) -> None:
+    def __init__(self, gateway_id: str, node: Any, model: ConnectionModel, now: Callable[[], Moment]) -> None:
         self.gateway_id = gateway_id
         self.node = node
-        self.told = told
-        self.socket = MemorySocket(lambda frame: told.take(frame, now()))
+        self.model = model
+        self.socket = MemorySocket(lambda frame: model.take(frame, now()))
 
 
 @dataclass(frozen=True)
 class Replica:
-    """What a Redis that was late would have kept."""
+    """The state of a stale replica of Redis."""
 
     keys: Any
-    happened: Happened
+    log: LogModel
     sent: list[tuple[Write, Cursor]]
     recalled: set[int]
 
 
 class PushMachine(RuleBasedStateMachine):
-    """`settle` and `teardown` compare; the rules only bring things about."""
+    """Rules make events happen; `settle`, the invariant and `teardown` check the result."""
 
     def __init__(self, node: Callable[..., Any]) -> None:
         super().__init__()
         self.loop = VirtualTimeLoop()
         self.turn = 0
-        self.keys = Keys(lambda: BORN_MS + int(self.loop.time() * 1000))
+        self.keys = Keys(lambda: START_MS + int(self.loop.time() * 1000))
         self.keys.on_publish = self.publish
         redis = cast(Any, MemoryRedis(self.keys))
         quota = SendQuota(Quotas(), SendQuotaMetrics(CollectorRegistry()))
         self.script = AppendScript(redis, Limits(10_000, 60_000, 60_000), quota)
-        self.happened = Happened(lambda: self.keys.hashes[names.log_state(APP)].get(b"unborn", b"").decode())
+        self.log = LogModel(lambda: self.keys.hashes[names.log_state(APP)].get(b"unborn", b"").decode())
         self.sent: list[tuple[Write, Cursor]] = []
         self.recalled: set[int] = set()
         self.reader = LogReader(redis, Counter("skipped", "Skipped.", registry=CollectorRegistry()))
-        self.cursors: list[Cursor] = [Cursor(UNBORN, EntryId(BORN_MS, 0))]
+        self.cursors: list[Cursor] = [Cursor(UNBORN, EntryId(START_MS, 0))]
         self.links: list[Link] = []
         self.servers = 1
         self.replica: Replica | None = None
@@ -112,7 +112,7 @@ class PushMachine(RuleBasedStateMachine):
 
     def publish(self, channel: str, payload: bytes) -> None:
         if ":live:" in channel:
-            self.happened.take(payload, self.now())
+            self.log.take(payload, self.now())
         for node in self.nodes:
             node.wire.publish(channel, payload)
 
@@ -124,7 +124,7 @@ class PushMachine(RuleBasedStateMachine):
     def open_links(self) -> list[Link]:
         return [link for link in self.links if not link.socket.has_ended]
 
-    # What senders do.
+    # Events of senders.
 
     @rule(count=st.integers(1, 5))
     def send(self, count: int) -> None:
@@ -136,15 +136,15 @@ class PushMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.sent)
     @rule(at=choices)
     def send_again(self, at: int) -> None:
-        write, cursor = chosen(self.sent, at)
+        write, cursor = choose(self.sent, at)
         assert self.append(write) == [Repeated(cast(Sending, write.sending), str(cursor))]
 
     @precondition(lambda self: self.sent)
     @rule(at=choices)
     def recall(self, at: int) -> None:
-        sent, _ = chosen(self.sent, at)
-        shown = recalled(read_message(sent.event.body), BORN_MS, "cause")
-        mark = RecallMark(shown["messageId"], BORN_MS, "cause")
+        sent, _ = choose(self.sent, at)
+        shown = recalled(read_message(sent.event.body), START_MS, "cause")
+        mark = RecallMark(shown["messageId"], START_MS, "cause")
         write = Write(events.message_recalled(shown), sent.id, recall=Recall(shown["createTime"], mark))
         (outcome,) = self.append(write)
         assert isinstance(outcome, AlreadyRetired if sent.id in self.recalled else Appended)
@@ -158,16 +158,16 @@ class PushMachine(RuleBasedStateMachine):
         event = events.notice_published(cast(Any, {"informationId": str(id_), **notice, **times}))
         self.append(Write(event, id_))
 
-    # What gateways do.
+    # Events of gateways.
 
     @rule(node=nodes, gateway=st.sampled_from("abc"), with_notices=st.booleans(), at=st.none() | choices)
     def connect(self, node: int, gateway: str, with_notices: bool, at: int | None) -> None:
-        offered = None if at is None else chosen(self.cursors, at)
+        offered = None if at is None else choose(self.cursors, at)
         place = self.nodes[node]
-        told = Told(
-            self.happened, offered, with_notices, self.now(), place.heard, lambda at: place.knows(APP, at)
+        model = ConnectionModel(
+            self.log, offered, with_notices, self.now(), place.heard, lambda at: place.knows(APP, at)
         )
-        link = Link(gateway, place, told, self.now)
+        link = Link(gateway, place, model, self.now)
         self.links.append(link)
 
         async def begin() -> None:
@@ -177,36 +177,36 @@ class PushMachine(RuleBasedStateMachine):
 
     @rule()
     def keep_a_cursor(self) -> None:
-        """Some gateway is told where the log stands, before its birth perhaps, and leaves."""
+        """A gateway takes the current position of the log, which may have no entry yet, and leaves."""
         self.cursors.append(self.run(self.reader.state(APP)).point)
 
     @precondition(lambda self: self.open_links())
     @rule(at=choices)
     def fall_behind(self, at: int) -> None:
-        """A gateway stops reading, and more is sent than its buffer takes."""
-        chosen(self.open_links(), at).socket.stall()
+        """A gateway stops reading, and more is sent than its buffer holds."""
+        choose(self.open_links(), at).socket.stall()
         for count in (3, 2):
             self.send(count)
-            self.run(let_pass(0.01))
+            self.run(sleep(0.01))
 
     @precondition(lambda self: self.open_links())
     @rule(at=choices, what=st.sampled_from(["stall", "drain", "hang_up"]))
     def socket_event(self, at: int, what: str) -> None:
-        socket = chosen(self.open_links(), at).socket
+        socket = choose(self.open_links(), at).socket
 
         async def happen() -> None:
             getattr(socket, what)()
 
         self.run(happen())
 
-    # What befalls the network, Redis and its log.
+    # Events of the network, of Redis and its log.
 
     @rule(seconds=st.sampled_from([0.01, 0.3, 1.3, 6.0]))
     def time_passes(self, seconds: float) -> None:
-        self.run(let_pass(seconds))
+        self.run(sleep(seconds))
 
     @rule(node=nodes, count=st.integers(1, 2))
-    def lose_what_is_published_next(self, node: int, count: int) -> None:
+    def lose_next_published_batches(self, node: int, count: int) -> None:
         self.nodes[node].wire.to_lose = count
 
     @rule(node=nodes)
@@ -225,36 +225,36 @@ class PushMachine(RuleBasedStateMachine):
         place.was_hard_to_reach |= lag > 1
 
     @rule(node=nodes, seconds=st.sampled_from([0.2, 1.0, 7.0]))
-    def redis_is_out_of_reach(self, node: int, seconds: float) -> None:
+    def redis_is_unreachable(self, node: int, seconds: float) -> None:
         self.nodes[node].cut_off(seconds)
 
     @rule(keep=st.integers(0, 12))
     def trim(self, keep: int) -> None:
         gone = self.keys.trim(APP, keep)
-        lineage = self.happened.end.lineage if self.happened.end else ""
-        self.happened.trim({Cursor(lineage, at) for at in gone})
+        lineage = self.log.end.lineage if self.log.end else ""
+        self.log.trim({Cursor(lineage, at) for at in gone})
 
     @rule()
-    def a_replica_is_up_to_date(self) -> None:
-        self.replica = Replica(self.keys.snapshot(), self.happened.mark(), [*self.sent], {*self.recalled})
+    def replica_catches_up(self) -> None:
+        self.replica = Replica(self.keys.snapshot(), self.log.snapshot(), [*self.sent], {*self.recalled})
 
-    @precondition(lambda self: self.servers < SERVERS)
+    @precondition(lambda self: self.servers < MAX_SERVERS)
     @rule(has_data=st.booleans())
-    def another_redis_takes_over(self, has_data: bool) -> None:
+    def replica_is_promoted(self, has_data: bool) -> None:
         self.servers += 1
-        # Ids are made of the clock: what took longer than a millisecond gives none a second time.
-        self.run(let_pass(0.01))
+        # Ids contain the time. More than a millisecond passes, so that none is assigned twice.
+        self.run(sleep(0.01))
         replica = self.replica if has_data else None
         if replica is None:
             self.keys.empty()
-            self.happened.go_back(None)
+            self.log.restore(None)
             self.sent, self.recalled = [], set()
         else:
             self.keys.restore(replica.keys)
-            self.happened.go_back(replica.happened)
+            self.log.restore(replica.log)
             self.sent, self.recalled = [*replica.sent], {*replica.recalled}
 
-    # What must hold.
+    # Checks.
 
     @rule()
     def settle(self) -> None:
@@ -267,30 +267,30 @@ class PushMachine(RuleBasedStateMachine):
                 link.socket.drain()
 
         self.run(drain())
-        self.run(let_pass(SETTLED_SECONDS))
+        self.run(sleep(SETTLE_SECONDS))
         held = [link.gateway_id for link in self.open_links()]
         assert len(set(held)) == len(held), "two connections of one gateway"
         for link in self.open_links():
-            link.told.check_settled()
+            link.model.check_settled()
 
     @invariant()
-    def nothing_false_is_told(self) -> None:
+    def no_push_is_wrong(self) -> None:
         for link in self.links:
-            assert not link.told.faults, (link.gateway_id, link.told.faults)
+            assert not link.model.faults, (link.gateway_id, link.model.faults)
             if link.socket.close_code is CloseCode.TRY_AGAIN_LATER:
-                assert link.node.was_hard_to_reach, "turned away by a node that has its Redis"
+                assert link.node.was_hard_to_reach, "refused by a node that can reach its Redis"
 
     def teardown(self) -> None:
         try:
             self.settle()
-            self.nothing_false_is_told()
+            self.no_push_is_wrong()
         finally:
             for node in self.nodes:
                 self.run(node.close())
             self.loop.close()
 
     def message(self) -> Write:
-        id_, now = self.new_id(), BORN_MS + int(self.loop.time() * 1000)
+        id_, now = self.new_id(), START_MS + int(self.loop.time() * 1000)
         parties = {"appId": APP, "groupId": "g", "userId": "u"}
         state = {"recallTime": 0, "recallCause": None, "status": 1, "type": None}
         body = {"messageId": str(id_), **parties, "content": f"text {id_}", "createTime": now, **state}
@@ -299,18 +299,18 @@ class PushMachine(RuleBasedStateMachine):
 
     def new_id(self) -> int:
         self.turn += 1
-        return (BORN_MS + int(self.loop.time() * 1000) - EPOCH_MS << 22) + self.turn
+        return (START_MS + int(self.loop.time() * 1000) - EPOCH_MS << 22) + self.turn
 
 
-async def let_pass(seconds: float) -> None:
+async def sleep(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-def chosen(list_: list[Any], at: int) -> Any:
+def choose(list_: list[Any], at: int) -> Any:
     return list_[-1 - at % len(list_)]
 
 
-def test_pushes(memory_node: Any):
+def test_pushes_match_the_model(memory_node: Any):
     run(memory_node)
 
 

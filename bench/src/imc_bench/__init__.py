@@ -1,1 +1,1 @@
-"""Measures IMC beside its peers: loads, rows of the table of goals, curves, pictures."""
+"""Benchmarks of IMC and its peers: load generators, rows of the table of goals, curves, charts."""

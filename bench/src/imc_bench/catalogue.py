@@ -1,4 +1,4 @@
-"""All rows and curves, each with the module that measures it."""
+"""All rows and curves, with the modules that measure them."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -26,7 +26,7 @@ MODULES = {
     "rows": "imc_bench.store.curve_rows",
     "backlog": "imc_bench.store.curve_backlog",
 }
-"""Each module has ``measure(scale: Scale) -> list[Result]``."""
+"""Modules by row. Each has ``measure(scale: Scale) -> list[Result]``."""
 
 RECORDS = {
     **dict.fromkeys(("1", "2"), ("0040",)),
@@ -36,19 +36,19 @@ RECORDS = {
     "12": ("0048",),
     "quota": ("0063",),
 }
-"""For rows whose goal may be missed, the numbers of the decisions that say what stands in the way."""
+"""Numbers of the decision records that explain why a row may miss its goal."""
 
 DECISIONS = Path(__file__).parents[3] / "docs" / "decisions"
 
 
 def records(row: str) -> list[Path]:
-    """The decisions about what a row misses; raises `LookupError` if there is none."""
+    """The decision records about a missed goal. Raises `LookupError` if there are none."""
     found = [path for number in RECORDS.get(row, ()) for path in DECISIONS.glob(f"{number}-*.md")]
     if not found:
-        raise LookupError(f"row {row} misses its goal, and no decision in {DECISIONS} says why")
+        raise LookupError(f"row {row} misses its goal, and no decision record in {DECISIONS} says why")
     return found
 
 
 def measure(row: str, scale: Scale) -> Sequence[Result]:
-    """Measure one row; raises `KeyError` if there is none of that name, `Faulty` if it lost something."""
+    """Measure one row. Raises `KeyError` for an unknown row, `InvalidRun` if messages were lost."""
     return import_module(MODULES[row]).measure(scale)

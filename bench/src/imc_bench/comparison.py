@@ -1,4 +1,4 @@
-"""What the READMEs show of a run: IMC beside its peers, a line for each thing that is compared."""
+"""The comparison of IMC with its peers that the READMEs show, one line per topic."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ PEERS = ("IMC", "nchan", "node ws", "Socket.IO", "FastAPI")
 
 @dataclass(frozen=True)
 class Line:
-    """One comparison: what it is in each language, and whose figure of row ``row`` has which name."""
+    """One line: its title in each language, and the names of the figures of row ``row``, by peer."""
 
     english: str
     chinese: str
@@ -63,12 +63,12 @@ _CHINESE_CAPTION = (
 
 
 def english(run: Run) -> str:
-    """The table with its caption."""
+    """The English table with its caption."""
     return _markdown(run, _HEAD, (line.english for line in LINES), _CAPTION)
 
 
 def chinese(run: Run) -> str:
-    """The same for Chinese readers."""
+    """The Chinese table with its caption."""
     return _markdown(run, _CHINESE_HEAD, (line.chinese for line in LINES), _CHINESE_CAPTION)
 
 
@@ -80,7 +80,7 @@ def _markdown(run: Run, head: str, names: Iterable[str], caption: str) -> str:
 
 
 def _cells(run: Run, line: Line) -> list[str]:
-    """The figure of each peer, or nothing for a peer that was not measured."""
+    """The figure of each peer, or an empty cell for a peer that was not measured."""
     found = (_figure(run, line.row, line.figures.get(peer)) for peer in PEERS)
     return [number(figure).replace("/CPU-s", "/s") if figure else "" for figure in found]
 

@@ -1,4 +1,4 @@
-"""Which core does what: the measured process has one to itself, the load another."""
+"""Assigns CPU cores: one to the measured process, another to the load."""
 
 import contextlib
 import functools
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cores:
-    """Numbers of processor cores; the same one twice where there is only one."""
+    """Numbers of two CPU cores, or the same core twice if there is only one."""
 
     server: int
     load: int
@@ -17,22 +17,22 @@ class Cores:
 
 @functools.cache
 def choose() -> Cores:
-    """Two of the cores that this process might use when it was first asked."""
+    """Choose two of the cores that this process may use. The first choice is kept."""
     usable = sorted(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {0})
     return Cores(server=usable[-1], load=usable[0])
 
 
 def pin(pid: int, core: int) -> None:
-    """Keep a process, all its threads and what they start later, to one core."""
+    """Pin a process, its threads and its future children to one core."""
     if not hasattr(os, "sched_setaffinity"):
-        return  # macOS has no such thing: its figures are noisier
+        return  # macOS can't pin processes: figures vary more there
     for thread in os.listdir(f"/proc/{pid}/task"):
         os.sched_setaffinity(int(thread), {core})
 
 
 @contextlib.contextmanager
 def starting_on(core: int) -> Generator[None]:
-    """Processes that are started inside are kept to ``core`` from their beginning. Await nothing inside."""
+    """Pin processes that start in this context to ``core``. Await nothing in it."""
     pin(os.getpid(), core)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What sizes an installation: the cost of each thing that it does, from a run's results."""
+"""The cost of each operation, computed from a run, to size an installation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from imc_bench.table import digits
 
 @dataclass(frozen=True)
 class Cost:
-    """One line: the figure ``name`` of row ``row``, in the first of its results that has it."""
+    """One line of the table: the figure ``name`` of the first result of row ``row`` that has it."""
 
     what: str
     row: str
     name: str
     of: str
-    """Whose cost it is, put behind the figure."""
+    """The resource that is used, shown after the figure."""
 
 
-_A_SECOND = 1_000_000
+_MICROSECONDS = 1_000_000
 COSTS = (
     Cost("a send over HTTP", "3", "IMC, a core", "of a core of command-api"),
     Cost("a message sent in a batch of 100", "4", "command-api, CPU", "of a core of command-api"),
@@ -35,7 +35,7 @@ COSTS = (
 
 
 def markdown(run: Run) -> str:
-    """The costs as a table in Markdown; what was not measured is left out."""
+    """The costs as a Markdown table, without those that were not measured."""
     lines = [f"| {what} | {cost} |\n" for what, cost in _lines(run)]
     head = f"Measured on {run.date} on {run.machine}, by `{run.command}`.\n\n| what | costs |\n|---|---|\n"
     return head + "".join(lines)
@@ -49,12 +49,12 @@ def _lines(run: Run) -> Iterator[tuple[str, str]]:
             if result.row == cost.row and cost.name in result.figures
         ]
         if figures:
-            yield cost.what, f"{_spent(figures[0])} {cost.of}"
+            yield cost.what, f"{_cost(figures[0])} {cost.of}"
 
 
-def _spent(figure: Spread) -> str:
-    """Of so many a second of processor time the microseconds of each; other figures are costs as they are."""
+def _cost(figure: Spread) -> str:
+    """Convert a rate per second to microseconds per operation. Other figures are costs already."""
     unit, _, per = figure.unit.partition("/")
     if per in ("s", "CPU-s"):
-        return f"{digits(_A_SECOND / figure.median)} µs"
+        return f"{digits(_MICROSECONDS / figure.median)} µs"
     return f"{digits(figure.median)} {unit}"

@@ -1,4 +1,4 @@
-"""An installation of IMC to be measured: servers and processes of its own, each on its core."""
+"""An installation of IMC to measure, with its own servers, pinned to cores."""
 
 import contextlib
 import shutil
@@ -17,7 +17,7 @@ from imc_bench.processes import PRODUCTION
 
 @dataclass(frozen=True)
 class Installation:
-    """One command-api, as many push-nodes as asked for, and their Redis."""
+    """One command-api, one or more push-nodes, and their Redis."""
 
     redis_url: str
     redis_pid: int
@@ -28,10 +28,10 @@ class Installation:
 async def installation(
     env: Mapping[str, str] | None = None, *, push_nodes: int = 1, all_on_server_core: bool = False
 ) -> AsyncGenerator[Installation]:
-    """IMC without a projector: sends end in the log, pushes come from there.
+    """Run IMC without a projector: sends are appended to the log, and pushed from there.
 
-    Push-nodes have the core for servers; Redis and command-api too with ``all_on_server_core``, else they
-    share the load's.
+    Push-nodes run on the server core. Redis and command-api run on the load core, or on the server core with
+    ``all_on_server_core``.
     """
     folder = Path(tempfile.mkdtemp(prefix="imc-bench-"))
     try:

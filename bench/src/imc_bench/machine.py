@@ -1,4 +1,4 @@
-"""What a run was measured on: the words that stand beside its figures."""
+"""Describes the machine of a run, for the captions of figures."""
 
 import os
 import platform

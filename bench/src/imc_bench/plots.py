@@ -1,4 +1,4 @@
-"""Curves as PNG files."""
+"""Draws curves as PNG files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ _GREY = "#8a8a8a"
 
 
 def draw(curve: Curve, path: Path) -> None:
-    """Draw each line with the band from its least to its most; both axes are logarithmic."""
+    """Draw the medians as lines, with bands from minimum to maximum. Both axes are logarithmic."""
     figure: Any = matplotlib.figure.Figure(INCHES, dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
     for (name, points), colour in zip(curve.lines.items(), _COLOURS * len(curve.lines), strict=False):
@@ -24,8 +24,8 @@ def draw(curve: Curve, path: Path) -> None:
         axes.plot(xs, [points[x].median for x in xs], marker="o", markersize=4, color=colour, label=name)
         lows, highs = [points[x].low for x in xs], [points[x].high for x in xs]
         axes.fill_between(xs, lows, highs, color=colour, alpha=0.13, linewidth=0)
-    _across(axes, sorted({x for points in curve.lines.values() for x in points}))
-    _upwards(axes, [figure for points in curve.lines.values() for figure in points.values()])
+    _set_x_axis(axes, sorted({x for points in curve.lines.values() for x in points}))
+    _set_y_axis(axes, [figure for points in curve.lines.values() for figure in points.values()])
     axes.set_title(curve.title, loc="left", pad=12, fontweight="bold")
     axes.set(xlabel=curve.x, ylabel=curve.y)
     axes.spines[["top", "right"]].set_visible(False)
@@ -33,14 +33,14 @@ def draw(curve: Curve, path: Path) -> None:
     axes.minorticks_off()
     axes.tick_params(color=_GREY)
     axes.grid(visible=True, axis="y", color=_GREY, alpha=0.25)
-    # Below the lines, never over them.
+    # Below the chart, so that the legend hides no lines.
     figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
 
-def _across(axes: Any, xs: Sequence[float]) -> None:
-    """A mark where something was measured, and nowhere else; a nought stands one step before the rest."""
+def _set_x_axis(axes: Any, xs: Sequence[float]) -> None:
+    """Put a tick at each measured value. A zero stands one step before the others."""
     if xs[0] > 0:
         axes.set_xscale("log")
     else:
@@ -48,8 +48,8 @@ def _across(axes: Any, xs: Sequence[float]) -> None:
     axes.set_xticks(xs, [f"{x:,.0f}" for x in xs])
 
 
-def _upwards(axes: Any, figures: Sequence[Spread]) -> None:
-    """Whole powers of ten, with steps between them, as people write numbers."""
+def _set_y_axis(axes: Any, figures: Sequence[Spread]) -> None:
+    """Put ticks at powers of ten, and between them if the range is small."""
     axes.set_yscale("log")
     low, high = min(each.low for each in figures), max(each.high for each in figures)
     axes.set_ylim(low / 1.3, high * 1.3)

@@ -1,4 +1,4 @@
-"""The processes under measurement: IMC's own and the peers', each kept to the core for servers."""
+"""Starts the measured processes of IMC and its peers, pinned to the server core."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
@@ -10,26 +10,23 @@ from imc_bench import cores
 PRODUCTION = {
     "IMC_AUTH": "off",
     "IMC_LOG_LEVEL": "warning",
-    # Nothing is projected while pushes alone are measured.
+    # Without a projector the backlog grows, and must not be limited.
     "IMC_BACKLOG_LIMIT": "1000000000",
     "IMC_DATABASE_POOL": "4",
 }
-"""What every process of IMC is told in a measurement, unless its row says otherwise."""
+"""Settings of every measured process of IMC, unless a row overrides them."""
 
 
 @contextlib.asynccontextmanager
 async def started(script: str, env: Mapping[str, str]) -> AsyncGenerator[Process]:
-    """A console script of IMC on the core for servers, from its first moment on.
-
-    It runs as in `PRODUCTION`, changed by ``env``.
-    """
-    async with _on_its_core(Process(script, {**PRODUCTION, **env})) as process:
+    """Start a console script of IMC on the server core, with the settings `PRODUCTION` and ``env``."""
+    async with _on_server_core(Process(script, {**PRODUCTION, **env})) as process:
         yield process
 
 
 @contextlib.asynccontextmanager
 async def measured(script: str, env: Mapping[str, str]) -> AsyncGenerator[Process]:
-    """The same, ready."""
+    """As `started`, and wait until the process is ready."""
     async with started(script, env) as process:
         await process.ready()
         yield process
@@ -37,7 +34,7 @@ async def measured(script: str, env: Mapping[str, str]) -> AsyncGenerator[Proces
 
 @contextlib.asynccontextmanager
 async def peer(application: str, env: Mapping[str, str], *options: str) -> AsyncGenerator[Process]:
-    """An ASGI application on uvicorn as IMC has it (uvloop, httptools, no log of accesses), ready.
+    """Start an ASGI application on uvicorn, configured as for IMC (uvloop, httptools, no access log).
 
     ``application`` is ``module:name``. It must answer ``/readyz``.
     """
@@ -45,14 +42,14 @@ async def peer(application: str, env: Mapping[str, str], *options: str) -> Async
     arguments = (application, "--port", str(port), "--loop", "uvloop", "--http", "httptools")
     quiet = ("--no-access-log", "--no-server-header", "--log-level", "warning")
     process = Process("uvicorn", env, port, arguments=(*arguments, *quiet, *options))
-    async with _on_its_core(process):
+    async with _on_server_core(process):
         await process.ready()
         yield process
 
 
 @contextlib.asynccontextmanager
-async def _on_its_core(process: Process) -> AsyncGenerator[Process]:
+async def _on_server_core(process: Process) -> AsyncGenerator[Process]:
     async with process:
-        # At once, before it has threads: those it starts inherit the core.
+        # Pinned before it starts threads, which inherit the core.
         cores.pin(process.pid, cores.choose().server)
         yield process

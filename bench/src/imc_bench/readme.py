@@ -1,6 +1,6 @@
-"""``python -m imc_bench.readme``: tables and pictures in documents, from the results of the last full run.
+"""``python -m imc_bench.readme``: write tables and charts of the last full run into the documents.
 
-``--check`` only compares, and ends with status 1 if one is stale.
+``--check`` only compares, and exits with 1 if a document is stale.
 """
 
 import sys
@@ -34,19 +34,19 @@ _CHINESE_CAPTION = (
 
 
 def goals(run: Run, words: Words = ENGLISH, caption: str = _CAPTION) -> str:
-    """The table of goals and the picture."""
-    told = caption.format(date=run.date, machine=run.machine, command=run.command)
+    """The table of goals and one chart, in English by default."""
+    heading = caption.format(date=run.date, machine=run.machine, command=run.command)
     made = table.markdown(run.results, words, docs=".")
-    return f"{told}\n\n{made}\n{_pictures(run, '../bench/results', PICTURE)}"
+    return f"{heading}\n\n{made}\n{_pictures(run, '../bench/results', PICTURE)}"
 
 
 def goals_in_chinese(run: Run) -> str:
-    """The same for Chinese readers; names of rows and figures stay as the results have them."""
+    """The table of goals and one chart in Chinese. Names of rows and figures are not translated."""
     return goals(run, CHINESE, _CHINESE_CAPTION)
 
 
 def curves(run: Run) -> str:
-    """All pictures."""
+    """All charts."""
     return f"Measured on {run.date} on {run.machine}, by `{run.command}`.\n\n{_pictures(run, 'results')}"
 
 
@@ -58,11 +58,11 @@ DOCUMENTS: dict[str, Callable[[Run], str]] = {
     "bench/README.md": curves,
     "docs/operations.md": costs.markdown,
 }
-"""What stands between the marks of each document."""
+"""Documents, with the functions that make the text between their markers."""
 
 
 def with_section(text: str, made: str) -> str:
-    """A document with ``made`` between its marks; raises `ValueError` if it has none."""
+    """Return the document with ``made`` between its markers. Raises `ValueError` if it has none."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -76,7 +76,7 @@ def _pictures(run: Run, folder: str, *rows: str) -> str:
 
 
 def main() -> None:
-    """Write what is made, or compare it."""
+    """Update the documents, or check them."""
     run = results.load(FULL)
     stale: list[str] = []
     for name, make in DOCUMENTS.items():

@@ -1,4 +1,4 @@
-"""Runs as JSON files."""
+"""Saves and loads runs as JSON files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from imc_bench.rows import Result
 
 @dataclass(frozen=True)
 class Run:
-    """All that one run found, and where and how."""
+    """All results of one run, with date, machine and command."""
 
     date: str
     """The day, as YYYY-MM-DD."""
@@ -23,7 +23,7 @@ class Run:
     results: list[Result]
 
     def with_results(self, results: Sequence[Result]) -> "Run":
-        """The same run with ``results`` in place of older ones of the same rows, in the order of all rows."""
+        """Return the run with ``results`` in place of older ones of the same rows, sorted by row."""
         measured = {result.row for result in results}
         kept = [result for result in self.results if result.row not in measured]
         order = list(catalogue.MODULES)
@@ -32,11 +32,11 @@ class Run:
 
 
 def save(run: Run, path: Path) -> None:
-    """Write a run; the folder is made if it is not there."""
+    """Save a run. The folder is created if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(orjson.dumps(run, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS) + b"\n")
 
 
 def load(path: Path) -> Run:
-    """Read a run; raises `FileNotFoundError`, or `pydantic.ValidationError` if it is none."""
+    """Load a run. Raises `FileNotFoundError`, or `pydantic.ValidationError` if the file is invalid."""
     return TypeAdapter(Run).validate_json(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Contenders measured in turn, round after round, so that the noise of the machine falls on all alike."""
+"""Measures contenders in turn, in rounds, so that disturbances of the machine affect all of them."""
 
 import math
 import statistics
@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from imc_bench.rows import Spread
 
 Measure = Callable[[], Awaitable[Mapping[str, float]]]
-"""Measures one contender once: figures by their names."""
+"""Measures one contender once, and returns figures by name."""
 
 
 async def alternate(
     contenders: Mapping[str, Measure], rounds: int, *, warm_up: bool = True
 ) -> dict[str, dict[str, list[float]]]:
-    """Measure each contender ``rounds`` times; every figure of every contender, in the order of the rounds.
+    """Measure each contender ``rounds`` times. Return all values by contender and figure.
 
-    Each is measured once more at first, for nothing: caches fill, connections open.
+    The warm-up is one more round whose values are discarded: caches fill, and connections open.
     """
     found: dict[str, dict[str, list[float]]] = {name: {} for name in contenders}
     for turn in range(-1 if warm_up else 0, rounds):
@@ -29,7 +29,7 @@ async def alternate(
 
 
 def spread(values: Iterable[float], unit: str) -> Spread:
-    """Median, least and most of ``values``; raises `ValueError` if there are none."""
+    """Median, minimum and maximum of ``values``. Raises `ValueError` if there are none."""
     values = sorted(values)
     if not values:
         raise ValueError("a figure needs at least one round")
@@ -37,9 +37,9 @@ def spread(values: Iterable[float], unit: str) -> Spread:
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The least value that at least ``share`` (0 to 1) of ``values`` do not exceed.
+    """The nearest-rank percentile of ``values``; ``share`` is from 0 to 1.
 
-    Raises `ValueError` if there are none.
+    Raises `ValueError` if there are no values.
     """
     ordered = sorted(values)
     if not ordered:

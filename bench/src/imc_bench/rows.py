@@ -1,11 +1,11 @@
-"""What a row of the table of goals says, and how long its measuring may take."""
+"""Results of rows of the table of goals, curves, and the scale of a run."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over the rounds it was measured in."""
+    """Median, minimum and maximum of a figure over all rounds."""
 
     median: float
     low: float
@@ -15,49 +15,49 @@ class Spread:
 
 @dataclass(frozen=True)
 class Curve:
-    """How a figure grows with the work: for each line its points, ``x`` to the figure there."""
+    """A figure that depends on ``x``: for each line the figures by ``x``."""
 
     title: str
     x: str
-    """What grows, with its unit."""
+    """The label of the x axis."""
     y: str
-    """What is measured, with its unit."""
+    """The label of the y axis, with the unit."""
     lines: dict[str, dict[float, Spread]]
 
 
 @dataclass(frozen=True)
 class Result:
-    """One row, measured. ``row`` is its number, or the name of a curve."""
+    """The result of one row. ``row`` is its number, or the name of a curve."""
 
     row: str
     name: str
     figures: dict[str, Spread]
     goal: str = ""
     ratio: float | None = None
-    """The figure that the goal is about, divided by what it is compared with."""
+    """The figure of the goal, divided by the figure that it is compared with."""
     met: bool | None = None
-    """Whether the goal is met; None where there is none, or where what it needs is missing."""
+    """Whether the goal is met; None if there is no goal, or if a needed peer is missing."""
     checks: list[str] = field(default_factory=list[str])
-    """What was verified while measuring: that nothing was lost, say, and of how many."""
+    """What was verified, for example how many messages were sent without loss."""
     missing: list[str] = field(default_factory=list[str])
-    """Peers that are not installed and could not be."""
+    """Peers that are not installed, and could not be installed."""
     curve: Curve | None = None
     shown: int = 4
-    """How many of the figures, the first of them, the goal is about: docs/performance.md shows these."""
+    """How many of the first figures docs/performance.md shows."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How long a run may take: ``short`` a few minutes in all, ``full`` half an hour."""
+    """How long a run takes: ``short`` some ten minutes, ``full`` half an hour."""
 
     name: str
     rounds: int
-    """How often each contender is measured."""
+    """How many times each contender is measured."""
     seconds: float
-    """How long one of these measurements lasts, where its length is free."""
+    """How long one measurement lasts, if its length is free."""
 
     def of(self, short: int, full: int) -> int:
-        """The size of something in this run: so many rows, gateways, messages."""
+        """Choose a size, such as a number of rows, gateways or messages, by the scale."""
         return full if self.name == "full" else short
 
 
@@ -65,5 +65,5 @@ SHORT = Scale("short", rounds=5, seconds=0.4)
 FULL = Scale("full", rounds=7, seconds=2.0)
 
 
-class Faulty(Exception):
-    """A run lost, repeated, swapped or leaked something: it is no result. The message says what."""
+class InvalidRun(Exception):
+    """A run has no valid result: a message was lost, repeated, reordered or leaked to another app."""

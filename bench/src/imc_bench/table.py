@@ -1,4 +1,4 @@
-"""The table of goals with what was measured, for a terminal and for documents."""
+"""The table of goals and results, as text for a terminal and as Markdown."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from imc_bench.rows import Result, Spread
 
 @dataclass(frozen=True)
 class Words:
-    """What a document in some language says around the figures."""
+    """The words of the table in one language."""
 
     heads: tuple[str, ...]
     met: str
@@ -21,22 +21,22 @@ ENGLISH = Words(("#", "what", "goal", "measured", "ratio", ""), "**met**", "not 
 
 
 def verdict(result: Result) -> str:
-    """``met``, ``not met``, ``missing: …`` or nothing, where there is no goal."""
+    """``met``, ``not met``, ``missing: …``, or an empty string if there is no goal."""
     if result.met is not None:
         return "met" if result.met else "not met"
     return f"missing: {', '.join(result.missing)}" if result.missing else ""
 
 
 def markdown(results: Iterable[Result], words: Words = ENGLISH, docs: str = "docs") -> str:
-    """The rows that have goals, as a table in Markdown; ``docs`` is where links find that folder.
+    """The rows that have goals, as a Markdown table. ``docs`` is the path of docs/ for links.
 
-    Raises `LookupError` if a goal is missed and no decision says why.
+    Raises `LookupError` if a goal is missed and no decision record says why.
     """
     lines: list[Sequence[str]] = [words.heads, ["---"] * len(words.heads)]
     named: tuple[str, str] | None = None
     for result in results:
         if result.goal:
-            # Several goals of one thing: named once.
+            # Several goals of one row: show its name once.
             name = ("", "") if named == (result.row, result.name) else (result.row, result.name)
             named = (result.row, result.name)
             lines.append((*name, *_measured(result), _linked(result, words, docs)))
@@ -60,12 +60,12 @@ def _linked(result: Result, words: Words, docs: str) -> str:
 
 
 def number(figure: Spread) -> str:
-    """A figure as people read it, with its unit: three digits, thousands apart."""
+    """Format a figure: three significant digits, thousands separators, unit."""
     return f"{digits(figure.median)} {figure.unit}".strip()
 
 
 def digits(value: float) -> str:
-    """Three digits of a number, thousands apart."""
+    """Format a number: three significant digits, thousands separators."""
     if abs(value) >= 999.5:
         length = len(str(round(abs(value))))
         return f"{round(value, 3 - length):,.0f}"
@@ -73,18 +73,18 @@ def digits(value: float) -> str:
 
 
 def text(results: Sequence[Result]) -> str:
-    """Each result as a few lines for a terminal: verdict, goal, each figure with its extremes, checks."""
+    """Each result as lines for a terminal: verdict, goal, figures with minimum and maximum, checks."""
     return "\n".join(_lines(result) for result in results)
 
 
 def _lines(result: Result) -> str:
     head = f"{result.row:>9}  {result.name}"
-    told = [f"{head}: {verdict(result)}" if verdict(result) else head]
+    lines = [f"{head}: {verdict(result)}" if verdict(result) else head]
     if result.goal:
         ratio = "" if result.ratio is None else f" (ratio {digits(result.ratio)})"
-        told.append(f"goal: {result.goal}{ratio}")
+        lines.append(f"goal: {result.goal}{ratio}")
     for name, figure in result.figures.items():
-        told.append(f"{name}: {number(figure)} ({digits(figure.low)} to {digits(figure.high)})")
-    told += [f"checked: {check}" for check in result.checks]
-    told += [f"missing: {peer} is not installed" for peer in result.missing]
-    return f"\n{' ' * 11}".join(told)
+        lines.append(f"{name}: {number(figure)} ({digits(figure.low)} to {digits(figure.high)})")
+    lines += [f"checked: {check}" for check in result.checks]
+    lines += [f"missing: {peer} is not installed" for peer in result.missing]
+    return f"\n{' ' * 11}".join(lines)

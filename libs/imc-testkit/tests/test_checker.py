@@ -1,4 +1,4 @@
-"""Each promise is broken by hand in a run that is else clean; the checker must say so, and nothing else."""
+"""Breaks each guarantee in an otherwise clean run. The checker must report it, and nothing else."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from imc_testkit.history import (
 class Run:
     """Five messages of app a, the third recalled; one gateway that stays, one that resumes after the second.
 
-    Events happen at seconds 1, 2, 3 …, which are the ms of their places in the log too.
+    Events happen at seconds 1, 2, 3 …. The same numbers are the milliseconds of their log ids.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ def found(report: Report) -> dict[str, int]:
     return {name: count for name, count in report.counts.items() if count}
 
 
-def test_a_clean_run_is_clean() -> None:
+def test_a_clean_run_has_no_violations() -> None:
     report = Run().check()
     assert (report.is_clean, found(report), report.violations) == (True, {}, [])
 
@@ -92,16 +92,16 @@ def an_acknowledged_send_without_a_row(run: Run) -> None:
         connection.frames = [frame for frame in connection.frames if frame.message_id != "5"]
 
 
-def one_in_the_dead_letters(run: Run) -> None:
+def an_acknowledged_send_in_the_dead_letters(run: Run) -> None:
     an_acknowledged_send_without_a_row(run)
     run.dead_letters.add("5")
 
 
-def another_content_in_the_row(run: Run) -> None:
+def different_content_in_the_row(run: Run) -> None:
     run.change("5", digest=digest("content 5 "))
 
 
-def one_push_too_few(run: Run) -> None:
+def a_missing_push(run: Run) -> None:
     del run.stays.frames[4]
 
 
@@ -109,8 +109,8 @@ def the_last_push_missing(run: Run) -> None:
     run.resumes.frames.pop()
 
 
-def a_push_missing_that_no_place_shows(run: Run) -> None:
-    # As with places that are given out twice: by its place the gateway had passed it before it was sent.
+def a_missing_push_that_log_ids_do_not_show(run: Run) -> None:
+    # As if a log id were assigned twice: by the id, the gateway was past the message before it was sent.
     del run.stays.frames[5]
     run.change("5", log_id=EntryId(0, 0).column)
     run.resumes.frames[3] = replace(run.resumes.frames[3], cursor="abc.0-0")
@@ -118,12 +118,12 @@ def a_push_missing_that_no_place_shows(run: Run) -> None:
     run.history.connections.remove(run.resumes)
 
 
-def a_skipped_stretch_at_a_resume(run: Run) -> None:
+def skipped_pushes_at_a_resume(run: Run) -> None:
     run.resumes.frames[0].cursor = cursor(3)
     del run.resumes.frames[1]
 
 
-def a_push_twice(run: Run) -> None:
+def a_repeated_push(run: Run) -> None:
     run.stays.frames.insert(3, run.stays.frames[2])
 
 
@@ -140,17 +140,17 @@ def two_acknowledged_ids_of_one_send(run: Run) -> None:
     send.attempts.append(replace(send.attempts[0], message_id="4"))
 
 
-def two_recalls_that_both_happened(run: Run) -> None:
+def two_successful_recalls_of_one_message(run: Run) -> None:
     run.history.recalls.append(replace(run.history.recalls[0]))
 
 
-def two_pushes_exchanged(run: Run) -> None:
+def two_swapped_pushes(run: Run) -> None:
     frames = run.stays.frames
     frames[1], frames[2] = frames[2], frames[1]
 
 
-def exchanged_with_their_cursors(run: Run) -> None:
-    """No gateway can tell by itself, and no place of the table is known: only the two together."""
+def two_pushes_swapped_with_their_cursors(run: Run) -> None:
+    """No gateway alone can detect this, and the rows have no log ids: only comparing gateways shows it."""
     frames = run.stays.frames
     frames[1], frames[2] = (
         replace(frames[2], cursor=frames[1].cursor),
@@ -165,7 +165,7 @@ def a_recall_before_its_message(run: Run) -> None:
     frames.insert(3, frames.pop())
 
 
-def a_recalled_row_that_is_normal_again(run: Run) -> None:
+def a_recalled_row_with_normal_status(run: Run) -> None:
     run.change("3", status=1)
 
 
@@ -206,7 +206,7 @@ def a_recall_that_nobody_asked_for(run: Run) -> None:
 
 
 def a_row_of_another_app(run: Run) -> None:
-    # In its own app it is missing, too, but nothing there says so: the row is the only trace.
+    # Without connections, the row is the only evidence.
     run.history.connections.clear()
     run.change("5", app_id="b")
 
@@ -222,23 +222,23 @@ def one_id_for_two_sends(run: Run) -> None:
     run.history.sends.append(send)
 
 
-BREACHES: list[tuple[Callable[[Run], None], dict[str, int]]] = [
+VIOLATIONS: list[tuple[Callable[[Run], None], dict[str, int]]] = [
     (an_acknowledged_send_without_a_row, {"lost": 3}),
-    (one_in_the_dead_letters, {"lost": 3}),
-    (another_content_in_the_row, {"lost": 1, "phantom": 1}),
-    (one_push_too_few, {"lost": 1}),
+    (an_acknowledged_send_in_the_dead_letters, {"lost": 3}),
+    (different_content_in_the_row, {"lost": 1, "phantom": 1}),
+    (a_missing_push, {"lost": 1}),
     (the_last_push_missing, {"lost": 1}),
-    (a_push_missing_that_no_place_shows, {"lost": 1}),
-    (a_skipped_stretch_at_a_resume, {"lost": 1}),
-    (a_push_twice, {"repeated": 1}),
+    (a_missing_push_that_log_ids_do_not_show, {"lost": 1}),
+    (skipped_pushes_at_a_resume, {"lost": 1}),
+    (a_repeated_push, {"repeated": 1}),
     (a_push_again_after_the_resume, {"repeated": 1}),
     (two_rows_of_one_send, {"repeated": 1}),
     (two_acknowledged_ids_of_one_send, {"repeated": 1, "duplicate_ids": 1, "lost": 1}),
-    (two_recalls_that_both_happened, {"repeated": 1}),
-    (two_pushes_exchanged, {"reordered": 2}),
-    (exchanged_with_their_cursors, {"reordered": 1}),
+    (two_successful_recalls_of_one_message, {"repeated": 1}),
+    (two_swapped_pushes, {"reordered": 2}),
+    (two_pushes_swapped_with_their_cursors, {"reordered": 1}),
     (a_recall_before_its_message, {"reordered": 4, "content_after_recall": 1}),
-    (a_recalled_row_that_is_normal_again, {"un_recalled": 1}),
+    (a_recalled_row_with_normal_status, {"un_recalled": 1}),
     (content_in_a_recalled_row, {"content_after_recall": 1}),
     (content_in_a_replay_after_the_recall, {"content_after_recall": 1}),
     (content_in_a_query_after_the_recall, {"content_after_recall": 1}),
@@ -253,8 +253,10 @@ BREACHES: list[tuple[Callable[[Run], None], dict[str, int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("break_it", "expected"), BREACHES, ids=lambda value: getattr(value, "__name__", ""))
-def test_a_breach_is_found(break_it: Callable[[Run], None], expected: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("break_it", "expected"), VIOLATIONS, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_a_broken_guarantee_is_found(break_it: Callable[[Run], None], expected: dict[str, int]) -> None:
     run = Run()
     break_it(run)
     report = run.check()
@@ -263,21 +265,21 @@ def test_a_breach_is_found(break_it: Callable[[Run], None], expected: dict[str, 
     assert all(violation.split(":")[0] in expected for violation in report.violations)
 
 
-def test_every_count_has_a_breach_that_raises_it() -> None:
-    assert {name for _, expected in BREACHES for name in expected} == set(Report().counts)
+def test_every_count_is_tested() -> None:
+    assert {name for _, expected in VIOLATIONS for name in expected} == set(Report().counts)
 
 
-def test_what_is_missing_in_an_announced_gap_is_no_loss() -> None:
+def test_messages_missing_in_an_announced_gap_are_not_lost() -> None:
     run = Run()
     run.resumes.frames[0] = Frame(2000, 4, cursor(4), recovered=False)
     run.resumes.frames[1:3] = [Frame(4002, 4, cursor(4), gap_from=cursor(2))]
     assert found(run.check()) == {}
-    # But beyond it, it is.
+    # Outside the gap, a missing message is lost.
     del run.resumes.frames[2]
     assert found(run.check()) == {"lost": 1}
 
 
-def test_masked_content_in_a_replay_is_as_it_should_be() -> None:
+def test_masked_content_in_a_replay_is_correct() -> None:
     run = Run()
     run.resumes.frames[1] = message(3, NO_CONTENT)
     run.history.seen.append(Seen("a", "3", NO_CONTENT, asked=7))
@@ -285,16 +287,16 @@ def test_masked_content_in_a_replay_is_as_it_should_be() -> None:
     assert found(run.check()) == {}
 
 
-def test_a_recall_while_the_database_is_away_shows_in_queries_later() -> None:
+def test_a_recall_during_a_database_outage_may_show_in_queries_later() -> None:
     run = Run()
     content_in_a_query_after_the_recall(run)
-    run.history.database_away.append((6.1, 6.4))
+    run.history.database_outages.append((6.1, 6.4))
     assert found(run.check()) == {}
-    run.history.database_away[0] = (6.6, 9)
+    run.history.database_outages[0] = (6.6, 9)
     assert found(run.check()) == {"content_after_recall": 1}
 
 
-def test_an_unknown_end_may_have_happened_or_not() -> None:
+def test_a_send_with_unknown_result_may_or_may_not_have_happened() -> None:
     run = Run()
     run.history.sends[4].attempts[0] = Attempt("http", 5)
     assert found(run.check()) == {}
@@ -302,20 +304,20 @@ def test_an_unknown_end_may_have_happened_or_not() -> None:
     assert found(run.check()) == {}
 
 
-def test_a_gateway_that_was_turned_away_comes_again_with_its_cursor() -> None:
+def test_a_refused_gateway_may_retry_with_its_cursor() -> None:
     run = Run()
     run.history.connections.insert(2, Connection("a", "resumes", 1, cursor(2), 2, close_code=1013))
     assert found(run.check()) == {}
 
 
-def test_one_that_is_not_there_in_the_end_is_owed_nothing_more() -> None:
+def test_a_gateway_that_left_may_miss_the_newest_pushes() -> None:
     run = Run()
     run.stays.frames.pop()
     run.stays.is_caught_up = False
     assert found(run.check()) == {}
 
 
-def test_a_history_is_kept_as_json_lines(tmp_path: Path) -> None:
+def test_a_history_is_saved_as_json_lines(tmp_path: Path) -> None:
     run = Run()
     run.history.notes.append("killed one")
     path = tmp_path / "history.jsonl"

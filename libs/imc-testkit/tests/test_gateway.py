@@ -7,7 +7,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 
 async def push_node(websocket: ServerConnection) -> None:
-    """Says where it was called, then answers each frame; ends the connection on ``"bye"``."""
+    """Send the requested path, then answer each frame. Close the connection on ``"bye"``."""
     assert websocket.request is not None
     await websocket.send(json.dumps({"code": 2000, "data": websocket.request.path, "cursor": "a.1-0"}))
     async for text in websocket:
@@ -24,7 +24,7 @@ async def url() -> AsyncGenerator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-async def test_it_keeps_frames_in_order_and_the_last_cursor(url: str) -> None:
+async def test_a_gateway_keeps_frames_in_order_and_the_last_cursor(url: str) -> None:
     async with connect(url, "app", "g 1", cursor="a.0-0", notices=True) as gateway:
         first = await gateway.wait_for(lambda frame: frame["code"] == 2000)
         assert first["data"] == "/chat/message/broadcast/app/g%201?cursor=a.0-0&notices=1"
@@ -37,7 +37,7 @@ async def test_it_keeps_frames_in_order_and_the_last_cursor(url: str) -> None:
         assert gateway.close_code is None
 
 
-async def test_the_end_of_the_connection_is_told(url: str) -> None:
+async def test_the_close_code_is_reported(url: str) -> None:
     async with connect(url, "app", "g") as gateway:
         await gateway.send_text("bye")
         assert await gateway.wait_closed() == 4409

@@ -32,7 +32,7 @@ NEVER_READY = "import time; print('waiting for nothing', flush=True); time.sleep
 
 @pytest.fixture
 def script(tmp_path: Path) -> Script:
-    """Puts a program where a console script would be."""
+    """Writes a program that is run like a console script."""
 
     def write(source: str) -> str:
         path = tmp_path / "script"
@@ -48,7 +48,7 @@ async def get(process: Process, timeout: float = 5.0) -> int:
         return (await client.get(process.url)).status_code
 
 
-async def test_it_is_ready_when_readyz_says_so_and_terminates_in_order(script: Script) -> None:
+async def test_a_process_is_ready_when_readyz_says_so_and_exits_on_sigterm(script: Script) -> None:
     async with Process(script(READY_AFTER_TWO_CALLS), {"IMC_X": "1"}) as process:
         await process.ready()
         assert "started with ['IMC_PORT', 'IMC_X', 'PATH']" in process.log
@@ -56,13 +56,13 @@ async def test_it_is_ready_when_readyz_says_so_and_terminates_in_order(script: S
         assert process.exit_code == 7
 
 
-async def test_a_crash_at_the_start_is_told_at_once_with_the_log(script: Script) -> None:
+async def test_a_crash_at_the_start_is_reported_at_once_with_the_log(script: Script) -> None:
     async with Process(script(CRASHES), {}) as process:
         with pytest.raises(AssertionError, match=r"(?s)ended with 3.*the reason of the crash"):
             await process.ready()
 
 
-async def test_one_that_never_gets_ready_is_told_with_the_log_and_ended(script: Script) -> None:
+async def test_a_process_that_never_becomes_ready_is_reported_with_its_log_and_killed(script: Script) -> None:
     async with Process(script(NEVER_READY), {}) as process:
         with pytest.raises(AssertionError, match=r"(?s)to be ready.*ConnectError.*log of"):
             await process.ready(timeout=0.3)
@@ -70,7 +70,7 @@ async def test_one_that_never_gets_ready_is_told_with_the_log_and_ended(script: 
     assert process.exit_code == -signal.SIGKILL
 
 
-async def test_it_is_killed_and_started_again_on_its_port(script: Script) -> None:
+async def test_a_killed_process_starts_again_on_the_same_port(script: Script) -> None:
     async with Process(script(READY_AFTER_TWO_CALLS), {}) as process:
         await process.ready()
         await process.kill()
@@ -82,7 +82,7 @@ async def test_it_is_killed_and_started_again_on_its_port(script: Script) -> Non
         assert process.log.count("started with") == 2
 
 
-async def test_a_paused_one_hangs_until_it_is_resumed(script: Script) -> None:
+async def test_a_paused_process_hangs_until_it_is_resumed(script: Script) -> None:
     async with Process(script(READY_AFTER_TWO_CALLS), {}) as process:
         await process.ready()
         process.pause()
@@ -92,7 +92,7 @@ async def test_a_paused_one_hangs_until_it_is_resumed(script: Script) -> None:
         assert await get(process) == 200
 
 
-async def test_a_script_that_fails_is_told_with_what_it_wrote(script: Script) -> None:
+async def test_a_script_that_fails_is_reported_with_its_output(script: Script) -> None:
     assert await run_script(script("print('done')"), {}) == "done\n"
     with pytest.raises(AssertionError, match=r"(?s)ended with 3:.*the reason of the crash"):
         await run_script(script(CRASHES), {})

@@ -58,7 +58,7 @@ async def ask(client: Connection, line: bytes, timeout: float = 5) -> bytes:
         return await client[0].readline()
 
 
-async def test_it_passes_both_directions_and_ends(client: Connection, proxy: TcpProxy):
+async def test_data_passes_in_both_directions_until_the_end(client: Connection, proxy: TcpProxy):
     assert await ask(client, b"a") == b"one a\n"
     assert proxy.connections == 1
     client[1].write_eof()
@@ -66,7 +66,7 @@ async def test_it_passes_both_directions_and_ends(client: Connection, proxy: Tcp
     await wait_until(lambda: proxy.connections == 0)
 
 
-async def test_cut_resets_and_new_connections_pass(client: Connection, proxy: TcpProxy):
+async def test_cut_resets_connections_and_accepts_new_ones(client: Connection, proxy: TcpProxy):
     await ask(client, b"a")
     proxy.cut()
     with pytest.raises(ConnectionResetError):
@@ -76,7 +76,7 @@ async def test_cut_resets_and_new_connections_pass(client: Connection, proxy: Tc
     again[1].transport.abort()
 
 
-async def test_refused_until_accepted(client: Connection, proxy: TcpProxy):
+async def test_connections_are_refused_until_accept(client: Connection, proxy: TcpProxy):
     await ask(client, b"a")
     proxy.refuse()
     with pytest.raises(ConnectionRefusedError):
@@ -87,7 +87,7 @@ async def test_refused_until_accepted(client: Connection, proxy: TcpProxy):
     again[1].transport.abort()
 
 
-async def test_a_frozen_one_takes_connections_and_passes_nothing_until_it_is_thawed(
+async def test_a_frozen_proxy_accepts_connections_and_passes_no_data(
     client: Connection, proxy: TcpProxy, echoes: list[Echo]
 ):
     await ask(client, b"a")
@@ -102,7 +102,7 @@ async def test_a_frozen_one_takes_connections_and_passes_nothing_until_it_is_tha
     late[1].transport.abort()
 
 
-async def test_a_delay_is_kept(client: Connection, proxy: TcpProxy):
+async def test_data_is_delayed_in_both_directions(client: Connection, proxy: TcpProxy):
     await ask(client, b"a")
     proxy.delay(0.1)
     began = time.monotonic()
@@ -123,7 +123,9 @@ async def test_swallowed_replies_are_lost_while_requests_pass(
         await client[0].readline()
 
 
-async def test_it_leads_to_another_server(client: Connection, proxy: TcpProxy, echoes: list[Echo]):
+async def test_new_connections_lead_to_another_server(
+    client: Connection, proxy: TcpProxy, echoes: list[Echo]
+):
     await ask(client, b"a")
     proxy.lead_to("127.0.0.1", echoes[1].port)
     again = await asyncio.open_connection("127.0.0.1", proxy.port)
@@ -131,7 +133,7 @@ async def test_it_leads_to_another_server(client: Connection, proxy: TcpProxy, e
     again[1].transport.abort()
 
 
-async def test_a_server_that_is_away_ends_the_connection(proxy: TcpProxy):
+async def test_the_connection_ends_if_the_server_is_down(proxy: TcpProxy):
     proxy.lead_to("127.0.0.1", 1)
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
     assert await reader.read() == b""

@@ -23,11 +23,11 @@ async def test_redis_keeps_its_port_and_data_over_a_restart() -> None:
     await assert_ended(server)
 
 
-async def test_a_killed_redis_has_what_its_file_has() -> None:
+async def test_a_killed_redis_keeps_acknowledged_writes() -> None:
     async with private_redis() as server:
         async with client(server.url) as redis:
             await redis.set("kept", "yes")
-        # The file is written before the reply; only its way to the disk is deferred.
+        # Redis writes to the file before it replies; only fsync is deferred.
         await server.kill()
         await server.start()
         async with client(server.url) as redis:
@@ -45,7 +45,7 @@ async def test_a_paused_redis_hangs_until_it_is_resumed() -> None:
         assert await asked == "yes"
 
 
-async def test_a_killed_mariadb_has_what_was_committed() -> None:
+async def test_a_killed_mariadb_keeps_committed_rows() -> None:
     async with private_mariadb() as server, databases.new_database(server.url) as url:
         await databases.run(url, "CREATE TABLE kept (a INT)", "INSERT INTO kept VALUES (7)")
         await server.kill()
@@ -54,7 +54,7 @@ async def test_a_killed_mariadb_has_what_was_committed() -> None:
     await assert_ended(server)
 
 
-async def test_a_new_database_is_gone_afterwards(database_server_url: str) -> None:
+async def test_a_new_database_is_dropped_at_the_end(database_server_url: str) -> None:
     async with databases.new_database(database_server_url) as url:
         name = url.rpartition("/")[2]
         assert (name,) in await databases.run(database_server_url, "SHOW DATABASES")
@@ -67,13 +67,13 @@ async def test_options_reach_the_server() -> None:
         assert memory["maxmemory"] == 9 * 2**20
 
 
-async def test_a_server_that_ends_at_once_is_told_with_its_log() -> None:
+async def test_a_server_that_exits_at_once_is_reported_with_its_log() -> None:
     with pytest.raises(AssertionError, match=r"(?s)it ended at once.*no-such-option"):
         async with private_redis("--no-such-option", "1"):
             pass
 
 
-async def test_without_any_server_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_message_says_what_to_do_without_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IMC_TEST_REDIS_URL", raising=False)
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     monkeypatch.setattr(programs, "search_path", lambda: "/nowhere")
@@ -85,7 +85,7 @@ async def test_without_any_server_the_message_says_what_to_do(monkeypatch: pytes
             pass
 
 
-async def test_a_given_server_is_used(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+async def test_the_server_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
     monkeypatch.setenv("IMC_TEST_REDIS_URL", redis_url)
     async with shared_redis() as url:
         assert url == redis_url

@@ -21,7 +21,7 @@ for name in VARIANTS:
 """
 
 
-def test_what_each_variant_patches_is_there(tmp_path: Path) -> None:
+def test_each_variant_can_be_applied(tmp_path: Path) -> None:
     env = {**failpoints.failpoint(tmp_path / "mark"), broken.TIME: "1"}
     done = subprocess.run(
         [sys.executable, "-c", APPLY_EACH], env=env, capture_output=True, text=True, check=True
@@ -31,8 +31,8 @@ def test_what_each_variant_patches_is_there(tmp_path: Path) -> None:
     )
 
 
-async def test_a_process_runs_as_a_variant(tmp_path: Path) -> None:
-    # Without settings it ends at once, after the patches.
+async def test_a_process_runs_with_variants(tmp_path: Path) -> None:
+    # Without settings the process exits at once, after the patches.
     async with Process("imc-push-node", {}, variant="checks-no-tail,repairs-no-hole") as process:
         assert await process.wait() == 2
         assert "the settings can't be used" in process.log
@@ -41,7 +41,7 @@ async def test_a_process_runs_as_a_variant(tmp_path: Path) -> None:
         assert "KeyError" in process.log
 
 
-def test_a_place_that_holds_nothing_is_told() -> None:
+def test_a_missing_target_is_an_error() -> None:
     with pytest.raises(AttributeError):
         replace("imc_testkit.waiting:there_is_no_such_thing", lambda original: original)
     with pytest.raises(ModuleNotFoundError):
@@ -51,15 +51,15 @@ def test_a_place_that_holds_nothing_is_told() -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, -15)])
-def test_a_failpoint_fails_the_nth_time_and_once_in_all(
+def test_a_failpoint_triggers_the_nth_time_and_only_once(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     program = (
-        "from imc_testkit.variants.failpoints import _Fuse\n"
-        "fuse = _Fuse()\n"
+        "from imc_testkit.variants.failpoints import _Failpoint\n"
+        "point = _Failpoint()\n"
         "for time in range(1, 5):\n"
         "    print(time, flush=True)\n"
-        "    fuse.reach()\n"
+        "    point.reach()\n"
     )
     env = failpoints.failpoint(tmp_path / "mark", time=3, number=number)
     ends = [

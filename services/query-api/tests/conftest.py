@@ -1,4 +1,4 @@
-"""Both kinds of database behind one application, and rows for them that are hard to keep apart."""
+"""The application on both kinds of database, with rows whose ids are easy to confuse."""
 
 import contextlib
 import itertools
@@ -21,14 +21,14 @@ from imc_testkit.tokens import OFF
 Rows = list[dict[str, Any]]
 Serving = Callable[[str], AbstractAsyncContextManager[httpx.AsyncClient]]
 
-# Equal to the eye, to a collation that ignores case, or in another Unicode form: all are different ids.
+# Different ids that look equal, or are equal when case or the Unicode form is ignored.
 NAMES = ("g", "G", "g.", "ｇ", "gé", "ge\u0301", "g\u200b", "群 g", "群\u3000g", "🙂", "%", "_", "'\"\\")
 START = 1_700_000_000_000
 
 
 @pytest.fixture(scope="session")
 def shared_sqlite_url(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A migrated SQLite file for all tests here: keep to an app of your own."""
+    """A migrated SQLite file for all tests here. Each test must use its own app."""
     return f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path_factory.mktemp('query-api') / 'imc.db')}"
 
 
@@ -46,7 +46,7 @@ async def database(store_url: str) -> AsyncGenerator[Database]:
 
 @pytest.fixture(scope="session")
 def serving() -> Serving:
-    """A client of a query-api that reads the database of the given URL."""
+    """Starts a query-api on the database of the given URL, and yields a client of it."""
 
     @contextlib.asynccontextmanager
     async def serve(url: str) -> AsyncGenerator[httpx.AsyncClient]:
@@ -73,7 +73,7 @@ async def client(store_url: str, serving: Serving) -> AsyncGenerator[httpx.Async
 
 @pytest.fixture
 def insert_messages(database: Database) -> Callable[[Rows], Awaitable[None]]:
-    """Write messages, and the groups' rows as the projection keeps them."""
+    """Inserts messages, and updates the rows of groups as the projection does."""
     return lambda rows: write_messages(database, rows)
 
 
@@ -109,20 +109,20 @@ async def write_notices(database: Database, rows: Rows) -> None:
 
 
 def ids() -> Iterator[int]:
-    """Ids in no order, none twice, not even in another test on the same database."""
+    """Unique ids in random order, also across tests on the same database."""
     while True:
         yield random.SystemRandom().getrandbits(62) + 1
 
 
 @pytest.fixture
 def two_apps(app_id: str) -> tuple[str, str]:
-    """Two apps with the same groups and users; their ids differ in case alone."""
+    """Two apps with the same groups and users. Their ids differ only in case."""
     return app_id, app_id.upper()
 
 
 @pytest.fixture
 async def messages(database: Database, two_apps: tuple[str, str]) -> Rows:
-    """Messages of two apps, many in each millisecond, their ids in no order of time; one group is full."""
+    """Messages of two apps, many per millisecond, with ids in random order; half of them in one group."""
     chance = random.Random(7)
     rows: Rows = []
     for number, message_id in zip(range(700), ids(), strict=False):
@@ -148,7 +148,7 @@ async def messages(database: Database, two_apps: tuple[str, str]) -> Rows:
 
 @pytest.fixture
 async def notices(database: Database, two_apps: tuple[str, str]) -> Rows:
-    """Notices of two apps, many in each millisecond, a third of them deleted."""
+    """Notices of two apps, many per millisecond, a third of them deleted."""
     chance = random.Random(8)
     rows: Rows = []
     for number, notice_id in zip(range(400), ids(), strict=False):
@@ -174,7 +174,7 @@ async def notices(database: Database, two_apps: tuple[str, str]) -> Rows:
 
 @pytest.fixture
 async def long_group(database: Database, app_id: str) -> Rows:
-    """One group of 5,003 messages in order, three in each millisecond, by ten users in turn."""
+    """One group of 5,003 messages in order, three per millisecond, by ten users in turn."""
     first = next(ids()) // 2
     rows: Rows = [
         {

@@ -1,4 +1,4 @@
-"""A long group is read from whichever end is nearer, and nobody can tell."""
+"""Tests that pages of a long group are correct, whichever end they are read from."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -15,22 +15,22 @@ Rows = list[dict[str, Any]]
 Insert = Callable[[Rows], Awaitable[None]]
 
 
-class Meddled(Store):
-    """A store in which something happens after each of the first statements of every query."""
+class InterruptedStore(Store):
+    """A store that runs an interruption after each of the first statements."""
 
-    def __init__(self, database: Database, *happenings: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, database: Database, *interruptions: Callable[[], Awaitable[None]]) -> None:
         super().__init__(database, CollectorRegistry())
-        self.happenings = list(happenings)
+        self.interruptions = list(interruptions)
         self.statements: list[str] = []
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncGenerator[Session]:
         async with super().session() as session:
-            yield _MeddledSession(session, self)
+            yield _InterruptedSession(session, self)
 
 
-class _MeddledSession:
-    def __init__(self, session: Session, store: Meddled) -> None:
+class _InterruptedSession:
+    def __init__(self, session: Session, store: InterruptedStore) -> None:
         self._session = session
         self._store = store
         self.execute = session.execute
@@ -39,8 +39,8 @@ class _MeddledSession:
     async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
         rows = await self._session.fetch_all(sql, values)
         self._store.statements.append(sql)
-        if self._store.happenings:
-            await self._store.happenings.pop(0)()
+        if self._store.interruptions:
+            await self._store.interruptions.pop(0)()
         return rows
 
 
@@ -49,7 +49,7 @@ async def test_pages_from_either_end_concatenate_to_the_whole(
     database: Database, long_group: Rows, app_id: str, size: int
 ) -> None:
     history = GroupHistory(Store(database, CollectorRegistry()))
-    # All pages of the large sizes; of the small one those around the places where the ways of reading change.
+    # All pages of the large sizes. Of the small size, the pages where the way of reading changes.
     for offset in range(0, len(long_group) + 2 * size, size):
         near_a_change = any(abs(offset - place) < 30 for place in (0, DEEP, 2501, 5003))
         if size == 7 and not near_a_change:
@@ -62,28 +62,28 @@ async def test_pages_from_either_end_concatenate_to_the_whole(
 
 
 @pytest.mark.parametrize("arrivals", [1, 3, 4])
-async def test_messages_that_arrive_between_the_statements_move_no_page(
+async def test_messages_that_arrive_between_statements_do_not_shift_the_page(
     database: Database, insert_messages: Insert, long_group: Rows, app_id: str, arrivals: int
 ) -> None:
     last = long_group[-1]
     later = [{**last, "message_id": last["message_id"] + 1 + number} for number in range(arrivals)]
-    store = Meddled(database, *(lambda row=row: insert_messages([row]) for row in later))
+    store = InterruptedStore(database, *(lambda row=row: insert_messages([row]) for row in later))
 
     page = await GroupHistory(store).page(app_id, "long", Window(offset=4500, size=50))
 
     assert [int(message["messageId"]) for message in page["pageMessageList"]] == [
         row["message_id"] for row in long_group[4500:4550]
     ]
-    # After the third vain attempt it is read from the beginning, where nothing can move it.
+    # After three failed attempts the page is read from the beginning, where nothing can shift it.
     assert len(store.statements) == (arrivals + 2 if arrivals < 3 else 5)
 
 
-async def test_a_group_that_outgrows_the_page_while_it_is_read_is_read_from_the_beginning(
+async def test_a_page_is_read_from_the_beginning_if_the_group_grows_meanwhile(
     database: Database, insert_messages: Insert, long_group: Rows, app_id: str
 ) -> None:
     last = long_group[-1]
     more = [{**last, "message_id": last["message_id"] + 1 + number} for number in range(200)]
-    store = Meddled(database, lambda: insert_messages(more))
+    store = InterruptedStore(database, lambda: insert_messages(more))
 
     page = await GroupHistory(store).page(app_id, "long", Window(offset=2550, size=50))
 
@@ -98,7 +98,7 @@ async def test_the_total_counts_at_least_what_is_shown(
 ) -> None:
     last = long_group[-1]
     late = {**last, "message_id": last["message_id"] + 1}
-    store = Meddled(database, lambda: insert_messages([late]))
+    store = InterruptedStore(database, lambda: insert_messages([late]))
     window = Window(start=long_group[0]["create_time"] + 1, offset=10, size=10)
 
     page = await GroupHistory(store).page(app_id, "long", window)

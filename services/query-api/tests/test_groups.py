@@ -1,4 +1,4 @@
-"""The groups of a user, on both kinds of database."""
+"""Tests the groups of a user on both kinds of database."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,7 +16,7 @@ def place(row: dict[str, Any]) -> tuple[int, int]:
     return row["create_time"], row["message_id"]
 
 
-async def test_each_users_groups_are_what_the_model_says(client: httpx.AsyncClient, messages: Rows) -> None:
+async def test_the_groups_of_each_user_match_the_model(client: httpx.AsyncClient, messages: Rows) -> None:
     for app_id, user_id in {(row["app_id"], row["user_id"]) for row in messages}:
         of_app = [row for row in messages if row["app_id"] == app_id]
         names = {row["group_id"] for row in of_app if row["user_id"] == user_id}
@@ -60,7 +60,7 @@ async def test_a_recalled_newest_message_is_shown_without_content(
     assert "not to be read" not in reply.text
 
 
-async def test_groups_are_found_beyond_the_leaps(
+async def test_groups_are_found_after_skipped_messages(
     client: httpx.AsyncClient,
     insert_messages: Callable[[Rows], Awaitable[None]],
     messages: Rows,

@@ -1,4 +1,4 @@
-"""What lies between two places of a log is what the log held there, each event at its place."""
+"""Tests that changes between two log ids equal the entries of the log."""
 
 import random
 from collections.abc import AsyncGenerator
@@ -36,14 +36,14 @@ FIELDS = {MESSAGES: tuple(Message.__annotations__), NOTICES: tuple(Notice.__anno
 
 @dataclass
 class Model:
-    """A log as it was, written down as its entries and as the rows that they made."""
+    """A model of a log: its entries, and the rows that they make."""
 
     app_id: str
     changes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=lambda: {MESSAGES: [], NOTICES: []})
 
-    def happen(self, table: str, number: int, made: EntryId | None, retired: EntryId | None) -> None:
-        """A message or notice was made and perhaps retired, at these places; None where it has no place."""
+    def add(self, table: str, number: int, made: EntryId | None, retired: EntryId | None) -> None:
+        """Add a message or notice, created and perhaps retired at these log ids; None if it has none."""
         row = {
             **{MESSAGES: {"message_id": number}, NOTICES: {"information_id": number}}[table],
             "app_id": self.app_id,
@@ -72,7 +72,7 @@ class Model:
             self.changes.append({"place": str(retired), "kind": ended, "view": view})
 
     async def store(self, database: Database) -> None:
-        """Write the rows."""
+        """Insert the rows."""
         self.changes.sort(key=place_of)
         async with database.transaction() as session:
             for table, rows in self.rows.items():
@@ -83,7 +83,7 @@ class Model:
                 )
 
     def between(self, after: EntryId, before: EntryId, *, notices: bool) -> list[dict[str, Any]]:
-        """What the log held there."""
+        """The entries of the log between two log ids."""
         return [
             change
             for change in self.changes
@@ -96,12 +96,12 @@ def place_of(change: dict[str, Any]) -> EntryId:
 
 
 def new_id() -> int:
-    """An id that no other test on the same database has, and some thousand after it."""
+    """The first of some thousand ids that no other test on the same database uses."""
     return random.SystemRandom().getrandbits(61)
 
 
 def model_of(app_id: str, count: int) -> Model:
-    """Messages and notices in mixed order, a quarter of them retired sooner or later."""
+    """Messages and notices in mixed order, a quarter of them retired later."""
     places = [EntryId(1_700_000_000_000 + index // 4, index % 4) for index in range(2 * count)]
     model = Model(app_id)
     chance, first = random.Random(count), new_id()
@@ -112,7 +112,7 @@ def model_of(app_id: str, count: int) -> Model:
         if chance.random() < 0.25:
             retired = free.pop(min(len(free) - 1, chance.choice((0, 3, 40, 400))))
         table = NOTICES if chance.random() < 0.2 else MESSAGES
-        model.happen(table, first + number, places[made], None if retired is None else places[retired])
+        model.add(table, first + number, places[made], None if retired is None else places[retired])
     return model
 
 
@@ -120,9 +120,9 @@ def model_of(app_id: str, count: int) -> Model:
 async def model(database: Database, app_id: str) -> Model:
     await model_of(app_id.upper(), 50).store(database)
     model = model_of(app_id, 600)
-    # The Java version's: one that was recalled since then, and one of which the log never heard.
-    model.happen(MESSAGES, new_id(), None, EntryId(1_700_000_000_050, 9))
-    model.happen(MESSAGES, new_id(), None, None)
+    # Rows of the Java version: one was recalled later, the other has no log ids.
+    model.add(MESSAGES, new_id(), None, EntryId(1_700_000_000_050, 9))
+    model.add(MESSAGES, new_id(), None, None)
     await model.store(database)
     return model
 
@@ -135,7 +135,7 @@ async def ask(client: httpx.AsyncClient, app_id: str, **parameters: Any) -> list
 
 @pytest.mark.parametrize("limit", [1, 7, 250, 500])
 @pytest.mark.parametrize("notices", [False, True])
-async def test_pages_together_are_the_log(
+async def test_pages_concatenate_to_the_log(
     client: httpx.AsyncClient, model: Model, app_id: str, limit: int, notices: bool
 ) -> None:
     found: list[dict[str, Any]] = []
@@ -154,7 +154,7 @@ async def test_pages_together_are_the_log(
     assert found == expected
 
 
-async def test_any_two_places_may_be_asked_about(
+async def test_changes_are_found_between_any_two_log_ids(
     client: httpx.AsyncClient, model: Model, app_id: str
 ) -> None:
     chance = random.Random(3)
@@ -166,7 +166,7 @@ async def test_any_two_places_may_be_asked_about(
         assert found == model.between(after, before, notices=True)[:500]
 
 
-async def test_a_message_recalled_beyond_the_end_shows_no_content(
+async def test_a_message_recalled_after_the_range_has_no_content(
     client: httpx.AsyncClient, model: Model, app_id: str
 ) -> None:
     recall = next(change for change in reversed(model.changes) if change["kind"] == "r")
@@ -179,14 +179,14 @@ async def test_a_message_recalled_beyond_the_end_shows_no_content(
 
 
 @pytest.mark.parametrize("name", ["after", "before", "limit", "appId", "notices"])
-async def test_what_is_malformed_is_refused(client: httpx.AsyncClient, app_id: str, name: str) -> None:
+async def test_a_malformed_parameter_is_refused(client: httpx.AsyncClient, app_id: str, name: str) -> None:
     parameters = {"appId": app_id, "after": "0-0", "before": "1-0", name: "?"}
     reply = await client.get(PATH, params=parameters)
     assert (reply.status_code, reply.json()["code"]) == (400, 40001)
     assert reply.json()["message"].startswith(f"{name} is not valid")
 
 
-async def test_a_replica_is_not_relied_on(app_id: str, shared_sqlite_url: str) -> None:
+async def test_changes_are_not_read_from_a_replica(app_id: str, shared_sqlite_url: str) -> None:
     settings = load(QueryApiSettings, {**OFF, "IMC_READ_DATABASE_URL": shared_sqlite_url})
     async with open_query_api(settings, Readiness(), CollectorRegistry()) as query_api:
         with pytest.raises(Refused) as refused:
@@ -195,7 +195,7 @@ async def test_a_replica_is_not_relied_on(app_id: str, shared_sqlite_url: str) -
 
 
 class TestPlans:
-    """How MariaDB carries it out."""
+    """Tests the plans of the statements in MariaDB."""
 
     @pytest.fixture
     async def mariadb(self, database_url: str) -> AsyncGenerator[Database]:
@@ -204,8 +204,8 @@ class TestPlans:
 
     @pytest.fixture
     async def session(self, mariadb: Database, app_id: str) -> AsyncGenerator[Session]:
-        # Nearly all rows of the table are this app's, and few of them lie after the place asked about, or
-        # nearly all: neither makes the server read others.
+        # Nearly all rows belong to this app. Whether few or many of them are in the range, MariaDB must not
+        # read others.
         await model_of(app_id, 5000).store(mariadb)
         async with mariadb.session() as session:
             await session.execute(f"ANALYZE TABLE {MESSAGES}, {NOTICES}")
@@ -230,7 +230,7 @@ class TestPlans:
                 assert kind in ("range", "ref", "eq_ref") or table.startswith("<derived"), plan
             before_count = await rows_touched(session)
             found = await session.fetch_all(source.sql, values)
-            # Each row of the page: in the index, in the page, by its key.
+            # Each row of the page counts three times: in the index, in the page, and by its key.
             assert await rows_touched(session) - before_count <= 3 * len(found) + 20
             assert found or after, "a query that finds nothing proves nothing"
 

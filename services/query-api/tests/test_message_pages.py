@@ -1,4 +1,4 @@
-"""Pages of messages against a plain model, on both kinds of database."""
+"""Compares pages of messages with a simple model, on both kinds of database."""
 
 import itertools
 from collections.abc import Callable
@@ -71,7 +71,7 @@ async def all_pages(client: httpx.AsyncClient, path: str, parameters: dict[str, 
 
 
 @pytest.mark.parametrize(("path", "columns"), CALLS.items())
-async def test_every_history_is_what_the_model_says(
+async def test_every_history_matches_the_model(
     client: httpx.AsyncClient, messages: Rows, path: str, columns: tuple[str, ...]
 ) -> None:
     for owner in {tuple(row[column] for column in ("app_id", *columns)) for row in messages}:
@@ -108,7 +108,7 @@ async def test_pages_concatenate_to_the_whole(
 
 
 @pytest.mark.parametrize("path", CALLS)
-async def test_of_a_group_or_user_that_is_not_there_there_is_nothing(
+async def test_an_unknown_group_or_user_has_no_messages(
     client: httpx.AsyncClient, messages: Rows, two_apps: tuple[str, str], path: str
 ) -> None:
     nothing = {"total": 0, "pageMessageList": []}
@@ -118,7 +118,7 @@ async def test_of_a_group_or_user_that_is_not_there_there_is_nothing(
 
 
 @pytest.mark.parametrize("path", CALLS)
-async def test_without_the_count_the_total_is_null(
+async def test_the_total_is_null_if_it_is_not_requested(
     client: httpx.AsyncClient, messages: Rows, two_apps: tuple[str, str], path: str
 ) -> None:
     asked = {"appId": two_apps[0], "groupId": "g", "userId": "g", "pageSize": 3}
@@ -138,7 +138,7 @@ async def test_the_largest_page_of_the_largest_size_is_empty(
 
 
 @pytest.mark.parametrize("path", CALLS)
-async def test_defaults_empty_repeated_and_unknown_parameters(
+async def test_empty_repeated_and_unknown_parameters_are_accepted(
     client: httpx.AsyncClient, messages: Rows, two_apps: tuple[str, str], path: str
 ) -> None:
     asked = f"{path}?appId={two_apps[0]}&groupId=g&userId=g"

@@ -1,4 +1,4 @@
-"""Before and after a message, on both kinds of database."""
+"""Tests the messages before and after one message, on both kinds of database."""
 
 from typing import Any
 
@@ -29,25 +29,25 @@ async def test_steps_in_either_direction_walk_the_whole_group(
     client: httpx.AsyncClient, messages: Rows, two_apps: tuple[str, str], size: int
 ) -> None:
     group = in_order(messages, two_apps[0], "g")
-    asked = {"appId": two_apps[0], "groupId": "g", "pageSize": size}
+    parameters = {"appId": two_apps[0], "groupId": "g", "pageSize": size}
 
     forth = group[:1]
-    while found := await beside(client, AFTER, messageId=forth[-1], **asked):
+    while found := await beside(client, AFTER, messageId=forth[-1], **parameters):
         forth += [message["messageId"] for message in found]
     assert forth == group
 
     back = group[-1:]
-    while found := await beside(client, BEFORE, messageId=back[0], **asked):
+    while found := await beside(client, BEFORE, messageId=back[0], **parameters):
         back = [message["messageId"] for message in found] + back
     assert back == group
 
 
-async def test_they_are_the_nearest_oldest_first_and_recalled_ones_have_no_content(
+async def test_neighbours_are_the_nearest_messages_and_recalled_ones_have_no_content(
     client: httpx.AsyncClient, messages: Rows, two_apps: tuple[str, str]
 ) -> None:
     group = in_order(messages, two_apps[0], "g")
-    asked = {"appId": two_apps[0], "groupId": "g", "messageId": group[100]}
-    before, after = await beside(client, BEFORE, **asked), await beside(client, AFTER, **asked)
+    parameters = {"appId": two_apps[0], "groupId": "g", "messageId": group[100]}
+    before, after = await beside(client, BEFORE, **parameters), await beside(client, AFTER, **parameters)
     assert [message["messageId"] for message in before] == group[80:100]
     assert [message["messageId"] for message in after] == group[101:121]
     recalled = [message for message in before + after if message["status"] == 0]

@@ -1,4 +1,4 @@
-"""Pages of notices against a plain model, on both kinds of database."""
+"""Compares pages of notices with a simple model, on both kinds of database."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ async def page(client: httpx.AsyncClient, path: str, parameters: dict[str, Any])
 
 
 @pytest.mark.parametrize(("path", "columns"), CALLS.items())
-async def test_every_list_is_what_the_model_says(
+async def test_every_list_matches_the_model(
     client: httpx.AsyncClient, notices: Rows, path: str, columns: tuple[str, ...]
 ) -> None:
     for values in {tuple(row[column] for column in ("app_id", *columns)) for row in notices}:
@@ -85,7 +85,7 @@ async def test_pages_concatenate_to_the_whole(
             assert shown == wanted
 
 
-async def test_without_the_count_the_total_is_null(
+async def test_the_total_is_null_if_it_is_not_requested(
     client: httpx.AsyncClient, notices: Rows, two_apps: tuple[str, str]
 ) -> None:
     asked = {"appId": two_apps[0], "groupId": "g", "pageSize": 5, "withTotal": "false"}

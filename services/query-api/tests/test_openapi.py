@@ -1,4 +1,4 @@
-"""The description of the API, as a generator of clients reads it."""
+"""Tests the OpenAPI description, as generators of clients read it."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def document() -> dict[str, Any]:
     return create_app(load(QueryApiSettings, {**OFF, "IMC_DATABASE_URL": "sqlite:///none"})).openapi()
 
 
-def test_it_has_all_calls_and_those_of_operations(document: dict[str, Any]) -> None:
+def test_all_calls_and_health_checks_are_described(document: dict[str, Any]) -> None:
     assert document["paths"].keys() == CALLS.keys() | {"/livez", "/readyz", "/metrics"}
     assert all(methods.keys() == {"get"} for methods in document["paths"].values())
     names = [methods["get"]["operationId"] for methods in document["paths"].values()]
@@ -46,7 +46,7 @@ def test_each_call_has_its_parameters(document: dict[str, Any], path: str) -> No
 
 
 @pytest.mark.parametrize("path", CALLS)
-def test_each_call_has_its_answer_and_its_refusals(document: dict[str, Any], path: str) -> None:
+def test_each_call_has_its_reply_and_its_refusals(document: dict[str, Any], path: str) -> None:
     replies = document["paths"][path]["get"]["responses"]
     envelope = _at(document, replies["200"]["content"]["application/json"]["schema"])
     assert envelope["required"] == ["success", "code", "message", "data"]

@@ -1,4 +1,4 @@
-"""What is refused before the database is asked, and how."""
+"""Tests refusals of parameters, which need no database."""
 
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -66,7 +66,7 @@ BAD: list[tuple[str, str, Any, str]] = [
 
 @pytest.fixture(scope="module")
 async def client(serving: Any) -> AsyncGenerator[httpx.AsyncClient]:
-    """A query-api without a database: what is refused for its parameters never gets that far."""
+    """A query-api without a database, which refused requests don't reach."""
     async with serving("mysql://nobody@127.0.0.1:9/nothing") as client:
         yield client
 
@@ -79,7 +79,7 @@ async def assert_refused(client: httpx.AsyncClient, path: str, parameters: dict[
     assert says in body["message"]
 
 
-async def test_each_bad_value_is_refused_with_field_and_bound_and_not_repeated(
+async def test_a_bad_value_is_refused_with_field_and_bound_but_not_shown(
     client: httpx.AsyncClient, subtests: pytest.Subtests
 ) -> None:
     for path, field, value, bound in BAD:
@@ -92,7 +92,7 @@ async def test_each_bad_value_is_refused_with_field_and_bound_and_not_repeated(
                 assert str(value) not in reply.json()["message"].removeprefix(says)
 
 
-async def test_each_required_parameter_is_missed_absent_or_empty(
+async def test_a_required_parameter_that_is_absent_or_empty_is_refused(
     client: httpx.AsyncClient, subtests: pytest.Subtests
 ) -> None:
     for path, fields in REQUIRED.items():
@@ -103,7 +103,7 @@ async def test_each_required_parameter_is_missed_absent_or_empty(
                 await assert_refused(client, path, {**rest, field: ""}, f"{field} is missing: it must be ")
 
 
-# Each query as it may be sent, nothing escaped, and the group that it asks for.
+# Queries as clients may send them, without escapes, and the group that each asks for.
 UNESCAPED = [
     ("appId=app&groupId=group", "group"),
     ("&appId=app&&groupId=group&", "group"),
@@ -115,7 +115,7 @@ UNESCAPED = [
 ]
 
 
-def test_a_query_is_read_alike_with_and_without_anything_escaped_in_it() -> None:
+def test_a_query_is_parsed_the_same_with_and_without_escapes() -> None:
     def asked(query: str) -> OfGroup:
         return read(
             Request({"type": "http", "query_string": query.encode(), "state": {STATE: EVERYTHING}}), OfGroup
@@ -128,19 +128,19 @@ def test_a_query_is_read_alike_with_and_without_anything_escaped_in_it() -> None
         assert asked(f"{query}&other=a+b") == expected
 
 
-async def test_of_a_repeated_parameter_the_last_counts(client: httpx.AsyncClient) -> None:
+async def test_the_last_value_of_a_repeated_parameter_counts(client: httpx.AsyncClient) -> None:
     repeated = httpx.QueryParams([*GOOD.items(), ("pageSize", "5"), ("pageSize", "0")])
     reply = await client.get(MESSAGES, params=repeated)
     assert reply.json()["message"].startswith("pageSize is not valid")
 
 
-async def test_an_empty_parameter_that_is_not_required_is_absent(client: httpx.AsyncClient) -> None:
+async def test_an_empty_optional_parameter_counts_as_absent(client: httpx.AsyncClient) -> None:
     optional = dict.fromkeys(("startTime", "endTime", "pageNum", "pageSize", "withTotal"), "")
     reply = await client.get(MESSAGES, params={**GOOD, **optional})
     assert reply.status_code == 503  # nothing was wrong with it: there is no database
 
 
-async def test_malformed_escapes_are_no_fault_of_ours(client: httpx.AsyncClient) -> None:
+async def test_malformed_escapes_are_not_a_server_error(client: httpx.AsyncClient) -> None:
     for query in ("appId=%zz", "appId=app&groupId=%00", "appId=%ED%A0%80&groupId=g", "&&==&%", "appId"):
         reply = await client.get(f"{MESSAGES}?{query}")
         assert (reply.status_code, reply.json()["code"]) == (400, 40001), query

@@ -1,4 +1,4 @@
-"""How MariaDB carries the statements out: by index, in the index's order, touching only what it must."""
+"""Tests that MariaDB reads with the right index, in its order, and touches few rows."""
 
 import itertools
 from collections.abc import AsyncGenerator
@@ -32,7 +32,7 @@ HISTORIES = [
 
 @pytest.fixture(scope="module")
 async def database(database_url: str) -> AsyncGenerator[Database]:
-    """MariaDB alone: SQLite has neither its statistics nor its counters."""
+    """MariaDB only: SQLite has no such statistics and counters."""
     async with open_database(database_url) as database:
         yield database
 
@@ -83,7 +83,7 @@ async def plan(session: Session, sql: str, values: Values) -> list[dict[str, Any
 
 
 def assert_by_index(steps: list[dict[str, Any]], index: str) -> None:
-    """Ids from the index alone and in its order, rows by primary key, nothing sorted or read through."""
+    """Check that ids come from the index in its order, rows by primary key, without sorts or scans."""
     by_index = [step for step in steps if step["key"] == index]
     assert by_index, steps
     for step in by_index:
@@ -113,7 +113,7 @@ async def test_pages_and_counts_read_one_index(
             assert_by_index(await plan(session, statements.count_sql, values), index)
 
 
-async def test_neighbours_are_found_at_even_cost_anywhere_in_the_group(
+async def test_the_cost_of_neighbours_does_not_depend_on_their_position(
     session: Session, store: Store, long_group: Rows, app_id: str
 ) -> None:
     neighbours = Neighbours(store)
@@ -127,7 +127,7 @@ async def test_neighbours_are_found_at_even_cost_anywhere_in_the_group(
         assert await rows_touched(session) - before < 150
 
 
-async def test_the_groups_of_a_user_are_found_by_leaps(
+async def test_the_groups_of_a_user_are_found_by_skipping_messages(
     database_url: str, session: Session, store: Store, app_id: str
 ) -> None:
     assert_by_index(
@@ -137,14 +137,14 @@ async def test_the_groups_of_a_user_are_found_by_leaps(
         before = await counters(alone)
         found = await Groups(Store(alone, CollectorRegistry())).of_user(app_id, "bot")
         assert {group["groupId"]: group["messageTotal"] for group in found}.keys() == {"alerts", "seldom"}
-        # Each row looked at counts once in the index and twice in memory; one by one it would be 15,000.
+        # Each row counts once in the index and twice in memory. Without skipping it would be 15,000.
         assert await counters(alone) - before < 4 * LEAP
 
 
-async def test_a_page_of_a_group_passes_by_no_more_rows_than_lie_before_the_nearer_end(
+async def test_a_page_of_a_group_skips_only_rows_up_to_the_nearer_end(
     database_url: str, session: Session, app_id: str
 ) -> None:
-    # One connection, so that the counters are those of the queries.
+    # One connection, so that its counters are those of the queries.
     async with open_database(database_url, size=1) as alone:
         history = GroupHistory(Store(alone, CollectorRegistry()))
         for offset, most in ((0, 150), (1000, 1200), (2600, 2700), (4900, 350), (10**12, 60)):

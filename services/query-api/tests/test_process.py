@@ -1,4 +1,4 @@
-"""The process as it is run in production."""
+"""Tests the process as it runs in production."""
 
 import contextlib
 
@@ -9,7 +9,7 @@ from imc_testkit.tokens import OFF
 from imc_testkit.waiting import wait_until
 
 
-async def test_it_serves_until_it_is_told_to_stop(database_url: str) -> None:
+async def test_the_process_serves_until_sigterm(database_url: str) -> None:
     async with Process("imc-query-api", {**OFF, "IMC_READ_DATABASE_URL": database_url}) as process:
         await process.ready()
         async with httpx.AsyncClient(base_url=process.url, trust_env=False) as client:
@@ -19,7 +19,7 @@ async def test_it_serves_until_it_is_told_to_stop(database_url: str) -> None:
         assert await process.terminate() == 0
 
 
-async def test_it_lives_without_a_database_and_ends_in_time() -> None:
+async def test_the_process_runs_without_a_database_and_stops_in_time() -> None:
     nowhere = f"mysql://imc@127.0.0.1:{free_port()}/imc"
 
     async def lives() -> bool:
@@ -37,7 +37,7 @@ async def test_it_lives_without_a_database_and_ends_in_time() -> None:
         assert await process.terminate() == 0
 
 
-async def test_without_settings_it_says_what_is_missing() -> None:
+async def test_missing_settings_are_named() -> None:
     async with Process("imc-query-api", OFF) as process:
         assert await process.wait() == 2
         assert "IMC_READ_DATABASE_URL or IMC_DATABASE_URL must be set" in process.log

@@ -9,7 +9,7 @@ def test_one_of_the_two_databases_is_required() -> None:
         load(QueryApiSettings, OFF)
 
 
-def test_the_database_to_read_comes_first() -> None:
+def test_the_read_database_takes_precedence() -> None:
     main, replica = "mysql://main/imc", "mariadb://replica/imc"
     assert load(QueryApiSettings, {**OFF, "IMC_DATABASE_URL": main}).database_to_read == main
     both = {**OFF, "IMC_DATABASE_URL": main, "IMC_READ_DATABASE_URL": replica}
@@ -27,13 +27,13 @@ def test_the_database_to_read_comes_first() -> None:
         ("IMC_LOG_LEVEL", "secret"),
     ],
 )
-def test_what_cannot_be_used_is_named_and_not_shown(variable: str, value: str) -> None:
+def test_an_invalid_value_is_named_and_not_shown(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match=variable) as caught:
         load(QueryApiSettings, {**OFF, "IMC_DATABASE_URL": "sqlite:///imc.db", variable: value})
     assert "secret" not in str(caught.value)
 
 
-def test_defaults_and_descriptions() -> None:
+def test_settings_have_defaults_and_descriptions() -> None:
     settings = load(QueryApiSettings, {**OFF, "IMC_DATABASE_URL": "sqlite:///imc.db"})
     assert (settings.host, settings.port, settings.log_level) == ("127.0.0.1", 8002, "info")
     assert all(QueryApiSettings.variables().values())

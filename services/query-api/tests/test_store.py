@@ -1,4 +1,4 @@
-"""A database that is away, comes, and goes: what clients and orchestrators are told."""
+"""Tests queries and readiness while the database is down, and after it is back."""
 
 import asyncio
 import contextlib
@@ -26,12 +26,12 @@ QUERIES = [
 
 
 @contextlib.asynccontextmanager
-async def way_to(url: str, port: int) -> AsyncGenerator[None]:
-    """While it lasts ``port`` leads to the database of ``url``; at its end all connections break."""
+async def forward(url: str, port: int) -> AsyncGenerator[None]:
+    """Forward ``port`` to the database of ``url``, and close all connections at the end."""
     target = urlsplit(url)
     writers: set[asyncio.StreamWriter] = set()
 
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 writer.write(data)
@@ -40,7 +40,7 @@ async def way_to(url: str, port: int) -> AsyncGenerator[None]:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there = await asyncio.open_connection(target.hostname, target.port)
         writers.update((writer, there))
-        await asyncio.gather(carry(reader, there), carry(there_reader, writer))
+        await asyncio.gather(copy(reader, there), copy(there_reader, writer))
 
     server = await asyncio.start_server(connected, "127.0.0.1", port)
     try:
@@ -70,16 +70,14 @@ async def assert_not_ready(client: httpx.AsyncClient, reason: str) -> None:
         assert int(reply.headers["Retry-After"]) >= 1
 
 
-async def test_it_starts_without_a_database_and_heals_each_time_it_comes(
-    serving: Any, database_url: str
-) -> None:
+async def test_queries_work_whenever_the_database_is_up(serving: Any, database_url: str) -> None:
     port = free_port()
     url = urlsplit(database_url)
     through = url._replace(netloc=url.netloc.replace(f":{url.port}", f":{port}")).geturl()
     async with serving(through) as client:
         await assert_not_ready(client, "out of reach (2003 ")
         for _ in range(2):
-            async with way_to(database_url, port):
+            async with forward(database_url, port):
                 await wait_until(lambda: _is(client, "/readyz", 200), what="readiness")
                 for query in QUERIES:
                     assert await status(client, query) == (404 if "messageId" in query else 200)
@@ -96,7 +94,7 @@ async def test_a_database_that_was_never_migrated_is_not_ready(
         assert await status(client, QUERIES[0]) == 200
 
 
-async def test_the_time_with_the_database_is_measured(serving: Any, store_url: str) -> None:
+async def test_the_time_of_database_queries_is_measured(serving: Any, store_url: str) -> None:
     async with serving(store_url) as client:
         assert await status(client, QUERIES[0]) == 200
         metrics = (await client.get("/metrics")).text

@@ -1,9 +1,9 @@
-"""Rows that our tables never hold, but those of the Java version did."""
+"""Tests rows that only the Java version wrote."""
 
 from imc_query_api.queries.views import message_of, notice_of
 
 
-def test_nulls_in_a_message_of_the_java_version() -> None:
+def test_nulls_in_a_message_of_the_java_version_have_defaults() -> None:
     message = message_of((5, "app", "group", "user", "text", 7, None, None, None, None))
     assert message == {
         "messageId": "5",
@@ -25,7 +25,7 @@ def test_content_of_a_recalled_message_is_never_shown() -> None:
     assert "secret" not in str(message)
 
 
-def test_nulls_in_a_notice_of_the_java_version() -> None:
+def test_nulls_in_a_notice_of_the_java_version_have_defaults() -> None:
     notice = notice_of((5, "app", "group", "user", None, "text", 7, None, None, None, None))
     assert (notice["deleteTime"], notice["status"], notice["jumpUrl"]) == (0, 1, None)
     assert notice_of((5, "app", "group", "user", None, "text", 7, 9, None, 0, None))["status"] == 0

@@ -1,1 +1,1 @@
-"""Rows and curves of the calls over HTTP."""
+"""Benchmarks of HTTP calls."""

@@ -1,4 +1,4 @@
-"""Row 4: sends in batches over HTTP and from gateways, beside what Redis alone takes of the same script."""
+"""Row 4: batches sent over HTTP and by gateways, compared with Redis alone running the same scripts."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _PROCESSES = ("Redis", "command-api", "push-node")
 
 
 def measure(scale: Scale) -> list[Result]:
-    """Messages a second of the ways in, and of Redis playing the same scripts, in turn."""
+    """Measure messages per second of each way to send, and of Redis replaying the same scripts, in turn."""
     return uvloop.run(_measure(scale))
 
 
@@ -50,7 +50,7 @@ async def _measure(scale: Scale) -> list[Result]:
 
 
 class _Ways:
-    """Each way in, at saturation; checked against the log and the pushes."""
+    """The ways to send, each measured at saturation, and checked against the log and the pushes."""
 
     def __init__(self, installed: Installation, redis: Any, seconds: float) -> None:
         self._redis = redis
@@ -92,7 +92,7 @@ class _Ways:
         app_id = senders.new_app()
         async with room(relay, 1, app_id=app_id) as opened:
             used = self._used()
-            # Its one listener sees every message, once and in its sender's order.
+            # The listener checks that each message arrives once, in the order of its sender.
             pushed = await saturate(opened, self._seconds, SIZE)
             messages = await self._redis.xlen(names.log(app_id))
             figures = self._figures(messages, messages / pushed["messages per second"], used)
@@ -124,7 +124,7 @@ def _result(
     processes: Sequence[str],
     checks: list[str],
 ) -> Result:
-    """The busiest process is the limit: on a machine with few cores they take them from each other."""
+    """Rates assume one core per process: on a machine with few cores the processes share them."""
     own, alone = found[way], found["Redis"]
     figures: dict[str, Spread] = {
         "a core for each process": spread(own["a core each"], "messages/s"),

@@ -1,6 +1,6 @@
-"""HTTP callers that cost less than what they call: prepared bytes over bare sockets, one at a time each.
+"""A cheap HTTP load generator: callers send prepared bytes over sockets, one request at a time each.
 
-Nothing is parsed while time is taken: bodies of replies are kept and read afterwards.
+Replies are not parsed during the measurement. Their bodies are kept, and checked afterwards.
 """
 
 import asyncio
@@ -13,21 +13,23 @@ from itertools import chain
 from typing import cast
 from urllib.parse import urlsplit
 
-from imc_bench.rows import Faulty
+from imc_bench.rows import InvalidRun
 
 Requests = Callable[[int], Iterator[bytes]]
-"""Of the number of a caller the requests that it makes one after the other."""
+"""Returns the requests of a caller, by its number."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _END_OF_HEAD = b"\r\n\r\n"
-_STATUS = slice(9, 12)
-PATIENCE_SECONDS = 60.0
-"""How long after its time a load may take until all is answered."""
+STATUS = slice(9, 12)
+"""Where a reply has its status code."""
+
+TIMEOUT_SECONDS = 60.0
+"""How long to wait for replies after the end of a load."""
 
 
 @dataclass
 class Calls:
-    """What came of a load: of each caller its replies, in order, and the seconds that each took."""
+    """The outcome of a load: the replies of each caller, in order, with their latencies in seconds."""
 
     seconds: float
     replies: list[list[bytes]] = field(default_factory=list[list[bytes]])
@@ -40,66 +42,64 @@ class Calls:
 
     @property
     def all_latencies(self) -> list[float]:
-        """Seconds of every request."""
+        """The latencies of all callers."""
         return list(chain.from_iterable(self.latencies))
 
 
 class _Caller(asyncio.Protocol):
-    """One connection that is kept; asks again as soon as it is answered, until its time is over."""
+    """One keep-alive connection. Sends the next request when it has the reply, until the time is over."""
 
     def __init__(self, requests: Iterator[bytes]) -> None:
         self._requests = requests
         self._ends = math.inf
         self._received = b""
-        self._asked = 0.0
+        self._sent_at = 0.0
         self._transport: asyncio.WriteTransport | None = None
         self.replies: list[bytes] = []
         self.latencies: list[float] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Nothing is asked before all callers are connected."""
+        """Keep the transport; requests begin when all callers are connected."""
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def begin(self, ends: float) -> None:
-        """Make one request after the other, until the clock shows ``ends``."""
+        """Make one request after the other until the time ``ends``."""
         self._ends = ends
-        self._ask()
+        self._send_next()
 
-    def _ask(self) -> None:
+    def _send_next(self) -> None:
         assert self._transport is not None
         request = next(self._requests, None)
         if request is None:
             self._finish()
             return
-        self._asked = time.perf_counter()
+        self._sent_at = time.perf_counter()
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Part of a reply, or all of it."""
+        """Take a reply, or part of one."""
         data = self._received + data if self._received else data
-        end = data.find(_END_OF_HEAD)
-        length = _LENGTH.search(data) if end >= 0 else None
-        if length is None or len(data) < end + 4 + int(length[1]):
+        if (body := body_of(data)) is None:
             self._received = data
             return
         now = time.perf_counter()
         self._received = b""
-        self.latencies.append(now - self._asked)
-        self.replies.append(data[end + 4 :])
-        if data[_STATUS] != b"200":
+        self.latencies.append(now - self._sent_at)
+        self.replies.append(body)
+        if data[STATUS] != b"200":
             self._fail(f"a request was answered with {data[:300]!r}")
         elif now < self._ends:
-            self._ask()
+            self._send_next()
         else:
             self._finish()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The server hung up."""
+        """Fail: the server closed the connection."""
         self._fail(f"a connection was closed ({exc})")
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.close()
 
@@ -109,14 +109,13 @@ class _Caller(asyncio.Protocol):
 
     def _fail(self, reason: str) -> None:
         if not self.done.done():
-            self.done.set_exception(Faulty(reason))
+            self.done.set_exception(InvalidRun(reason))
 
 
 async def call(url: str, callers: int, seconds: float, requests: Requests) -> Calls:
-    """Keep ``callers`` connections busy for ``seconds``, or until each has made its requests.
+    """Keep ``callers`` connections busy for ``seconds``, or until each has made all its requests.
 
-    Every request that was begun is waited for. Raises `Faulty` for any reply but 200, and for one that does
-    not come.
+    Waits for all replies. Raises `InvalidRun` for any status but 200, and for a missing reply.
     """
     place = urlsplit(url)
     host, port = place.hostname or "127.0.0.1", place.port or 80
@@ -131,10 +130,10 @@ async def call(url: str, callers: int, seconds: float, requests: Requests) -> Ca
         begun = time.perf_counter()
         for caller in connected:
             caller.begin(begun + seconds)
-        async with asyncio.timeout(seconds + PATIENCE_SECONDS):
+        async with asyncio.timeout(seconds + TIMEOUT_SECONDS):
             await asyncio.gather(*(caller.done for caller in connected))
     except TimeoutError:
-        raise Faulty("a request was not answered") from None
+        raise InvalidRun("a request was not answered") from None
     finally:
         for caller in connected:
             caller.close()
@@ -145,8 +144,17 @@ async def call(url: str, callers: int, seconds: float, requests: Requests) -> Ca
     )
 
 
+def body_of(data: bytes) -> bytes | None:
+    """The body of an HTTP reply, or None if ``data`` is not a complete reply yet."""
+    end = data.find(_END_OF_HEAD)
+    length = _LENGTH.search(data) if end >= 0 else None
+    if length is None or len(data) < end + 4 + int(length[1]):
+        return None
+    return data[end + 4 :]
+
+
 def post(path: str, body: bytes) -> bytes:
-    """A POST of a JSON body."""
+    """A POST request with a JSON body."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: imc\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     )
@@ -154,11 +162,11 @@ def post(path: str, body: bytes) -> bytes:
 
 
 def get(target: str) -> bytes:
-    """A GET."""
+    """A GET request."""
     return f"GET {target} HTTP/1.1\r\nHost: imc".encode() + _END_OF_HEAD
 
 
 def endless(requests: Sequence[bytes]) -> Iterator[bytes]:
-    """The requests from the first to the last, again and again."""
+    """Repeat the requests forever."""
     while True:
         yield from requests

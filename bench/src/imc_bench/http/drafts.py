@@ -1,4 +1,4 @@
-"""Messages to be sent, each unlike every other: made once, with places where their numbers are put in."""
+"""Requests that send unique messages, made from templates into which numbers are inserted."""
 
 from collections.abc import Iterator
 from itertools import count, islice
@@ -8,7 +8,7 @@ import orjson
 from imc_bench.http import callers
 
 CONTENT_CHARACTERS = 200
-"""With the rest of its fields such a message is pushed as some 350 bytes."""
+"""A message of this length is pushed as some 350 bytes."""
 
 _NUMBER = b"########"
 GROUPS = 50
@@ -16,12 +16,12 @@ USERS = 400
 
 
 def content_of(sender: int, number: int, place: int = 0) -> str:
-    """What the message at ``place`` of the request ``number`` of ``sender`` says."""
+    """The content of the message at ``place`` in request ``number`` of ``sender``."""
     return f"{sender:04}-{place:03}-{number:08} ".ljust(CONTENT_CHARACTERS, "x")
 
 
 def message(app_id: str, sender: int, number: int, place: int = 0) -> dict[str, str]:
-    """The body of one send; groups and users change from place to place and sender to sender."""
+    """The body of one send. Group and user depend on sender and place."""
     spread = sender * 37 + place
     return {
         "appId": app_id,
@@ -32,23 +32,23 @@ def message(app_id: str, sender: int, number: int, place: int = 0) -> dict[str, 
 
 
 def singles(app_id: str, path: str, sender: int) -> Iterator[bytes]:
-    """POSTs of one message each."""
+    """Endless POST requests of one message each."""
     return _numbered(callers.post(path, orjson.dumps(message(app_id, sender, 0))))
 
 
 def batches(app_id: str, path: str, sender: int, size: int) -> Iterator[bytes]:
-    """POSTs of ``size`` messages each."""
+    """Endless POST requests of ``size`` messages each."""
     messages = [message(app_id, sender, 0, place) for place in range(size)]
     return _numbered(callers.post(path, orjson.dumps({"messages": messages})))
 
 
 def first(count: int | None, requests: Iterator[bytes]) -> Iterator[bytes]:
-    """Only so many of them; all, if that is None."""
+    """The first ``count`` requests, or all if it is None."""
     return requests if count is None else islice(requests, count)
 
 
 def _numbered(request: bytes) -> Iterator[bytes]:
-    """The request again and again, with 0, 1, 2, … for the number in its contents."""
+    """Repeat the request with 0, 1, 2, … as the number in its contents."""
     template = request.replace(b"-00000000 ", b"-" + _NUMBER + b" ")
     for number in count():
         yield template.replace(_NUMBER, b"%08d" % number)

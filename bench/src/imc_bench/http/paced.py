@@ -1,6 +1,6 @@
-"""HTTP callers that keep to a pace, as clients do that have so much to say and no more.
+"""An HTTP load generator with a fixed rate of requests.
 
-Nothing is parsed while time is taken: bodies of replies are kept and read afterwards.
+Replies are not parsed during the measurement. Their bodies are kept, and checked afterwards.
 """
 
 import asyncio
@@ -11,17 +11,13 @@ from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
-from imc_bench.http.callers import PATIENCE_SECONDS, Calls, Requests
-from imc_bench.rows import Faulty
-
-_END_OF_HEAD = b"\r\n\r\n"
-_LENGTH = b"content-length: "
-_STATUS = slice(9, 12)
+from imc_bench.http.callers import STATUS, TIMEOUT_SECONDS, Calls, Requests, body_of
+from imc_bench.rows import InvalidRun
 
 
 @dataclass(frozen=True)
 class Pace:
-    """So many requests a second together, over so many connections."""
+    """A rate of requests, shared by a number of connections."""
 
     connections: int
     requests_per_second: float
@@ -29,14 +25,14 @@ class Pace:
 
 @dataclass
 class Answers:
-    """What came of a paced load: its accepted calls, and how many were answered with which status."""
+    """The outcome of a paced load: the accepted calls, and the number of replies by status."""
 
     accepted: Calls
     statuses: Counter[int] = field(default_factory=Counter[int])
 
 
 class _Caller(asyncio.Protocol):
-    """One connection. A request that is due while another is under way waits, and its time runs already."""
+    """One connection. A request waits for the one before; its latency counts from when it was due."""
 
     def __init__(self, requests: Iterator[bytes], statuses: Counter[int]) -> None:
         self._requests = requests
@@ -52,31 +48,29 @@ class _Caller(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.WriteTransport, transport)
 
-    def ask(self) -> None:
-        """Make the next request, as soon as the one before is answered."""
+    def request(self) -> None:
+        """Send the next request now, or after the reply to the one before."""
         self._due.append(time.perf_counter())
         if len(self._due) == 1:
             self._write()
 
     def finish(self) -> None:
-        """Nothing is asked from here on; ``done`` once all is answered."""
+        """Send no more requests; ``done`` is set when all replies have arrived."""
         self._is_last = True
         self._end_if_answered()
 
     def data_received(self, data: bytes) -> None:
-        """Part of a reply, or all of it."""
+        """Take a reply, or part of one."""
         data = self._received + data if self._received else data
-        end = data.find(_END_OF_HEAD)
-        at = data.lower().find(_LENGTH, 0, end)
-        if end < 0 or len(data) < end + 4 + int(data[at + len(_LENGTH) :].split(b"\r", 1)[0]):
+        if (body := body_of(data)) is None:
             self._received = data
             return
         self._received = b""
-        taken, status = time.perf_counter() - self._due.pop(0), int(data[_STATUS])
+        taken, status = time.perf_counter() - self._due.pop(0), int(data[STATUS])
         self._statuses[status] += 1
         if status == 200:
             self.latencies.append(taken)
-            self.replies.append(data[end + 4 :])
+            self.replies.append(body)
         elif status != 429:
             self._fail(f"a request was answered with {data[:300]!r}")
         if self._due:
@@ -87,7 +81,7 @@ class _Caller(asyncio.Protocol):
         self._fail(f"a connection was closed ({exc})")
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.close()
 
@@ -101,13 +95,13 @@ class _Caller(asyncio.Protocol):
 
     def _fail(self, reason: str) -> None:
         if not self.done.done():
-            self.done.set_exception(Faulty(reason))
+            self.done.set_exception(InvalidRun(reason))
 
 
 async def call(url: str, pace: Pace, seconds: float, requests: Requests) -> Answers:
-    """Make requests at this pace for so long; every one is waited for.
+    """Make requests at this pace for ``seconds``, and wait for all replies.
 
-    Raises `Faulty` for any reply but 200 and 429, and for one that does not come.
+    Raises `InvalidRun` for any status but 200 and 429, and for a missing reply.
     """
     place, loop = urlsplit(url), asyncio.get_running_loop()
     host, port = place.hostname or "127.0.0.1", place.port or 80
@@ -123,10 +117,10 @@ async def call(url: str, pace: Pace, seconds: float, requests: Requests) -> Answ
         await _keep_pace(callers, pace, seconds)
         for caller in callers:
             caller.finish()
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await asyncio.gather(*(caller.done for caller in callers))
     except TimeoutError:
-        raise Faulty("a request was not answered") from None
+        raise InvalidRun("a request was not answered") from None
     finally:
         for caller in callers:
             caller.close()
@@ -136,10 +130,10 @@ async def call(url: str, pace: Pace, seconds: float, requests: Requests) -> Answ
 
 
 async def _keep_pace(callers: list[_Caller], pace: Pace, seconds: float) -> None:
-    """The callers in turn; after a pause that was too long, those that are behind at once."""
+    """Let the callers send in turn. After a pause that was too long, catch up at once."""
     begun = time.perf_counter()
     for number in range(int(seconds * pace.requests_per_second)):
         early = begun + number / pace.requests_per_second - time.perf_counter()
         if early > 0:
             await asyncio.sleep(early)
-        callers[number % len(callers)].ask()
+        callers[number % len(callers)].request()

@@ -1,4 +1,4 @@
-"""Row ``quota``: how long sends of one app take, alone and beside an app at ten times its quota."""
+"""Row ``quota``: latency of the sends of one app, alone and beside an app at ten times its quota."""
 
 import asyncio
 import contextlib
@@ -19,19 +19,19 @@ from imc_bench.http.paced import Answers, Pace
 from imc_bench.http.stores import stores
 from imc_bench.processes import measured
 from imc_bench.rounds import alternate, percentile, spread
-from imc_bench.rows import Faulty, Result, Scale
+from imc_bench.rows import InvalidRun, Result, Scale
 
 PATH = "/chat/message/create"
 QUOTA = 100
-"""Sends a second that the greedy app may make, and at once."""
+"""The quota of the greedy app: sends per second, and burst."""
 
 GREEDY = Pace(connections=10, requests_per_second=10 * QUOTA)
 MODEST = Pace(connections=10, requests_per_second=500)
-MOST_TIMES_ALONE = 1.1
+MAX_RATIO = 1.1
 
 
 def measure(scale: Scale) -> list[Result]:
-    """The modest app's p99 of both, in turn; and what one refusal costs command-api."""
+    """Measure the p99 of the modest app in both cases in turn, and the cost of a refusal in command-api."""
     return [uvloop.run(_measure(scale))]
 
 
@@ -59,9 +59,9 @@ async def _measure(scale: Scale) -> Result:
             "CPU of command-api, each send of the modest": spread(each_accepted, "µs"),
             "CPU of command-api, each refusal of the greedy": spread(each_refused, "µs"),
         },
-        goal=f"at most {MOST_TIMES_ALONE:.0%} of alone",
+        goal=f"at most {MAX_RATIO:.0%} of alone",
         ratio=ratio,
-        met=ratio <= MOST_TIMES_ALONE,
+        met=ratio <= MAX_RATIO,
         checks=neighbours.checks,
     )
 
@@ -80,7 +80,7 @@ async def _neighbours(seconds: float) -> AsyncGenerator["_Neighbours"]:
 
 @dataclass
 class _Neighbours:
-    """A modest app, and a greedy one. Each of their rounds is checked against the log."""
+    """A modest app and a greedy one. Each round is checked against the log."""
 
     process: Process
     redis: Any
@@ -113,7 +113,7 @@ class _Neighbours:
         answers = await self._send(app_id, MODEST)
         used = cpu_seconds(self.process.pid) - used
         if answers.statuses[429]:
-            raise Faulty("an app without a quota was refused")
+            raise InvalidRun("an app without a quota was refused")
         log_check.check(
             senders.acknowledged_singles(answers.accepted), await senders.logged(self.redis, app_id)
         )
@@ -135,10 +135,10 @@ class _Neighbours:
     async def _check_greedy(self, answers: Answers) -> None:
         accepted, most = answers.accepted.count, QUOTA * (answers.accepted.seconds + 1)
         if not 0.5 * QUOTA * answers.accepted.seconds <= accepted <= most:
-            raise Faulty(f"{accepted} sends were accepted, with a quota that allows {most:.0f}")
+            raise InvalidRun(f"{accepted} sends were accepted, with a quota that allows {most:.0f}")
         logged = await self.redis.xlen(names.log(self.greedy))
         if logged != accepted:
-            raise Faulty(f"{accepted} sends were acknowledged, {logged} are in the log")
+            raise InvalidRun(f"{accepted} sends were acknowledged, {logged} are in the log")
         await self.redis.xtrim(names.log(self.greedy), maxlen=0, approximate=False)
         self.greedy_sends += accepted
         self.refused += answers.statuses[429]

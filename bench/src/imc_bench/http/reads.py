@@ -1,4 +1,4 @@
-"""Row 7: reads of history, in pages of 20 messages, per CPU-second of query-api, beside the plain way."""
+"""Row 7: pages of 20 messages per CPU-second of query-api, compared with a plain FastAPI application."""
 
 from collections.abc import Mapping
 from random import Random
@@ -12,7 +12,7 @@ from imc_bench.cpu import cpu_seconds
 from imc_bench.http import callers
 from imc_bench.processes import measured, peer
 from imc_bench.rounds import alternate, percentile, spread
-from imc_bench.rows import Faulty, Result, Scale
+from imc_bench.rows import InvalidRun, Result, Scale
 from imc_bench.store.archive import archive
 from imc_bench.store.history import APP, History, history, warm
 
@@ -25,7 +25,7 @@ TIMES_PLAIN = 4.0
 
 
 def measure(scale: Scale) -> list[Result]:
-    """Reads a second of CPU, of both in turn, of the same pages."""
+    """Measure reads per CPU-second of both, in turn, with the same pages."""
     return uvloop.run(_measure(scale))
 
 
@@ -49,8 +49,8 @@ async def _measure(scale: Scale) -> list[Result]:
 
 
 def targets(stored: History) -> list[str]:
-    """What is asked for: some of the first pages of groups that are drawn by lot."""
-    chance = Random(7)  # noqa: S311 - to be repeated, not secret
+    """The requests: one of the first pages of a random group each."""
+    chance = Random(7)  # noqa: S311 - repeatable, not secret
     path = f"/chat/message/findByGroupId?appId={APP}&pageSize={SIZE}"
     return [
         f"{path}&groupId=group-{chance.randrange(stored.groups)}&pageNum={chance.randrange(PAGES) + 1}"
@@ -59,7 +59,7 @@ def targets(stored: History) -> list[str]:
 
 
 class _Readers:
-    """Callers that all ask for the same pages, each from another one on."""
+    """Callers that read the same pages, each starting at a different one."""
 
     def __init__(self, targets: list[str], seconds: float) -> None:
         self._targets = targets
@@ -70,7 +70,7 @@ class _Readers:
 
     async def read(self, process: Process) -> Mapping[str, float]:
         used = cpu_seconds(process.pid)
-        calls = await callers.call(process.url, CALLERS, self._seconds, self._of)
+        calls = await callers.call(process.url, CALLERS, self._seconds, self._requests_of)
         used = cpu_seconds(process.pid) - used
         for caller, replies in enumerate(calls.replies):
             for number, reply in enumerate(replies):
@@ -86,7 +86,7 @@ class _Readers:
         """What was verified."""
         return f"{self._reads:,} pages were the same from both, whole, in order"
 
-    def _of(self, caller: int) -> Any:
+    def _requests_of(self, caller: int) -> Any:
         first = self._first(caller)
         return callers.endless(self._requests[first:] + self._requests[:first])
 
@@ -97,12 +97,12 @@ class _Readers:
         page = orjson.loads(reply)
         page = page.get("data", page)
         if self._pages.setdefault(target, page) != page:
-            raise Faulty(f"the two read different pages: {page} and {self._pages[target]}")
+            raise InvalidRun(f"the two returned different pages: {page} and {self._pages[target]}")
         messages = page["pageMessageList"]
         places = [(message["createTime"], int(message["messageId"])) for message in messages]
         passed = SIZE * (int(target.rpartition("=")[2]) - 1)
         if places != sorted(set(places)) or len(places) != min(SIZE, max(0, page["total"] - passed)):
-            raise Faulty(f"a page is not whole, or not in order: {page}")
+            raise InvalidRun(f"a page is not whole, or not in order: {page}")
         self._reads += 1
 
 

@@ -1,4 +1,4 @@
-"""What Redis alone takes of the append script: what command-api really sent it, recorded and played again."""
+"""The throughput of the append script in Redis alone: records the commands of command-api, replays them."""
 
 import asyncio
 import contextlib
@@ -18,14 +18,14 @@ from imc_bench import cores
 from imc_bench.cpu import cpu_seconds
 from imc_bench.http import callers, drafts, senders
 from imc_bench.processes import PRODUCTION
-from imc_bench.rows import Faulty
+from imc_bench.rows import InvalidRun
 
-UNDER_WAY = 4
-"""Commands written ahead of their replies, so that Redis never waits."""
+PIPELINED = 4
+"""How many commands are sent before their replies, so that Redis never waits."""
 
 
 def commands_in(data: bytes) -> Iterator[tuple[list[bytes], bytes]]:
-    """The commands of a stream as clients of Redis write it: the words of each, and its bytes."""
+    """Yield the commands in a byte stream of the Redis protocol: the words of each, and its bytes."""
     at = 0
     while at < len(data):
         begin, words = at, list[bytes]()
@@ -40,10 +40,10 @@ def commands_in(data: bytes) -> Iterator[tuple[list[bytes], bytes]]:
 
 
 async def record(redis_url: str, app_id: str, batches: int, size: int) -> list[bytes]:
-    """The commands by which command-api appends so many batches of so many messages."""
+    """Record the commands with which command-api appends ``batches`` batches of ``size`` messages."""
     sent: list[bytearray] = []
     async with _tap(redis_url, sent) as url:
-        # Sends have no use for a database.
+        # Sends need no database.
         env = {**PRODUCTION, "IMC_REDIS_URL": url, "IMC_DATABASE_URL": "mysql://nobody@127.0.0.1:1/none"}
         async with Process("imc-command-api", env) as command_api:
             await command_api.ready()
@@ -55,15 +55,15 @@ async def record(redis_url: str, app_id: str, batches: int, size: int) -> list[b
             )
     commands = [command for each in sent for command in commands_in(bytes(each))]
     scripts = (raw for words, raw in commands if words[0].upper() == b"EVALSHA" and len(words) > size)
-    appends = list(dict.fromkeys(scripts))  # the first is sent again once its script is known
+    appends = list(dict.fromkeys(scripts))  # the first is sent again after the script is loaded
     if len(appends) != batches:
-        raise Faulty(f"{batches} batches of {size} became {len(appends)} scripts")
+        raise InvalidRun(f"{batches} batches of {size} became {len(appends)} scripts")
     return appends
 
 
 @contextlib.asynccontextmanager
 async def _tap(redis_url: str, sent: list[bytearray]) -> AsyncGenerator[str]:
-    """A way to Redis that keeps what clients write, of each connection by itself."""
+    """A proxy to Redis that records what clients write, for each connection separately."""
     place = urlsplit(redis_url)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -90,7 +90,7 @@ async def _pass_on(
 
 
 class _Player(asyncio.Protocol):
-    """Writes commands, some ahead of their replies."""
+    """Sends pipelined commands."""
 
     def __init__(self, commands: Sequence[bytes]) -> None:
         self._commands = iter(commands)
@@ -100,18 +100,18 @@ class _Player(asyncio.Protocol):
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Send the first commands."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.writelines(list(islice(self._commands, UNDER_WAY)))
+        self._transport.writelines(list(islice(self._commands, PIPELINED)))
 
     def data_received(self, data: bytes) -> None:
-        """Some replies, whole or in part."""
+        """Take replies, and send the next commands."""
         assert self._transport is not None
         self._replies.feed(data)
         while (reply := self._replies.gets()) is not False:
             self._left -= 1
             if not isinstance(reply, list) and not self.done.done():
-                self.done.set_exception(Faulty(f"Redis answered {reply!r}"))
+                self.done.set_exception(InvalidRun(f"Redis answered {reply!r}"))
             if (command := next(self._commands, None)) is not None:
                 self._transport.write(command)
         if self._left == 0 and not self.done.done():
@@ -121,11 +121,11 @@ class _Player(asyncio.Protocol):
 async def play(
     redis: Any, pid: int, app_id: str, commands: Sequence[bytes], size: int
 ) -> Mapping[str, float]:
-    """Run the recorded commands once on an empty Redis; messages a second, and its CPU. Raises `Faulty`."""
+    """Run the recorded commands once on an empty Redis; return rates and CPU time. Raises `InvalidRun`."""
     await redis.flushall()
     place = redis.connection_pool.connection_kwargs
     loop = asyncio.get_running_loop()
-    cores.pin(os.getpid(), cores.choose().server)  # Redis has the other core to itself
+    cores.pin(os.getpid(), cores.choose().server)  # Redis has the other core alone
     try:
         begun, used = time.perf_counter(), cpu_seconds(pid)
         transport, player = await loop.create_connection(
@@ -138,6 +138,6 @@ async def play(
         cores.pin(os.getpid(), cores.choose().load)
     messages = len(commands) * size
     if (entries := await redis.xlen(names.log(app_id))) != messages:
-        raise Faulty(f"{messages} messages were appended, {entries} are in the log")
+        raise InvalidRun(f"{messages} messages were appended, {entries} are in the log")
     each = used / messages * 1e6
     return {"messages/s": messages / seconds, "a core each": 1e6 / each, "Redis": each}

@@ -1,4 +1,4 @@
-"""What was sent and acknowledged, and whether the log holds it."""
+"""Collects acknowledged messages and the messages in the log, to compare them."""
 
 import math
 import secrets
@@ -20,12 +20,12 @@ _FILL_BATCH = 500
 
 
 def new_app() -> str:
-    """An app that nothing else knows."""
+    """A new app id."""
     return f"bench-{secrets.token_hex(4)}"
 
 
 def acknowledged_singles(calls: Calls) -> list[list[Acknowledged]]:
-    """What the answers to `drafts.singles` say, of each caller in order."""
+    """The acknowledged messages of `drafts.singles`, by caller, in order."""
     return [
         [_acknowledged(orjson.loads(reply), sender, number, 0) for number, reply in enumerate(replies)]
         for sender, replies in enumerate(calls.replies)
@@ -33,7 +33,7 @@ def acknowledged_singles(calls: Calls) -> list[list[Acknowledged]]:
 
 
 def acknowledged_batches(calls: Calls) -> list[list[Acknowledged]]:
-    """What the answers to `drafts.batches` say, of each caller in order."""
+    """The acknowledged messages of `drafts.batches`, by caller, in order."""
     return [
         [
             _acknowledged(receipt, sender, number, place)
@@ -45,7 +45,7 @@ def acknowledged_batches(calls: Calls) -> list[list[Acknowledged]]:
 
 
 async def logged(redis: Redis, app_id: str, key: str | None = None, field: bytes = b"v") -> list[Logged]:
-    """All messages in the log of an app, or in the stream and field that another keeps them in."""
+    """All messages in the log of an app, or in another stream and field."""
     return [
         Logged((view := orjson.loads(fields[field]))["messageId"], entry, view["content"])
         async for entry, fields in log_check.entries(redis, key or names.log(app_id))
@@ -53,7 +53,7 @@ async def logged(redis: Redis, app_id: str, key: str | None = None, field: bytes
 
 
 async def fill(url: str, app_id: str, messages: int) -> list[list[Acknowledged]]:
-    """Send so many messages to command-api, in batches, as fast as it takes them; what was acknowledged."""
+    """Send ``messages`` messages to command-api in batches; return the acknowledged messages."""
     batches = messages // (_FILLERS * _FILL_BATCH)
 
     def requests(sender: int) -> Iterator[bytes]:
@@ -63,13 +63,13 @@ async def fill(url: str, app_id: str, messages: int) -> list[list[Acknowledged]]
 
 
 async def forget(redis: Any, app_id: str) -> None:
-    """Remove all that Redis knows of an app."""
+    """Delete all keys of an app from Redis."""
     await redis.srem(names.APPS, app_id)
     keys: Sequence[bytes] = [key async for key in redis.scan_iter(match=f"imc:{{{app_id}}}:*", count=1000)]
     await redis.unlink(*keys)
 
 
 def _acknowledged(receipt: dict[str, Any], sender: int, number: int, place: int) -> Acknowledged:
-    receipt = receipt.get("data", receipt)  # the plain way has no envelope
+    receipt = receipt.get("data", receipt)  # the plain application has no envelope
     entry = receipt["cursor"].rpartition(".")[2]
     return Acknowledged(receipt["messageId"], entry, drafts.content_of(sender, number, place))

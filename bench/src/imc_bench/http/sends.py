@@ -1,4 +1,4 @@
-"""Row 3: sends over HTTP, one message each, beside the plain way and a bare application that does nothing."""
+"""Row 3: sends over HTTP, compared with a plain FastAPI application and one that does nothing."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,11 +24,11 @@ SHARE_OF_BARE = 0.6
 _PLAIN = "imc_bench.peers.plain.application:create_app"
 
 Check = Callable[[Any, str, Calls], Awaitable[None]]
-"""Compares what Redis holds of an app with the answers of its senders; raises `Faulty`."""
+"""Compares the messages of an app in Redis with the replies to its senders; raises `InvalidRun`."""
 
 
 def measure(scale: Scale) -> list[Result]:
-    """Sends a second of CPU, and how long one takes, of the three in turn."""
+    """Measure sends per CPU-second and latencies of the three, in turn."""
     return uvloop.run(_measure(scale))
 
 
@@ -43,9 +43,9 @@ async def _measure(scale: Scale) -> list[Result]:
         load = _Load(redis, scale.seconds)
         found = await alternate(
             {
-                "IMC": lambda: load.put_on(imc, _check_imc),
-                "plain": lambda: load.put_on(plain, _check_plain),
-                "bare": lambda: load.put_on(bare, _check_nothing),
+                "IMC": lambda: load.run(imc, _check_imc),
+                "plain": lambda: load.run(plain, _check_plain),
+                "bare": lambda: load.run(bare, _check_nothing),
             },
             scale.rounds,
         )
@@ -54,14 +54,14 @@ async def _measure(scale: Scale) -> list[Result]:
 
 
 class _Load:
-    """Callers that send to one process for a while; what they were told is then checked."""
+    """Sends to one process for a while, then checks the replies."""
 
     def __init__(self, redis: Any, seconds: float) -> None:
         self._redis = redis
         self._seconds = seconds
         self.checked = 0
 
-    async def put_on(self, process: Process, check: Check) -> Mapping[str, float]:
+    async def run(self, process: Process, check: Check) -> Mapping[str, float]:
         app_id = senders.new_app()
         used = cpu_seconds(process.pid)
         calls = await callers.call(
@@ -85,12 +85,12 @@ async def _check_imc(redis: Any, app_id: str, calls: Calls) -> None:
 
 
 async def _check_plain(redis: Any, app_id: str, calls: Calls) -> None:
-    told = senders.acknowledged_singles(calls)
-    log_check.check(told, await senders.logged(redis, app_id, f"plain:{app_id}", b"message"))
+    acknowledged = senders.acknowledged_singles(calls)
+    log_check.check(acknowledged, await senders.logged(redis, app_id, f"plain:{app_id}", b"message"))
 
 
 async def _check_nothing(_redis: Any, _app_id: str, _calls: Calls) -> None:
-    """Nothing was kept."""
+    """Do nothing: the bare application stores no messages."""
 
 
 def _results(found: Mapping[str, Mapping[str, list[float]]], checks: list[str]) -> list[Result]:

@@ -1,4 +1,4 @@
-"""The servers below the processes under measurement: a Redis and a migrated MariaDB of the row's own."""
+"""A new Redis and a migrated MariaDB for the measured processes."""
 
 import contextlib
 from collections.abc import AsyncGenerator
@@ -15,7 +15,7 @@ _MARIADB = ("--innodb-buffer-pool-size=2G", "--innodb-log-file-size=512M")
 
 @dataclass(frozen=True)
 class Stores:
-    """Where the two are, as URLs and as processes."""
+    """URLs and process ids of Redis and MariaDB."""
 
     redis_url: str
     redis_pid: int
@@ -24,13 +24,13 @@ class Stores:
 
     @property
     def env(self) -> dict[str, str]:
-        """What processes of IMC are told, of these and else."""
+        """Settings of a measured process of IMC that uses these servers."""
         return {**PRODUCTION, "IMC_REDIS_URL": self.redis_url, "IMC_DATABASE_URL": self.database_url}
 
 
 @contextlib.asynccontextmanager
 async def stores() -> AsyncGenerator[Stores]:
-    """Both servers, on the core for the load."""
+    """Start both servers on the load core."""
     async with (
         private_redis() as redis,
         private_mariadb(*_MARIADB) as mariadb,

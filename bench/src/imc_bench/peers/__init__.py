@@ -1,1 +1,1 @@
-"""What IMC is measured against: each peer as a process of its own."""
+"""The peers that IMC is compared with. Each runs in its own process."""

@@ -1,4 +1,4 @@
-"""What any answer costs: an ASGI application that takes a body in and says the same thing to everything."""
+"""The minimum cost of a reply: an ASGI application that reads the body and sends a fixed reply."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -20,7 +20,7 @@ _BODY = {"type": "http.response.body", "body": BODY}
 async def application(
     scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
 ) -> None:
-    """Answer a request once its body is there."""
+    """Reply when the whole body has arrived."""
     assert scope["type"] == "http"
     while (await receive()).get("more_body", False):
         pass

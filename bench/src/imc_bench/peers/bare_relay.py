@@ -1,8 +1,8 @@
-"""The least that a relay can do: each chunk that one connection sends is written to every other.
+"""The minimum work of a relay: copies each chunk of one publisher to all listeners.
 
-No frames, no order of its own, no fault that it survives: blocking sockets, one write a listener and chunk.
-What connects with a GET that begins with ``/listen`` listens; what connects otherwise is read from: chunks,
-each after its length in four bytes.
+It uses blocking sockets and one write per listener and chunk, and handles no errors. A connection that begins
+with a GET request is a listener. Any other connection is the publisher: it sends chunks, each preceded by its
+length in four bytes.
 """
 
 import os
@@ -30,7 +30,7 @@ def serve(port: int) -> None:
 
 
 def relay(publisher: BinaryIO, listeners: list[socket.socket]) -> None:
-    """Write on what comes until the publisher hangs up; then let all go."""
+    """Copy chunks until the publisher closes, then close all listeners."""
     while length := publisher.read(4):
         chunk = publisher.read(int.from_bytes(length))
         for listener in listeners:

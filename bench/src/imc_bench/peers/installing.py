@@ -1,4 +1,4 @@
-"""Getting hold of peers: into a folder of ours that git ignores, or from the system's packages."""
+"""Installs the peers, from packages of the system or into a folder that git ignores."""
 
 import shutil
 import subprocess
@@ -16,16 +16,16 @@ NCHAN_MODULES = (
 
 
 def nginx_with_nchan() -> tuple[str, Path]:
-    """The paths of nginx and of its module nchan; raises `NotInstalled`."""
+    """Return the paths of nginx and of its module nchan. Raises `NotInstalled`."""
     path = program("nginx", packages=("nginx", "libnginx-mod-nchan"))
     for module in NCHAN_MODULES:
         if module.exists():
             return path, module
-    raise NotInstalled("nginx is here without nchan: install libnginx-mod-nchan")
+    raise NotInstalled("nginx has no nchan: install libnginx-mod-nchan")
 
 
 def node_peers() -> tuple[str, Path]:
-    """The path of node, and the folder of our servers for it with the packages they need.
+    """Return the path of node, and the folder with the servers for it and their packages.
 
     Raises `NotInstalled`.
     """

@@ -1,4 +1,4 @@
-"""The configuration of nginx with nchan as a relay that stores nothing."""
+"""The configuration of nginx with nchan as a relay without message storage."""
 
 import os
 from pathlib import Path
@@ -39,10 +39,10 @@ http {{
 
 
 def configure(folder: Path, module: Path, port: int) -> Path:
-    """Write the configuration into ``folder``; its path."""
+    """Write the configuration into ``folder``; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "nginx.conf"
-    # As root the worker would change to an account that may not enter the folder.
+    # Without this, a worker started by root would change to an account that can't read the folder.
     user = "user root;" if os.geteuid() == 0 else ""
     path.write_text(_TEMPLATE.format(module=module, folder=folder, port=port, user=user))
     return path

@@ -1,1 +1,1 @@
-"""Rows and curves of the push path: from the log to the gateways."""
+"""Benchmarks of pushes, from the log to the gateways."""

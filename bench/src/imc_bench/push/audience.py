@@ -1,4 +1,4 @@
-"""All listeners of one app, opened, waited for and checked together."""
+"""The listeners of one app: connects them, waits for deliveries, and checks what they received."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from imc_testkit.waiting import wait_until
 from imc_bench.push import order
 from imc_bench.push.listener import CONNECT_SECONDS, Greeting, Listener
 from imc_bench.push.stream import Stream
-from imc_bench.rows import Faulty
+from imc_bench.rows import InvalidRun
 
 CONNECTS_AT_ONCE = 100
 DELIVERY_SECONDS = 60.0
@@ -29,9 +29,9 @@ class Audience:
         greeting: Callable[[], Greeting | None] = lambda: None,
         at_once: int = CONNECTS_AT_ONCE,
     ) -> None:
-        """Open a connection to each of ``paths``, ``at_once`` at a time; returns once all are greeted.
+        """Connect a listener to each of ``paths``, ``at_once`` at a time, and wait for their greetings.
 
-        Raises `ConnectionError` if one is refused, `TimeoutError` if one gets no answer.
+        Raises `ConnectionError` if one is refused, `TimeoutError` if one gets no reply.
         """
         for first in range(0, len(paths), at_once):
             some = paths[first : first + at_once]
@@ -47,27 +47,29 @@ class Audience:
 
     @property
     def lag_bytes(self) -> int:
-        """How far the slowest is behind the fastest."""
+        """How many bytes the slowest listener is behind the fastest."""
         slowest = min(listener.reading.position for listener in self.listeners)
         return len(self.stream.frames) - slowest
 
     def has(self, count: int) -> bool:
-        """Whether all have ``count`` frames."""
+        """Whether all listeners have received ``count`` frames."""
         return self.stream.count >= count and all(each.reading.is_at_end for each in self.listeners)
 
     async def delivered(self, count: int) -> None:
-        """Wait until all have ``count`` frames; raises `Faulty` if they do not come."""
+        """Wait until all listeners have received ``count`` frames. Raises `InvalidRun` on timeout."""
         try:
             await wait_until(lambda: self.stream.faults or self.has(count), DELIVERY_SECONDS, 0.001)
         except AssertionError:
             at_end = sum(each.reading.is_at_end for each in self.listeners)
-            told = f"{self.stream.count} of {count} messages arrived"
-            raise Faulty(f"{told}, at {at_end} of {len(self.listeners)} listeners all of them") from None
+            arrived = f"{self.stream.count} of {count} messages arrived"
+            raise InvalidRun(
+                f"{arrived}; {at_end} of {len(self.listeners)} listeners have them all"
+            ) from None
 
     def last_arrivals(self) -> dict[tuple[int, int], float]:
-        """When each message of the stream, by sender and number, had reached the last of the listeners.
+        """When the last listener received each message, by sender and number of the message.
 
-        They must note their arrivals.
+        The listeners must record their arrivals.
         """
         messages = order.places(self.stream)
         last = [0.0] * len(messages)
@@ -81,13 +83,13 @@ class Audience:
         return {message: at for (message, _), at in zip(messages, last, strict=True)}
 
     def check(self, sent: dict[int, range]) -> int:
-        """See that all was received as it was sent, and forget it; how many deliveries those were.
+        """Check that all messages were received as sent, and clear them. Return the number of deliveries.
 
-        Raises `Faulty` with the first faults.
+        Raises `InvalidRun` with the first faults.
         """
         found = order.faults(self.stream, sent)
         if found:
-            raise Faulty(f"{len(found)} faults, the first: {'; '.join(found[:3])}")
+            raise InvalidRun(f"{len(found)} faults, the first: {'; '.join(found[:3])}")
         deliveries = self.stream.count * len(self.listeners)
         self.stream.clear()
         for listener in self.listeners:
@@ -95,7 +97,7 @@ class Audience:
         return deliveries
 
     def close(self) -> None:
-        """Hang up."""
+        """Close all connections."""
         for listener in self.listeners:
             listener.close()
 
@@ -107,7 +109,7 @@ async def audience(
     paths: list[str],
     greeting: Callable[[], Greeting | None] = lambda: None,
 ) -> AsyncGenerator[Audience]:
-    """Listeners of an app, connected; hung up at the end."""
+    """Connect the listeners of an app, and close them at the end."""
     made = Audience(app_id)
     try:
         await made.connect(port, paths, greeting)

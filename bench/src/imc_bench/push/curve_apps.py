@@ -1,4 +1,4 @@
-"""Curve: what a delivery costs a push-node over the number of apps that share the traffic."""
+"""Curve: CPU time per delivery over the number of apps that share a push-node."""
 
 import asyncio
 import contextlib
@@ -16,23 +16,23 @@ from imc_bench.rows import Curve, Result, Scale, Spread
 
 APPS = (1, 10, 100, 1000)
 GATEWAYS = 1_000
-"""Of all apps together: every app has as many."""
+"""Gateways of all apps together, spread evenly."""
 
 BURST = 10
-"""Messages that an app gets at once."""
+"""Messages sent to an app at once."""
 
 TITLE = f"{GATEWAYS:,} gateways, of one app to an app each"
 
 
 def measure(scale: Scale) -> list[Result]:
-    """Measure bursts at one app after the other."""
+    """Measure bursts to one app after the other."""
     points = uvloop.run(_measure(scale))
     return [
         Result(
             row="apps",
             name=TITLE,
             figures={f"IMC at {apps:,}": points[apps] for apps in (APPS[0], APPS[-1])},
-            checks=[DELIVERED, "no app was told a message of another"],
+            checks=[DELIVERED, "no app received a message of another"],
             curve=Curve(TITLE, "apps", "microseconds of CPU a delivery", {"IMC": points}),
         )
     ]
@@ -54,7 +54,7 @@ async def _measure(scale: Scale) -> dict[float, Spread]:
 
 
 async def _cost(rooms: list[load.Room], seconds: float) -> float:
-    """Microseconds of the push-node's CPU a delivery, while bursts go to all rooms in turn."""
+    """Microseconds of CPU per delivery in the push-node, while bursts go to all rooms in turn."""
     [pid] = rooms[0].relay.pids
     before, ends, deliveries = cpu_seconds(pid), time.perf_counter() + seconds, 0
     bursts = [0] * len(rooms)

@@ -5,7 +5,7 @@ from imc_bench.push.fan_out import GATEWAYS
 from imc_bench.rows import Result, Scale
 
 ENVELOPE_BYTES = 300
-"""About what a push of IMC has beyond its text; that of peers is made as large."""
+"""About the size of a push of IMC without its text. Pushes of peers are padded to the same size."""
 
 
 def measure(scale: Scale) -> list[Result]:

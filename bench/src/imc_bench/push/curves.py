@@ -1,4 +1,4 @@
-"""How the cost of a delivery grows: IMC and nchan, saturated, in rooms of growing size."""
+"""Curves of deliveries per CPU-second: IMC and nchan, saturated, in rooms of growing size."""
 
 import contextlib
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from imc_bench.push.imc_relay import imc
 from imc_bench.push.peer_relays import installed, nchan_relay
 from imc_bench.rows import Curve, Result, Scale, Spread
 
-ROUND_BYTES = 100_000
-"""Messages of one batch together: large ones go in smaller batches."""
+BATCH_BYTES = 100_000
+"""The maximum size of a batch; larger messages go in smaller batches."""
 
 
 def measure_curve(scale: Scale, row: str, title: str, x: str, rooms: Mapping[int, tuple[int, int]]) -> Result:
-    """A curve; ``rooms`` gives at each point the listeners and the bytes of a push."""
+    """Measure a curve. ``rooms`` maps each x to the number of listeners and the bytes of a push."""
     lines, missing = uvloop.run(_measure(scale, rooms))
     return Result(
         row=row,
@@ -44,7 +44,7 @@ async def _measure(
         relays = [await imc(own), *peers]
         lines: dict[str, dict[float, Spread]] = {relay.name: {} for relay in relays}
         for at, (listeners, push_bytes) in rooms.items():
-            batch = max(1, min(load.BATCH, ROUND_BYTES // push_bytes))
+            batch = max(1, min(load.BATCH, BATCH_BYTES // push_bytes))
             async with contextlib.AsyncExitStack() as opened:
                 contenders: dict[str, rounds.Measure] = {
                     relay.name: partial(

@@ -1,4 +1,4 @@
-"""Row 1: deliveries per CPU-second of a push-node that gets as much as it takes."""
+"""Row 1: deliveries per CPU-second of a saturated push-node."""
 
 import contextlib
 from collections.abc import Mapping
@@ -48,18 +48,18 @@ async def _measure(scale: Scale) -> Result:
         imc_room = await stack.enter_async_context(load.room(await imc(own), GATEWAYS, PUSH_BYTES))
         bare = await stack.enter_async_context(bare_relay())
         bare_room = await stack.enter_async_context(load.room(bare, GATEWAYS, PUSH_BYTES, senders=1))
-        joined = load.BATCH
+        pushes_per_write = load.BATCH
 
         async def measure_imc() -> Mapping[str, float]:
-            nonlocal joined
+            nonlocal pushes_per_write
             figures = await load.saturate(imc_room, scale.seconds)
-            joined = round(figures["pushes a write"])
+            pushes_per_write = round(figures["pushes a write"])
             return figures
 
         contenders: dict[str, rounds.Measure] = {
             "IMC": measure_imc,
-            # The same bytes to the same number of sockets, in writes of the same size.
-            "bare loop": lambda: load.saturate(bare_room, scale.seconds, joined),
+            # The same bytes to the same number of sockets, in writes of the same size as IMC's.
+            "bare loop": lambda: load.saturate(bare_room, scale.seconds, pushes_per_write),
         }
         for peer in peers:
             room = await stack.enter_async_context(load.room(peer, GATEWAYS, PUSH_BYTES))

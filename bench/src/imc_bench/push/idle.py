@@ -1,4 +1,4 @@
-"""Row 9: what a gateway costs that nothing happens to."""
+"""Row 9: memory and CPU time of idle gateways."""
 
 import asyncio
 import secrets
@@ -19,7 +19,7 @@ SHARE_OF_CORE = 0.02
 
 
 def measure(scale: Scale) -> list[Result]:
-    """Measure memory with and without gateways, and the CPU of whole rounds of pings."""
+    """Measure memory with and without gateways, and the CPU time of whole rounds of pings."""
     return [uvloop.run(_measure(scale))]
 
 
@@ -28,7 +28,7 @@ async def _measure(scale: Scale) -> Result:
         relay = await imc(own)
         [pid] = relay.pids
         app_id = f"app-{secrets.token_hex(4)}"
-        # Once for nothing: what the process allocates on its first gateways is not theirs.
+        # Warm-up: what the process allocates for its first gateways is not part of their cost.
         await _with_gateways(relay, app_id, 100, 0)
         before = resident_bytes(pid)
         cpu_before = await _cpu_over(pid, scale.of(5, 15))
@@ -45,19 +45,19 @@ async def _measure(scale: Scale) -> Result:
         goal=f"at most {KILOBYTES} KB each, {SHARE_OF_CORE:.0%} of a core for all",
         ratio=kilobytes / KILOBYTES,
         met=kilobytes <= KILOBYTES and rounds.spread(cpu, "").median <= SHARE_OF_CORE,
-        checks=["all still connected at the end, none told of anything"],
+        checks=["all still connected at the end, none received a push"],
     )
 
 
 async def _with_gateways(relay: Relay, app_id: str, count: int, seconds: float) -> tuple[int, list[float]]:
-    """Bytes of the push-node while ``count`` gateways are connected, and its share of a core, five times."""
+    """Measure the memory of the push-node with ``count`` gateways, and five times its share of a core."""
     paths = [relay.listen_path(app_id, number) for number in range(count)]
-    async with audience(app_id, relay.port, paths, relay.greeting) as heard:
-        await asyncio.sleep(min(seconds, 2))  # what their coming has left behind is tidied up
+    async with audience(app_id, relay.port, paths, relay.greeting) as connected:
+        await asyncio.sleep(min(seconds, 2))  # let the node clean up after the connects
         memory = resident_bytes(relay.pids[0])
         cpu = [await _cpu_over(relay.pids[0], seconds / 5) for _ in range(5 if seconds else 0)]
-        heard.check({})
-        assert all(listener.is_connected for listener in heard.listeners)
+        connected.check({})
+        assert all(listener.is_connected for listener in connected.listeners)
     return memory, cpu
 
 

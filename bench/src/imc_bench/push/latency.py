@@ -1,4 +1,4 @@
-"""Row 8: from the moment a send was due to its push at the last of fifty gateways."""
+"""Row 8: the time from when a send is due until the last of fifty gateways has the push."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ TIMES_NCHAN = 2
 
 
 def measure(scale: Scale) -> list[Result]:
-    """Find what IMC takes at most, then measure IMC and nchan at shares of that rate."""
+    """Find the maximum rate of IMC, then measure IMC and nchan at shares of it."""
     return [uvloop.run(_measure(scale))]
 
 
@@ -37,9 +37,9 @@ async def _measure(scale: Scale) -> Result:
             relay.name: await stack.enter_async_context(load.room(relay, GATEWAYS, PUSH_BYTES, SENDERS))
             for relay in (await imc(own), *peers)
         }
-        most = max([(await _as_fast_as_answered(rooms["IMC"], scale.seconds)) for _ in range(3)])
+        max_rate = max([(await _closed_loop(rooms["IMC"], scale.seconds)) for _ in range(3)])
         contenders: dict[str, rounds.Measure] = {
-            f"{name} at {share:.0%}": partial(_at_rate, room, most * share, scale.seconds)
+            f"{name} at {share:.0%}": partial(_at_rate, room, max_rate * share, scale.seconds)
             for share in SHARES
             for name, room in rooms.items()
         }
@@ -49,7 +49,7 @@ async def _measure(scale: Scale) -> Result:
         for name, each in found.items()
         for figure, values in each.items()
     }
-    figures["saturation"] = Spread(most, most, most, "sends/s")
+    figures["saturation"] = Spread(max_rate, max_rate, max_rate, "sends/s")
     own_p99 = figures[f"IMC at {JUDGED:.0%}, p99"].median
     ratio = None if missing else own_p99 / figures[f"nchan at {JUDGED:.0%}, p99"].median
     return Result(
@@ -64,8 +64,8 @@ async def _measure(scale: Scale) -> Result:
     )
 
 
-async def _as_fast_as_answered(room: load.Room, seconds: float) -> float:
-    """Single sends a second when each sender sends again as soon as it is answered."""
+async def _closed_loop(room: load.Room, seconds: float) -> float:
+    """Sends per second if each sender sends again as soon as it has the reply."""
     count, ends = 0, time.perf_counter() + seconds
 
     async def send(number: int) -> None:
@@ -81,7 +81,7 @@ async def _as_fast_as_answered(room: load.Room, seconds: float) -> float:
 
 
 async def _at_rate(room: load.Room, rate: float, seconds: float) -> dict[str, float]:
-    """Milliseconds to the last gateway, for single sends that are due ``rate`` times a second."""
+    """Milliseconds until the last gateway has a push, for ``rate`` sends per second."""
     total = max(int(rate * seconds), 20)
     for listener in room.audience.listeners:
         listener.arrivals = []
@@ -90,7 +90,7 @@ async def _at_rate(room: load.Room, rate: float, seconds: float) -> dict[str, fl
     numbers = iter(range(total))
 
     async def send(sender: int) -> None:
-        for number in numbers:  # whoever is free takes the next
+        for number in numbers:  # the next free sender takes the next number
             at = begins + number / rate
             if (early := at - time.perf_counter()) > 0:
                 await asyncio.sleep(early)

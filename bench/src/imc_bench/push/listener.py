@@ -1,7 +1,7 @@
-"""Gateways that only listen: WebSocket clients that cost next to nothing a push.
+"""Gateways that only listen: WebSocket clients that use very little CPU per push.
 
-They read into one buffer that all share, and hand it to `Reading`. Frames that a client must mask are masked
-with zeros, which leaves them as they are.
+They read into one shared buffer, which `Reading` checks. Frames that a client must mask (RFC 6455, section
+5.3) are masked with zeros, which does not change them.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ BUFFER_BYTES = 1_048_576
 CONNECT_SECONDS = 30.0
 
 Greeting = Callable[["Listener", bytes], bool]
-"""Takes a payload that comes before the stream; whether it was the last of them."""
+"""Takes a frame that precedes the stream; returns whether it was the last such frame."""
 
 
 def masked_frame(opcode: int, payload: bytes) -> bytes:
-    """A frame as a client writes it."""
+    """A frame as a client sends it."""
     size = len(payload)
     if size < 126:
         head = bytes((opcode, 0x80 | size))
@@ -33,7 +33,7 @@ def masked_frame(opcode: int, payload: bytes) -> bytes:
 
 
 def upgrade_request(path: str) -> bytes:
-    """The request that asks for a WebSocket at ``path``."""
+    """The upgrade request for a WebSocket at ``path``."""
     key = base64.b64encode(os.urandom(16)).decode()
     return (
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -42,7 +42,7 @@ def upgrade_request(path: str) -> bytes:
 
 
 class Listener(asyncio.BufferedProtocol):
-    """One connection. ``connected`` is done once its greeting is over; it fails if the server refuses."""
+    """One connection. ``connected`` is done after the greeting, and fails if the server refuses."""
 
     _shared = memoryview(bytearray(BUFFER_BYTES))
 
@@ -50,9 +50,9 @@ class Listener(asyncio.BufferedProtocol):
         self.reading = Reading(stream, name, self._on_control)
         self.connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.arrivals: list[tuple[float, int]] | None = None
-        """If there is a list, each read is noted in it: its time, and the position after it."""
+        """If set to a list, each read adds its time and the position after it."""
         self.greeted = b""
-        """The last payload of its greeting."""
+        """The last payload of the greeting."""
         self._name = name
         self._path = path
         self._greeting = greeting
@@ -62,16 +62,16 @@ class Listener(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the upgrade."""
+        """Send the upgrade request."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(upgrade_request(self._path))
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to put what arrives: it is used up before anything else arrives."""
+        """The shared buffer. It is processed before the next read."""
         return self._shared
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what arrived."""
+        """Process the bytes that arrived."""
         if self._is_reading:
             self.reading.take(self._shared[:nbytes])
             if self.arrivals is not None:
@@ -103,7 +103,7 @@ class Listener(asyncio.BufferedProtocol):
 
     @property
     def is_connected(self) -> bool:
-        """Whether its connection stands."""
+        """Whether the connection is open."""
         return self._transport is not None and not self._transport.is_closing()
 
     def write(self, payload: bytes) -> None:
@@ -112,12 +112,12 @@ class Listener(asyncio.BufferedProtocol):
         self._transport.write(masked_frame(0x81, payload))
 
     def close(self) -> None:
-        """Hang up without a word."""
+        """Abort the connection without a close frame."""
         if self._transport is not None:
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The server hung up, or we did."""
+        """Fail if the connection ends before the greeting."""
         self._fail(f"{self._name} was disconnected")
 
     def _fail(self, reason: str) -> None:

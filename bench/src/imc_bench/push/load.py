@@ -1,4 +1,4 @@
-"""Loads on a relay: as much as it takes, or one message after the other; checked to the last byte."""
+"""Loads on a relay: saturating, or one message at a time. Every byte received is checked."""
 
 import asyncio
 import contextlib
@@ -10,72 +10,72 @@ from dataclasses import dataclass
 from imc_bench.cpu import cpu_seconds, writes
 from imc_bench.push.audience import Audience, audience
 from imc_bench.push.relay import Relay, Sender, open_sender
-from imc_bench.rows import Faulty
+from imc_bench.rows import InvalidRun
 
 BATCH = 100
 WINDOW = 1000
-"""Messages under way at most: enough that a relay never waits for the load."""
+"""The maximum number of messages not delivered yet: enough that a relay never waits for the load."""
 
 DELIVERIES = 300_000
-"""The same in deliveries, which is less where a thousand listen: a slow relay would need seconds for them."""
+"""The same limit in deliveries, for rooms with many listeners."""
 
 LAG_BYTES = 500_000
-"""How far the slowest listener may be behind before no more is sent: less than what relays buffer for one."""
+"""How far the slowest listener may be behind before sending pauses; less than relays buffer for one."""
 
 SENDERS = 3
 
 
 @dataclass(frozen=True)
 class Room:
-    """An app at a relay: who listens, who sends."""
+    """The listeners and senders of one app at a relay."""
 
     relay: Relay
     audience: Audience
     senders: Sequence[Sender]
 
     async def delivered(self, count: int) -> int:
-        """Wait until all have what was sent, ``count`` messages, and check it; how many deliveries it was.
+        """Wait until all listeners have the ``count`` messages sent, and check them. Return the deliveries.
 
-        Raises `Faulty` if anything was lost, repeated or reordered.
+        Raises `InvalidRun` if anything was lost, repeated or reordered.
         """
         try:
             await self.audience.delivered(count)
             return self.audience.check(dict(sender.taken() for sender in self.senders))
-        except Faulty as fault:
-            raise Faulty(f"{self.relay.name}: {fault}") from None
+        except InvalidRun as fault:
+            raise InvalidRun(f"{self.relay.name}: {fault}") from None
 
 
 @contextlib.asynccontextmanager
 async def room(
     relay: Relay, listeners: int, push_bytes: int = 350, senders: int = SENDERS, app_id: str = ""
 ) -> AsyncGenerator[Room]:
-    """An app with listeners and senders, all connected."""
+    """Connect listeners and senders of an app."""
     app_id = app_id or f"app-{secrets.token_hex(4)}"
     paths = [relay.listen_path(app_id, number) for number in range(listeners)]
-    async with audience(app_id, relay.port, paths, relay.greeting) as heard:
+    async with audience(app_id, relay.port, paths, relay.greeting) as connected:
         opened = [await open_sender(relay, app_id, number, push_bytes) for number in range(senders)]
         try:
-            yield Room(relay, heard, opened)
+            yield Room(relay, connected, opened)
         finally:
             for sender in opened:
                 sender.close()
 
 
 async def saturate(room: Room, seconds: float, batch: int = BATCH) -> Mapping[str, float]:
-    """Send as much as is taken for ``seconds`` at most, in batches; deliveries a second of CPU and of time.
+    """Send as fast as the relay takes messages, for ``seconds``. Return rates per second and CPU-second.
 
-    "pushes a write" tells how many pushes the relay joined, of what joins any by ``write``.
+    "pushes a write" is how many pushes the relay combines in one write system call on average.
 
-    Raises `Faulty` if anything was lost, repeated or reordered.
+    Raises `InvalidRun` if anything was lost, repeated or reordered.
     """
-    heard, count = room.audience, 0
-    window = min(WINDOW, DELIVERIES // len(heard.listeners))
+    receivers, count = room.audience, 0
+    window = min(WINDOW, DELIVERIES // len(receivers.listeners))
     began, cpu, written = time.perf_counter(), _cpu(room.relay), writes(room.relay.pids[0])
 
     async def send(sender: Sender) -> None:
         nonlocal count
-        while time.perf_counter() < began + seconds and count + batch <= room.relay.most_messages:
-            if count - heard.stream.count >= window or heard.lag_bytes > LAG_BYTES:
+        while time.perf_counter() < began + seconds and count + batch <= room.relay.max_messages:
+            if count - receivers.stream.count >= window or receivers.lag_bytes > LAG_BYTES:
                 await asyncio.sleep(0.001)
                 continue
             count += batch
@@ -95,18 +95,18 @@ async def saturate(room: Room, seconds: float, batch: int = BATCH) -> Mapping[st
 
 
 async def one_by_one(room: Room, seconds: float) -> Mapping[str, float]:
-    """Send a message, wait until all have it, send the next; what was delivered a CPU-second.
+    """Send a message, wait until all listeners have it, send the next. Return deliveries per CPU-second.
 
-    Raises `Faulty` if anything was lost, repeated or reordered.
+    Raises `InvalidRun` if anything was lost, repeated or reordered.
     """
-    heard, sender, count = room.audience, room.senders[0], 0
+    receivers, sender, count = room.audience, room.senders[0], 0
     began, cpu = time.perf_counter(), _cpu(room.relay)
     while time.perf_counter() < began + seconds:
         count += 1
         await sender.send(1)
-        while not heard.has(count):
+        while not receivers.has(count):
             await asyncio.sleep(0)
-            if heard.stream.faults or time.perf_counter() > began + seconds + 10:
+            if receivers.stream.faults or time.perf_counter() > began + seconds + 10:
                 await room.delivered(count)
     spent, took = _cpu(room.relay) - cpu, time.perf_counter() - began
     deliveries = await room.delivered(count)

@@ -1,9 +1,9 @@
-"""Row 10: a hot app beside a thousand quiet ones, and the same app alone.
+"""Row 10: a busy app beside a thousand quiet ones, compared with the same app alone.
 
-Judged by deliveries of the hot app per CPU-second of its push-node, with all that the quiet apps cost in it:
-a lower bound. Where the load can't keep the push-node busy, their share of its CPU time is larger than it
-would be of a whole core. What the node uses while the hot app has no traffic is told too; it may not be
-subtracted, since a busy node looks at its quiet apps less often than an idle one.
+The figure is deliveries of the busy app per CPU-second of its push-node, including the CPU time of the quiet
+apps. It is a lower bound: if the load does not keep the push-node busy, the quiet apps use a larger share of
+its CPU time than of a whole core. The CPU time without traffic is reported too. It must not be subtracted,
+since a busy node polls its quiet apps less often than an idle one.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from imc_bench.rows import Result, Scale
 
 QUIET_APPS = 1_000
 QUIET_SECONDS = 30.0
-"""How often a quiet app gets a message."""
+"""The time between two messages of a quiet app."""
 
 SHARE_OF_ALONE = 0.9
 
 
 def measure(scale: Scale) -> list[Result]:
-    """Measure two push-nodes in turn: one holds a hot app, the other a hot app and all the quiet ones."""
+    """Measure two push-nodes in turn: one with a busy app, the other with a busy app and the quiet ones."""
     return [uvloop.run(_measure(scale))]
 
 
@@ -68,7 +68,7 @@ async def _measure(scale: Scale) -> Result:
 
 
 async def _busy_then_idle(room: load.Room, seconds: float) -> Mapping[str, float]:
-    """Saturate the hot app; then see what the push-node uses while that has no traffic."""
+    """Saturate the busy app, then measure the push-node while that app has no traffic."""
     figures = await load.saturate(room, seconds)
     [pid] = room.relay.pids
     before, began = cpu_seconds(pid), time.perf_counter()
@@ -78,13 +78,13 @@ async def _busy_then_idle(room: load.Room, seconds: float) -> Mapping[str, float
 
 @contextlib.asynccontextmanager
 async def _quiet_apps(own: Installation) -> AsyncGenerator[None]:
-    """Apps of one gateway each at the second node, each with a message now and then."""
+    """Connect the quiet apps to the second node, with one gateway each, and send a message now and then."""
     relay = await imc(own, 1)
     async with contextlib.AsyncExitStack() as stack:
         rooms: list[load.Room] = []
         for _ in range(QUIET_APPS):
             rooms.append(await stack.enter_async_context(load.room(relay, 1, PUSH_BYTES, senders=1)))
-            # Its first message begins its log, which costs more, and happens once in the life of an app.
+            # The first message of an app creates its log, which costs more than later ones.
             await rooms[-1].senders[0].send(1)
         sent = [1] * len(rooms)
         chatting = asyncio.create_task(_chat(rooms, sent))

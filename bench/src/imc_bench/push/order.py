@@ -1,6 +1,6 @@
-"""Whether a stream holds what was sent: each message once, each sender's in order, nothing of others.
+"""Checks that a stream holds each message that was sent once, in each sender's order, and no others.
 
-Every message bears a mark, ``~app/sender/number~``; each sender counts its own from 0.
+Every message contains a mark, ``~app/sender/number~``. Each sender numbers its messages from 0.
 """
 
 import re
@@ -11,23 +11,22 @@ _MARK = re.compile(rb"~([^~/]+)/(\d+)/(\d+)~")
 
 
 def mark(app_id: str, sender: int, number: int) -> str:
-    """The mark of a message; all marks of one app have one length."""
+    """The mark of a message. All marks of one app have the same length."""
     return f"~{app_id}/{sender:03d}/{number:09d}~"
 
 
 def places(stream: Stream) -> list[tuple[tuple[int, int], int]]:
-    """Each message of a stream, by sender and number, and the place in the stream where its mark ends.
+    """All messages of a stream, by sender and number, with the byte offset where the mark ends.
 
-    Whoever has received that much has, but for the last few bytes of a frame, received the message.
+    A listener that has received the stream up to there has the message, except for the end of its frame.
     """
     return [((int(match[2]), int(match[3])), match.end()) for match in _MARK.finditer(stream.frames)]
 
 
 def faults(stream: Stream, sent: dict[int, range]) -> list[str]:
-    """What is wrong with the frames of a stream, if of each sender those numbers were sent.
+    """Find the faults of a stream. ``sent`` are the numbers that each sender has sent.
 
-    A message that is lost, repeated, swapped with another or of another app is one; so is a frame that holds
-    no mark.
+    Faults are messages that are lost, repeated, reordered or of another app, and frames without a mark.
     """
     found = list(stream.faults)
     marks: list[tuple[bytes, bytes, bytes]] = _MARK.findall(stream.frames)
@@ -38,15 +37,15 @@ def faults(stream: Stream, sent: dict[int, range]) -> list[str]:
     for app_id, sender_text, number_text in marks:
         sender, number = int(sender_text), int(number_text)
         if app_id != own:
-            found.append(f"{stream.app_id} was told a message of {app_id.decode()}")
+            found.append(f"{stream.app_id} received a message of {app_id.decode()}")
         elif sender not in expected:
-            found.append(f"message {number} of sender {sender}, who sent none")
+            found.append(f"message {number} of sender {sender}, which sent none")
         else:
             if number != expected[sender]:
-                found.append(f"sender {sender}: message {number} where {expected[sender]} was due")
+                found.append(f"sender {sender}: message {number}, expected {expected[sender]}")
             expected[sender] = number + 1
     found += [
-        f"sender {sender}: told up to {expected[sender]}, sent up to {numbers.stop}"
+        f"sender {sender}: received up to {expected[sender]}, sent up to {numbers.stop}"
         for sender, numbers in sent.items()
         if expected[sender] != numbers.stop
     ]

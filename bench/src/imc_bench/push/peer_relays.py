@@ -1,4 +1,4 @@
-"""The peers as relays, each in processes of its own on the core for servers."""
+"""The peers as relays, in their own processes on the server core."""
 
 import asyncio
 import contextlib
@@ -15,12 +15,18 @@ from redis.asyncio import Redis
 from imc_bench import cores
 from imc_bench.peers import installing, nchan
 from imc_bench.push.listener import Listener
-from imc_bench.push.outlets import HttpSender, PostOutlet, RawOutlet, RedisOutlet, WebSocketOutlet
-from imc_bench.push.relay import Outlet, Relay
+from imc_bench.push.publishers import (
+    HttpSender,
+    PostPublisher,
+    RawPublisher,
+    RedisPublisher,
+    WebSocketPublisher,
+)
+from imc_bench.push.relay import Publisher, Relay
 
 START_SECONDS = 20.0
-NCHAN_MESSAGES = 32_000
-"""Of a channel in one second. nchan numbers them in 16 bits: of 33,800 it delivered 32,768."""
+MAX_NCHAN_MESSAGES = 32_000
+"""Messages of a channel in one second. nchan numbers them with 16 bits: it delivered 32,768 of 33,800."""
 
 _PRODUCTION_NODE = {"NODE_ENV": "production"}
 
@@ -28,7 +34,7 @@ _PRODUCTION_NODE = {"NODE_ENV": "production"}
 async def installed(
     stack: contextlib.AsyncExitStack, peers: Mapping[str, contextlib.AbstractAsyncContextManager[Relay]]
 ) -> tuple[list[Relay], list[str]]:
-    """Start those of ``peers`` that can be had, until ``stack`` is closed; and the names of the others."""
+    """Start the installed ``peers`` until ``stack`` is closed. Return them, and the names of the missing."""
     relays: list[Relay] = []
     missing: list[str] = []
     for name, peer in peers.items():
@@ -41,21 +47,21 @@ async def installed(
 
 @contextlib.asynccontextmanager
 async def nchan_relay(*, by_http: bool = False) -> AsyncGenerator[Relay]:
-    """nginx with nchan, storing nothing; raises `NotInstalled`.
+    """Start nginx with nchan, without message storage. Raises `NotInstalled`.
 
-    It is published to over a WebSocket, which costs it least, or over HTTP.
+    Messages are published over a WebSocket, which is cheapest for nchan, or over HTTP.
     """
     nginx, module = installing.nginx_with_nchan()
     port = free_port()
     configuration = nchan.configure(installing.CACHE / "nchan", module, port)
     async with _server([nginx, "-c", str(configuration)], {}, port) as child:
-        outlet = (_poster if by_http else _publisher)(port)
-        yield Relay("nchan", (child.pid,), port, _listen, outlet, most_messages=NCHAN_MESSAGES)
+        publisher = (_poster if by_http else _publisher)(port)
+        yield Relay("nchan", (child.pid,), port, _listen, publisher, max_messages=MAX_NCHAN_MESSAGES)
 
 
 @contextlib.asynccontextmanager
 async def ws_relay() -> AsyncGenerator[Relay]:
-    """A relay on node's ws; raises `NotInstalled`."""
+    """Start a relay with ws on node. Raises `NotInstalled`."""
     node, folder = installing.node_peers()
     port = free_port()
     async with _server([node, str(folder / "ws_relay.js")], _PRODUCTION_NODE, port) as child:
@@ -64,7 +70,7 @@ async def ws_relay() -> AsyncGenerator[Relay]:
 
 @contextlib.asynccontextmanager
 async def socketio_relay(redis_url: str) -> AsyncGenerator[Relay]:
-    """Socket.IO with its Redis adapter, published to from another process; raises `NotInstalled`."""
+    """Start Socket.IO with its Redis adapter and a publisher process. Raises `NotInstalled`."""
     node, folder = installing.node_peers()
     program, env = [node, str(folder / "socketio_relay.js")], {**_PRODUCTION_NODE, "REDIS_URL": redis_url}
     port, publisher_port = free_port(), free_port()
@@ -83,31 +89,31 @@ async def socketio_relay(redis_url: str) -> AsyncGenerator[Relay]:
 
 @contextlib.asynccontextmanager
 async def plain_relay(redis_url: str) -> AsyncGenerator[Relay]:
-    """The plain way."""
+    """Start the plain FastAPI relay."""
     port = free_port()
     uvicorn = [_python_script("uvicorn"), "--factory", "imc_bench.peers.plain.relay:create_app"]
     options = ["--port", str(port), "--loop", "uvloop", "--log-level", "warning"]
     redis: Any = Redis.from_url(redis_url)  # pyright: ignore[reportUnknownMemberType]
 
-    async def outlet(app_id: str) -> Outlet:
-        return RedisOutlet(redis, f"plain:{app_id}:live")
+    async def publisher(app_id: str) -> Publisher:
+        return RedisPublisher(redis, f"plain:{app_id}:live")
 
     async with redis, _server([*uvicorn, *options], {"REDIS_URL": redis_url}, port) as child:
-        yield Relay("plain", (child.pid,), port, _listen, outlet)
+        yield Relay("plain", (child.pid,), port, _listen, publisher)
 
 
 @contextlib.asynccontextmanager
 async def bare_relay() -> AsyncGenerator[Relay]:
-    """The bare loop. One room at a time."""
+    """Start the bare relay, which serves one room at a time."""
     port = free_port()
     program = [_python_script("python"), "-m", "imc_bench.peers.bare_relay"]
 
-    async def outlet(app_id: str) -> Outlet:
-        _, raw = await asyncio.get_running_loop().create_connection(RawOutlet, "127.0.0.1", port)
+    async def publisher(app_id: str) -> Publisher:
+        _, raw = await asyncio.get_running_loop().create_connection(RawPublisher, "127.0.0.1", port)
         return raw
 
     async with _server(program, {}, port) as child:
-        yield Relay("bare loop", (child.pid,), port, _listen, outlet)
+        yield Relay("bare loop", (child.pid,), port, _listen, publisher)
 
 
 def _python_script(name: str) -> str:
@@ -118,26 +124,26 @@ def _listen(app_id: str, number: int) -> str:
     return f"/listen/{app_id}"
 
 
-def _publisher(port: int) -> Callable[[str], Awaitable[Outlet]]:
-    async def outlet(app_id: str) -> Outlet:
+def _publisher(port: int) -> Callable[[str], Awaitable[Publisher]]:
+    async def publisher(app_id: str) -> Publisher:
         loop = asyncio.get_running_loop()
         path = f"/publish/{app_id}"
-        _, opened = await loop.create_connection(lambda: WebSocketOutlet(path), "127.0.0.1", port)
+        _, opened = await loop.create_connection(lambda: WebSocketPublisher(path), "127.0.0.1", port)
         await opened.opened
         return opened
 
-    return outlet
+    return publisher
 
 
-def _poster(port: int) -> Callable[[str], Awaitable[Outlet]]:
-    async def outlet(app_id: str) -> Outlet:
-        return PostOutlet(HttpSender(port), f"/publish/{app_id}")
+def _poster(port: int) -> Callable[[str], Awaitable[Publisher]]:
+    async def publisher(app_id: str) -> Publisher:
+        return PostPublisher(HttpSender(port), f"/publish/{app_id}")
 
-    return outlet
+    return publisher
 
 
 def _socketio_greeting(listener: Listener, payload: bytes) -> bool:
-    """Engine.IO's opening, which is answered, then Socket.IO's."""
+    """Answer the opening of Engine.IO, then wait for that of Socket.IO."""
     if payload.startswith(b"0"):
         listener.write(b"40")
     return payload.startswith(b"40")
@@ -147,7 +153,7 @@ def _socketio_greeting(listener: Listener, payload: bytes) -> bool:
 async def _server(
     arguments: list[str], env: Mapping[str, str], port: int, core: int | None = None
 ) -> AsyncGenerator[Child]:
-    """A program that listens on the port that PORT tells it, on the core for servers or another one."""
+    """Run a program that listens on the port in PORT, on the server core or another core."""
     child = Child(arguments, {"PATH": search_path(), "PORT": str(port), **env})
     try:
         with cores.starting_on(cores.choose().server if core is None else core):
@@ -162,7 +168,7 @@ async def _server(
 
 
 async def _listens(child: Child, port: int) -> bool:
-    assert child.exit_code is None, f"it ended with {child.exit_code}"
+    assert child.exit_code is None, f"the program ended with {child.exit_code}"
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:

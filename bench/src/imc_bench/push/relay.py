@@ -1,4 +1,4 @@
-"""What rows of the push path need of IMC and of each peer alike."""
+"""The common interface of IMC and its peers for benchmarks of pushes."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -8,51 +8,51 @@ from imc_bench.push import order
 from imc_bench.push.listener import Greeting
 
 
-class Outlet(Protocol):
-    """One way in for the messages of an app. Their order is kept."""
+class Publisher(Protocol):
+    """Sends messages of an app to a relay, in order."""
 
-    async def put(self, contents: list[str]) -> None:
-        """Hand messages over; returns when the relay has taken them, or may be handed more."""
+    async def publish(self, contents: list[str]) -> None:
+        """Send messages. Returns when the relay has taken them, or can take more."""
         ...
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         ...
 
 
 @dataclass(frozen=True)
 class Relay:
-    """Something that takes messages of an app and pushes each to all that listen to it."""
+    """A server that takes messages of an app and pushes each to all its listeners."""
 
     name: str
     pids: tuple[int, ...]
     """The processes whose CPU time counts."""
     port: int
     listen_path: Callable[[str, int], str]
-    """Of an app and the number of a listener the path to connect to."""
-    open_outlet: Callable[[str], Awaitable[Outlet]]
-    """Of an app a new way in."""
+    """Returns the path to connect to, by app and number of the listener."""
+    open_publisher: Callable[[str], Awaitable[Publisher]]
+    """Opens a publisher for an app."""
     greeting: Callable[[], Greeting | None] = lambda: None
-    """What a listener waits for before it counts as connected."""
+    """Returns what a listener waits for before it counts as connected."""
     overhead: int = 4
-    """How many bytes a push has beyond its content."""
-    most_messages: int = 1_000_000_000
-    """How many of an app it takes in one second without losing any: no round has more."""
+    """How many bytes a push has in addition to its content."""
+    max_messages: int = 1_000_000_000
+    """The maximum number of messages per round that the relay does not lose."""
 
 
 class Sender:
-    """Sends numbered messages to an app, each pushed as ``push_bytes``."""
+    """Sends numbered messages of an app."""
 
-    def __init__(self, app_id: str, number: int, outlet: Outlet, content_bytes: int) -> None:
+    def __init__(self, app_id: str, number: int, publisher: Publisher, content_bytes: int) -> None:
         self._app_id = app_id
         self._number = number
-        self._outlet = outlet
+        self._publisher = publisher
         self._content_bytes = content_bytes
         self._first = self._next = 0
 
     @property
     def next_number(self) -> int:
-        """The number of the message that is sent next."""
+        """The number of the next message."""
         return self._next
 
     async def send(self, count: int) -> None:
@@ -62,19 +62,19 @@ class Sender:
             for number in range(self._next, self._next + count)
         ]
         self._next += count
-        await self._outlet.put(contents)
+        await self._publisher.publish(contents)
 
     def taken(self) -> tuple[int, range]:
-        """Its number, and what it sent since it was last asked."""
+        """The number of this sender, and the numbers of the messages sent since the last call."""
         sent = range(self._first, self._next)
         self._first = self._next
         return self._number, sent
 
     def close(self) -> None:
-        """Hang up."""
-        self._outlet.close()
+        """Close the connection."""
+        self._publisher.close()
 
 
 async def open_sender(relay: Relay, app_id: str, number: int, push_bytes: int) -> Sender:
-    """A sender whose messages are pushed as ``push_bytes`` each, or as few more as its mark needs."""
-    return Sender(app_id, number, await relay.open_outlet(app_id), push_bytes - relay.overhead)
+    """Open a sender whose pushes have ``push_bytes`` bytes, or more if the mark needs them."""
+    return Sender(app_id, number, await relay.open_publisher(app_id), push_bytes - relay.overhead)

@@ -1,4 +1,4 @@
-"""Row 11: a thousand gateways come back at once, a thousand messages behind, while more are sent."""
+"""Row 11: a thousand gateways resume at once, each a thousand messages behind, during live traffic."""
 
 import asyncio
 import secrets
@@ -16,27 +16,27 @@ from imc_bench.push.audience import Audience
 from imc_bench.push.imc_relay import imc, imc_path
 from imc_bench.push.load import BATCH
 from imc_bench.push.relay import Relay, Sender, open_sender
-from imc_bench.rows import Faulty, Result, Scale
+from imc_bench.rows import InvalidRun, Result, Scale
 
 MISSED = 1_000
 PUSH_BYTES = 350
 ROUNDS = 5
 LIVE_EVERY_SECONDS = 0.02
-GROWTH = 1.5
-"""How many times the reads of four times the gateways may be those of one."""
+MAX_GROWTH = 1.5
+"""How many times the log reads may grow when the gateways grow fourfold."""
 
 _READS = ("cmdstat_xrange", "cmdstat_xread")
-_FULL_RESUME = "every gateway all that it missed, then what was live, once and in order"
+_FULL_RESUME = "every gateway got all missed messages, then live ones, once and in order"
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """What came of one resume."""
+    """The outcome of one resume."""
 
     seconds: float
-    """Until the last gateway had everything."""
+    """The time until the last gateway had everything."""
     log_reads: int
-    """Commands that read logs, of all push-nodes."""
+    """How many commands of all push-nodes have read logs."""
 
 
 def measure(scale: Scale) -> list[Result]:
@@ -48,7 +48,7 @@ async def _measure(scale: Scale) -> Result:
     gateways = scale.of(400, 1_000)
     cases = {"all": (gateways, 1), "a quarter": (gateways // 4, 1), "ten apps": (gateways, 10)}
     found: dict[str, list[Resumed]] = {name: [] for name in cases}
-    # An app is let go with its last gateway: the node has nothing in memory of what its gateways missed.
+    # Without linger, a node drops an app with its last gateway, and keeps none of its messages in memory.
     async with installation({"IMC_LINGER_SECONDS": "0"}) as own:
         relay = await imc(own)
         for _ in range(ROUNDS):
@@ -65,9 +65,9 @@ async def _measure(scale: Scale) -> Result:
             f"log reads, {gateways // 4:,} gateways": reads["a quarter"],
             "log reads, 10 apps": reads["ten apps"],
         },
-        goal=f"all caught up in order; four times the gateways cost at most {GROWTH} times the reads",
+        goal=f"all caught up in order; four times the gateways cost at most {MAX_GROWTH} times the reads",
         ratio=growth,
-        met=growth <= GROWTH,
+        met=growth <= MAX_GROWTH,
         checks=[_FULL_RESUME],
     )
 
@@ -82,22 +82,22 @@ class _App:
 
 async def _resume(own: Installation, relay: Relay, gateways: int, apps: int) -> Resumed:
     made = [await _miss(relay, gateways // apps) for _ in range(apps)]
-    heard = [Audience(app.app_id) for app in made]
+    audiences = [Audience(app.app_id) for app in made]
     reads = await _log_reads(own)
     began = time.perf_counter()
     is_over = asyncio.Event()
     sending = asyncio.create_task(_send_live(made, is_over))
     try:
         await asyncio.gather(
-            *(_come_back(relay, audience, app) for app, audience in zip(made, heard, strict=True))
+            *(_reconnect(relay, audience, app) for app, audience in zip(made, audiences, strict=True))
         )
-        await wait_until(lambda: all(audience.has(MISSED) for audience in heard), 60)
+        await wait_until(lambda: all(audience.has(MISSED) for audience in audiences), 60)
         seconds = time.perf_counter() - began
     finally:
         is_over.set()
         live = await sending
     reads = await _log_reads(own) - reads
-    for app, audience in zip(made, heard, strict=True):
+    for app, audience in zip(made, audiences, strict=True):
         await audience.delivered(MISSED + live)
         audience.check(dict([app.sender.taken()]))
         audience.close()
@@ -106,11 +106,11 @@ async def _resume(own: Installation, relay: Relay, gateways: int, apps: int) -> 
 
 
 async def _miss(relay: Relay, gateways: int) -> _App:
-    """An app whose gateways all stand at one cursor, with messages sent since."""
+    """Make an app whose gateways share one cursor, and send the messages that they miss."""
     app_id = f"app-{secrets.token_hex(4)}"
     audience = Audience(app_id)
     sender = await open_sender(relay, app_id, 0, PUSH_BYTES)
-    # The log begins with a message: until then its cursors are those of a log that is not born yet.
+    # The log begins with the first message; earlier cursors are of a log without entries.
     await sender.send(1)
     sender.taken()
     await audience.connect(relay.port, [imc_path(app_id, 0)], relay.greeting)
@@ -121,16 +121,16 @@ async def _miss(relay: Relay, gateways: int) -> _App:
     return _App(app_id, cursor, range(gateways), sender)
 
 
-async def _come_back(relay: Relay, audience: Audience, app: _App) -> None:
+async def _reconnect(relay: Relay, audience: Audience, app: _App) -> None:
     paths = [imc_path(app.app_id, number, app.cursor) for number in app.gateways]
     await audience.connect(relay.port, paths, relay.greeting, at_once=len(paths))
     greetings = [orjson.loads(listener.greeted) for listener in audience.listeners]
     if not all(greeting["recovered"] for greeting in greetings):
-        raise Faulty(f"a gateway of {app.app_id} was not recovered")
+        raise InvalidRun(f"a gateway of {app.app_id} was not recovered")
 
 
 async def _send_live(apps: list[_App], is_over: asyncio.Event) -> int:
-    """Send on at each app until it is over; how many messages each got."""
+    """Send messages to all apps until ``is_over`` is set; return how many each app got."""
     count = 0
     while not is_over.is_set():
         await asyncio.sleep(LIVE_EVERY_SECONDS * len(apps))

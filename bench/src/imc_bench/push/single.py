@@ -1,4 +1,4 @@
-"""Row 2: the same with one message a wake-up: what a delivery costs when there is nothing to join."""
+"""Row 2: deliveries per CPU-second with one message at a time, when there is nothing to combine."""
 
 import contextlib
 from functools import partial

@@ -1,8 +1,8 @@
-"""What the gateways of one app are told, compared byte for byte while it arrives.
+"""Compares the frames that the gateways of one app receive, byte for byte, as they arrive.
 
-All gateways of an app are told the same frames in the same order. So one copy of them is kept: whoever is
-first to receive a frame adds it, and what any other receives must be the same bytes, which costs one
-``memcmp`` a read and no parsing. The copy itself is parsed once: see `imc_bench.push.order`.
+All gateways of an app get the same frames in the same order, so that one copy is enough. The first gateway
+that receives a frame adds it to the copy. The bytes of all others must equal it, which costs one ``memcmp``
+per read and no parsing. `imc_bench.push.order` parses the copy once.
 """
 
 from collections.abc import Callable
@@ -11,48 +11,48 @@ CLOSE, PING, PONG = 0x88, 0x89, 0x8A
 
 
 class Stream:
-    """The data frames of one app, in order. They may be forgotten when every gateway has them."""
+    """The data frames of one app, in order. They can be cleared when every gateway has them."""
 
     def __init__(self, app_id: str) -> None:
         self.app_id = app_id
         self.frames = bytearray()
         self.count = 0
-        """Frames in there."""
+        """The number of frames."""
         self.faults: list[str] = []
 
     def clear(self) -> None:
-        """Forget the frames; whoever reads on begins anew."""
+        """Discard the frames."""
         self.frames.clear()
         self.count = 0
 
 
 class Reading:
-    """One gateway's way through the stream of its app. No I/O."""
+    """The progress of one gateway in the stream of its app. Does no I/O."""
 
     __slots__ = ("_name", "_on_control", "_pending", "position", "stream")
 
     def __init__(self, stream: Stream, name: str, on_control: Callable[[int, bytes], None]) -> None:
         self.stream = stream
         self.position = 0
-        """How many bytes of the stream it has received."""
+        """How many bytes of the stream the gateway has received."""
         self._name = name
         self._on_control = on_control
         self._pending = b""
 
     @property
     def is_at_end(self) -> bool:
-        """Whether it has everything that any gateway has."""
+        """Whether the gateway has everything that any gateway has."""
         return self.position == len(self.stream.frames) and not self._pending
 
     def take(self, data: memoryview) -> None:
-        """Take what was received, frames whole or in part."""
+        """Take received bytes, which may end in the middle of a frame."""
         if not self._pending and self.stream.frames.startswith(data, self.position):
             self.position += len(data)
         else:
             self._take_new(self._pending + bytes(data))
 
     def _take_new(self, data: bytes) -> None:
-        """The slow way: what is ahead of all others, and control frames between the data frames."""
+        """The slow path: bytes that no other gateway has received yet, and control frames."""
         frames = self.stream.frames
         while data:
             known = common_length(data, frames, self.position)
@@ -74,15 +74,15 @@ class Reading:
                 data = data[end:]
             else:
                 where = f"byte {self.position} of {len(frames)}"
-                told, wanted = data[:80], bytes(frames[self.position : self.position + 80])
-                self.stream.faults.append(f"{self._name} was told {told!r}, not {wanted!r} at {where}")
+                got, wanted = data[:80], bytes(frames[self.position : self.position + 80])
+                self.stream.faults.append(f"{self._name} received {got!r}, not {wanted!r} at {where}")
                 self.position = len(frames)
                 data = b""
         self._pending = data
 
 
 def first_frame(data: bytes) -> tuple[int, int] | None:
-    """Where the payload of the first frame begins and ends; None if it is not whole. Servers do not mask."""
+    """Where the payload of the first unmasked frame begins and ends, or None if it is incomplete."""
     if len(data) < 2:
         return None
     begin, length = 2, data[1]
@@ -94,7 +94,7 @@ def first_frame(data: bytes) -> tuple[int, int] | None:
 
 
 def common_length(data: bytes, frames: bytearray, position: int) -> int:
-    """How many bytes at the beginning of ``data`` are those of ``frames`` at ``position``."""
+    """The length of the common prefix of ``data`` and ``frames`` from ``position``."""
     low, high = 0, min(len(data), len(frames) - position)
     if frames.startswith(data[:high], position):
         return high

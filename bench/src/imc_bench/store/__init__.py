@@ -1,1 +1,1 @@
-"""Rows and curves of the database."""
+"""Benchmarks of the database."""

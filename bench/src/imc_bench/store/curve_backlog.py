@@ -1,4 +1,4 @@
-"""Curve: sends, and their projection, as what waits for the database grows."""
+"""Curve: rates of sends and of projection over the size of the backlog."""
 
 import contextlib
 import math
@@ -19,20 +19,22 @@ from imc_bench.http.log_check import Acknowledged
 from imc_bench.http.stores import Stores, stores
 from imc_bench.processes import measured, started
 from imc_bench.rounds import spread
-from imc_bench.rows import Curve, Faulty, Result, Scale, Spread
+from imc_bench.rows import Curve, InvalidRun, Result, Scale, Spread
 
 SIZE = 100
 CALLERS = 8
 SHORT_BACKLOGS = (0, 1_000, 10_000, 100_000)
 FULL_BACKLOGS = (0, 1_000, 10_000, 100_000, 1_000_000)
 _SLICE_ROWS = 2_000
-"""A rate of projection is that of at least so many rows."""
+"""The minimum number of rows from which a rate of projection is computed."""
 
-_SUMS = f"SELECT COUNT(*), COUNT(DISTINCT log_id), BIT_XOR(CRC32(CONCAT(message_id, log_id))) FROM {MESSAGES}"  # noqa: S608
+_CHECKSUMS = (
+    f"SELECT COUNT(*), COUNT(DISTINCT log_id), BIT_XOR(CRC32(CONCAT(message_id, log_id))) FROM {MESSAGES}"  # noqa: S608
+)
 
 
 def measure(scale: Scale) -> list[Result]:
-    """Messages a second into the log, then out of it."""
+    """Measure messages per second into the log, then into the database."""
     return uvloop.run(_measure(scale))
 
 
@@ -57,7 +59,7 @@ async def _measure(scale: Scale) -> list[Result]:
 
 
 class _Backlog:
-    """One app's, grown by sends alone, then drained."""
+    """The backlog of one app. Sends grow it, then a projector drains it."""
 
     def __init__(self, url: str, redis: Any, scale: Scale) -> None:
         self._url = url
@@ -67,33 +69,33 @@ class _Backlog:
         self._acknowledged: list[Acknowledged] = []
 
     async def grow(self, size: int) -> Spread:
-        """Send until ``size`` messages wait; then messages a second at that size."""
+        """Send until the backlog has ``size`` messages; then measure sends per second."""
         if size > len(self._acknowledged):
             await self._send(math.inf, math.ceil((size - len(self._acknowledged)) / CALLERS / SIZE))
         seconds = self._scale.seconds / self._scale.rounds
         return spread([await self._send(seconds, None) for _ in range(self._scale.rounds)], "messages/s")
 
     async def drain(self) -> list[tuple[float, int]]:
-        """Follow the projector until nothing waits: at each time (in seconds) how many messages did."""
+        """Wait until the backlog is empty; return times in seconds with the size of the backlog."""
         total = len(self._acknowledged)
         seen = [(time.perf_counter(), total)]
         while seen[-1][1] > 0:
-            # Asked all the time: it takes Redis microseconds, and the load's core has nothing else to do.
+            # A busy loop: the query takes Redis microseconds, and the load core has nothing else to do.
             projected = int(await self._redis.hget(names.log_state(self._app_id), "projected") or 0)
             if total - projected != seen[-1][1]:
                 seen.append((time.perf_counter(), total - projected))
-            if time.perf_counter() > seen[-1][0] + callers.PATIENCE_SECONDS:
-                raise Faulty(f"{seen[-1][1]} messages are not projected")
-        return seen[1:]  # before the first came the start of the process
+            if time.perf_counter() > seen[-1][0] + callers.TIMEOUT_SECONDS:
+                raise InvalidRun(f"{seen[-1][1]} messages are not projected")
+        return seen[1:]  # the first is the start of the process
 
     async def check(self, servers: Stores) -> str:
-        """What was verified; raises `Faulty`."""
-        [found] = await databases.run(servers.database_url, _SUMS)
-        if tuple(map(int, found)) != sums_of(self._acknowledged):
-            raise Faulty(
-                f"{len(self._acknowledged)} messages were acknowledged; count and sums of rows: {found}"
+        """Compare the rows with the acknowledged messages; return what was verified. Raises `InvalidRun`."""
+        [found] = await databases.run(servers.database_url, _CHECKSUMS)
+        if tuple(map(int, found)) != checksums_of(self._acknowledged):
+            raise InvalidRun(
+                f"{len(self._acknowledged)} messages were acknowledged; count and checksums of rows: {found}"
             )
-        return f"{len(self._acknowledged):,} acknowledged messages are each one row, at their place"
+        return f"{len(self._acknowledged):,} acknowledged messages have one row each, with the right log id"
 
     async def _send(self, seconds: float, batches: int | None) -> float:
         calls = await callers.call(
@@ -109,8 +111,8 @@ class _Backlog:
         return calls.count * SIZE / calls.seconds
 
 
-def sums_of(acknowledged: Sequence[Acknowledged]) -> tuple[int, int, int]:
-    """How many, how many different places, and a sum over all ids with their places."""
+def checksums_of(acknowledged: Sequence[Acknowledged]) -> tuple[int, int, int]:
+    """The number of messages, the number of distinct log ids, and a checksum of all ids."""
     total = 0
     for each in acknowledged:
         total ^= crc32(f"{each.message_id}{EntryId.parse(each.entry).column}".encode())
@@ -118,7 +120,7 @@ def sums_of(acknowledged: Sequence[Acknowledged]) -> tuple[int, int, int]:
 
 
 def by_size(seen: Sequence[tuple[float, int]], sizes: Sequence[int]) -> dict[float, Spread]:
-    """Rows a second of a drain, where about so many were left; nothing for sizes that it did not pass."""
+    """Rows per second of a drain, by the nearest size of the backlog in ``sizes``."""
     rates: dict[float, list[float]] = {}
     since, left_then = seen[0]
     for now, left in seen[1:]:

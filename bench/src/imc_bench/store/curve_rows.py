@@ -1,4 +1,4 @@
-"""Curve: how long reads of history take as the table grows."""
+"""Curve: latency of history reads over the size of the table."""
 
 import uvloop
 
@@ -8,7 +8,7 @@ from imc_bench.rows import Curve, Result, Scale, Spread
 from imc_bench.store.archive import archive
 from imc_bench.store.history import history, warm
 from imc_bench.store.latency import Readers
-from imc_bench.store.questions import AFTER, ANY_GROUP, BEFORE, DEEP, FIRST, USER
+from imc_bench.store.queries import AFTER, ANY_GROUP, BEFORE, DEEP, FIRST, USER
 
 KINDS = [FIRST, DEEP, BEFORE, AFTER, ANY_GROUP, USER]
 SHORT_ROWS = (100_000, 300_000, 1_000_000)
@@ -16,7 +16,7 @@ FULL_ROWS = (100_000, 1_000_000, 10_000_000)
 
 
 def measure(scale: Scale) -> list[Result]:
-    """The median of each kind of question, over tables of several sizes."""
+    """Measure the median latency of each kind of query, on tables of several sizes."""
     return uvloop.run(_measure(scale))
 
 
@@ -34,8 +34,4 @@ async def _measure(scale: Scale) -> list[Result]:
             for kind in KINDS:
                 lines[kind.name][rows] = spread(found[f"{kind.name}, p50"], "ms")
     curve = Curve("Reads of history, 20 messages", "messages in the table", "median, ms", lines)
-    return [
-        Result(
-            "rows", curve.title, {}, checks=[f"{checked:,} answers were those that are right"], curve=curve
-        )
-    ]
+    return [Result("rows", curve.title, {}, checks=[f"{checked:,} replies were correct"], curve=curve)]

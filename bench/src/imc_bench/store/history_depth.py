@@ -1,4 +1,4 @@
-"""Row 6: reads of a history that grew, as fast as those of a short one."""
+"""Row 6: reads of a long history, compared with those of a short one."""
 
 import contextlib
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from imc_bench.rows import Result, Scale, Spread
 from imc_bench.store.archive import archive
 from imc_bench.store.history import history, warm
 from imc_bench.store.latency import Readers
-from imc_bench.store.questions import AFTER, BEFORE, DEEP, FIRST
+from imc_bench.store.queries import AFTER, BEFORE, DEEP, FIRST
 
 SMALL = 100_000
 KINDS = [FIRST, DEEP, BEFORE, AFTER]
-MOST = 1.5
+MAX_RATIO = 1.5
 
 
 def measure(scale: Scale) -> list[Result]:
-    """The p99 of each kind of question, on the small table and the large in turn."""
+    """Measure the p99 of each kind of query, on the small table and the large table in turn."""
     return uvloop.run(_measure(scale))
 
 
@@ -36,7 +36,7 @@ async def _measure(scale: Scale) -> list[Result]:
             readers[rows] = Readers(query_api, stored, KINDS, scale.seconds)
         found = await alternate({f"{rows:,}": each.measure for rows, each in readers.items()}, scale.rounds)
         plan = await readers[large].explain()
-    checks = [f"{sum(each.checked for each in readers.values()):,} answers were those that are right", plan]
+    checks = [f"{sum(each.checked for each in readers.values()):,} replies were correct", plan]
     return [_result(found, large, checks)]
 
 
@@ -52,9 +52,9 @@ def _result(found: Mapping[str, Mapping[str, list[float]]], large: int, checks: 
         "6",
         name,
         figures,
-        f"≤ {MOST:g} × that of {SMALL:,}, in each kind",
+        f"≤ {MAX_RATIO:g} × that of {SMALL:,}, in each kind",
         max(ratios),
-        max(ratios) <= MOST,
+        max(ratios) <= MAX_RATIO,
         checks,
         shown=len(figures),
     )

@@ -1,4 +1,4 @@
-"""How long query-api takes for questions of a history: one caller, so that nothing waits for another."""
+"""Latency of history queries in query-api, with one caller, so that requests do not queue."""
 
 import itertools
 from collections.abc import Mapping
@@ -7,15 +7,15 @@ from imc_testkit.processes import Process
 
 from imc_bench.http import callers
 from imc_bench.rounds import percentile
-from imc_bench.store import plans, questions
+from imc_bench.store import plans, queries
 from imc_bench.store.history import History
-from imc_bench.store.questions import Question
+from imc_bench.store.queries import QueryKind
 
 
 class Readers:
-    """Asks a query-api about its history, and checks every answer."""
+    """Queries the history in a query-api, and checks every reply."""
 
-    def __init__(self, process: Process, stored: History, kinds: list[Question], seconds: float) -> None:
+    def __init__(self, process: Process, stored: History, kinds: list[QueryKind], seconds: float) -> None:
         self._process = process
         self._stored = stored
         self._kinds = kinds
@@ -24,28 +24,28 @@ class Readers:
         self.checked = 0
 
     async def measure(self) -> Mapping[str, float]:
-        """Milliseconds of each kind of question, p50 and p99 of all asked in the given seconds."""
+        """Measure p50 and p99 of each kind of query, in milliseconds."""
         figures: dict[str, float] = {}
         for kind in self._kinds:
-            latencies = await self._ask(kind, self._seconds)
+            latencies = await self._query(kind, self._seconds)
             figures[f"{kind.name}, p50"] = percentile(latencies, 0.5) * 1000
             figures[f"{kind.name}, p99"] = percentile(latencies, 0.99) * 1000
         return figures
 
     async def explain(self) -> str:
-        """What was verified of the plans of one question of each kind; raises `Faulty`."""
+        """Check the plans of one query of each kind; return what was verified. Raises `InvalidRun`."""
 
-        async def ask() -> None:
+        async def query_each() -> None:
             for kind in self._kinds:
-                await self._ask(kind, 0)
+                await self._query(kind, 0)
 
-        return await plans.check(self._stored.url, ask)
+        return await plans.check(self._stored.url, query_each)
 
-    async def _ask(self, kind: Question, seconds: float) -> list[float]:
+    async def _query(self, kind: QueryKind, seconds: float) -> list[float]:
         self._seed += 1
-        asked, again = itertools.tee(kind.asked(self._stored, self._seed))
-        calls = await callers.call(self._process.url, 1, seconds, lambda _: (each.request for each in asked))
+        made, again = itertools.tee(kind.queries(self._stored, self._seed))
+        calls = await callers.call(self._process.url, 1, seconds, lambda _: (each.request for each in made))
         for reply in calls.replies[0]:
-            questions.check(next(again), reply)
+            queries.check(next(again), reply)
         self.checked += calls.count
         return calls.all_latencies

@@ -1,11 +1,11 @@
-"""How the database answers what it is really asked: the plans of the statements of some requests."""
+"""Checks the plans of the statements that the database really gets for some requests."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from imc_testkit import databases
 
-from imc_bench.rows import Faulty
+from imc_bench.rows import InvalidRun
 
 _COLUMNS = ("id", "select_type", "table", "type", "possible_keys", "key", "key_len", "ref", "rows", "extra")
 _READS_ALL = ("ALL", "index")
@@ -13,7 +13,7 @@ _READS_ALL = ("ALL", "index")
 
 @dataclass(frozen=True)
 class Step:
-    """One line of a plan."""
+    """One line of the output of EXPLAIN."""
 
     table: str
     type: str
@@ -22,13 +22,13 @@ class Step:
 
     @property
     def is_costly(self) -> bool:
-        """Whether it reads a table or an index from end to end, or sorts; a derived table is a page."""
+        """Whether the step scans a whole table or index, or sorts. A derived table is one page."""
         reads_all = self.type in _READS_ALL and not self.table.startswith("<derived")
         return reads_all or "filesort" in self.extra
 
 
 async def statements_of(url: str, act: Callable[[], Awaitable[object]]) -> list[str]:
-    """The SELECTs that the database of this URL is sent while ``act`` runs."""
+    """The SELECT statements that the database gets while ``act`` runs, from its general log."""
     try:
         await databases.run(
             url,
@@ -50,7 +50,7 @@ async def statements_of(url: str, act: Callable[[], Awaitable[object]]) -> list[
 
 
 async def plan_of(url: str, statement: str) -> list[Step]:
-    """The steps by which a statement is answered."""
+    """The plan of a statement."""
     found = await databases.run(url, f"EXPLAIN {statement}")
     lines = [dict(zip(_COLUMNS, line, strict=True)) for line in found]
     return [
@@ -60,15 +60,15 @@ async def plan_of(url: str, statement: str) -> list[Step]:
 
 
 async def check(url: str, act: Callable[[], Awaitable[object]]) -> str:
-    """See that nothing of what is asked while ``act`` runs needs a scan or a sort; what was verified.
+    """Check that no statement needs a scan or a sort while ``act`` runs. Return what was verified.
 
-    Raises `Faulty`.
+    Raises `InvalidRun`.
     """
     statements = await statements_of(url, act)
     if not statements:
-        raise Faulty("the database was asked nothing")
+        raise InvalidRun("the database got no statements")
     for statement in statements:
         plan = await plan_of(url, statement)
         if any(step.is_costly for step in plan):
-            raise Faulty(f"a scan or a sort: {plan} for {statement}")
+            raise InvalidRun(f"a scan or a sort: {plan} for {statement}")
     return f"EXPLAIN of {len(statements)} statements: no scan, no filesort"

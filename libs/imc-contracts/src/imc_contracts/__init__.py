@@ -1,1 +1,1 @@
-"""What crosses a process boundary of IMC, and nothing else: no I/O, no settings, no clock."""
+"""The data that IMC processes exchange. No I/O, no settings, no clock."""

@@ -1,10 +1,10 @@
-"""The numbers of the wire contract: what a reply, a push or a close means."""
+"""The codes of replies, pushes and WebSocket closes."""
 
 from enum import IntEnum
 
 
 class ErrorCode(IntEnum):
-    """Why a request was refused. Stable: clients decide by it, people read the message beside it."""
+    """Why a request was refused. Codes are stable, for clients; the message beside them is for people."""
 
     INVALID_FIELD = 40001
     UNAUTHENTICATED = 40101
@@ -27,12 +27,12 @@ class ErrorCode(IntEnum):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same request, unchanged, can succeed later."""
+        """Whether the same request can succeed later."""
         return self in (ErrorCode.QUOTA_USED_UP, ErrorCode.INTERNAL, ErrorCode.UNAVAILABLE)
 
 
 class PushCode(IntEnum):
-    """What a WebSocket frame to a gateway says."""
+    """The kind of a WebSocket frame to a gateway."""
 
     CONNECTED = 2000
     MESSAGE = 2001
@@ -48,8 +48,8 @@ class PushCode(IntEnum):
 class CloseCode(IntEnum):
     """Why a gateway's WebSocket ends.
 
-    1012, 1013 and 4408: reconnect, with the cursor. Other 44xx: do not retry unchanged.
-    Source of the 1xxx: RFC 6455, section 7.4, and the registry that it opened.
+    After 1012, 1013 and 4408: reconnect with the cursor. After other 44xx: do not retry unchanged.
+    1xxx are defined by RFC 6455, section 7.4, and by the IANA registry of close codes.
     """
 
     GOING_AWAY = 1001

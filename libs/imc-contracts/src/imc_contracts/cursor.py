@@ -1,20 +1,20 @@
-"""Places in an app's log: the entry ids that Redis gives, and the cursors that gateways keep."""
+"""Positions in an app's log: entry ids, which Redis assigns, and cursors, which gateways keep."""
 
 import re
 from typing import NamedTuple
 
-# No more digits than `EntryId.column` has room for: 13 of milliseconds last until the year 2286.
+# At most as many digits as `EntryId.column` can store. 13 digits of milliseconds last until the year 2286.
 _MS_DIGITS, _SEQ_DIGITS = 13, 10
 _CURSOR = re.compile(r"([a-z0-9]{1,32})\.([0-9]{1,13}-[0-9]{1,10})", re.ASCII)
 
 _LAST_SEQ = 9_999_999_999
 
 UNBORN = "u"
-"""How the lineage of a log that holds nothing yet begins; with its first entry it gets one in hexadecimal."""
+"""The prefix of the lineage of a log without entries. With its first entry it gets a hexadecimal one."""
 
 
 class EntryId(NamedTuple):
-    """The id of a log entry: ms of the log's clock, and a number within them. Sorts as the log does."""
+    """The id of a log entry: milliseconds, and a sequence number within them. Sorts in log order."""
 
     ms: int
     seq: int
@@ -24,8 +24,8 @@ class EntryId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str | bytes) -> "EntryId":
-        """Read ``"ms-seq"``; raises `ValueError` for anything else."""
-        # By hand: every push comes through here, and a regular expression takes three times as long.
+        """Parse ``"ms-seq"``. Raises `ValueError` for anything else."""
+        # On the hot path of pushes: a regular expression takes three times as long.
         ascii_ = text if isinstance(text, bytes) else text.encode("ascii", "replace")
         ms, _, seq = ascii_.partition(b"-")
         if not (ms.isdigit() and seq.isdigit() and len(ms) <= _MS_DIGITS and len(seq) <= _SEQ_DIGITS):
@@ -34,17 +34,17 @@ class EntryId(NamedTuple):
 
     @property
     def following(self) -> "EntryId":
-        """The next id: no entry can lie between."""
+        """The next possible id."""
         return EntryId(self.ms, self.seq + 1) if self.seq < _LAST_SEQ else EntryId(self.ms + 1, 0)
 
     @property
     def preceding(self) -> "EntryId":
-        """The id of which this is the `following`; `ORIGIN` has none."""
+        """The previous possible id. `ORIGIN` has none."""
         return EntryId(self.ms, self.seq - 1) if self.seq else EntryId(self.ms - 1, _LAST_SEQ)
 
     @property
     def column(self) -> str:
-        """The id as the database holds it: fixed-width hexadecimal, so that text sorts as the log does."""
+        """The id in the database: hexadecimal of fixed width, so that the text sorts in log order."""
         return f"{self.ms:011x}{self.seq:09x}"
 
     @classmethod
@@ -54,11 +54,11 @@ class EntryId(NamedTuple):
 
 
 ORIGIN = EntryId(0, 0)
-"""Before every entry."""
+"""The id before all entries."""
 
 
 class Cursor(NamedTuple):
-    """A place in one lineage of a log. Its text is opaque to gateways."""
+    """A position in one lineage of a log. Its text is opaque to gateways."""
 
     lineage: str
     entry: EntryId
@@ -68,12 +68,12 @@ class Cursor(NamedTuple):
 
     @property
     def is_unborn(self) -> bool:
-        """Whether it was taken before the log held anything: ``entry`` is a moment of the log's clock."""
+        """Whether it was taken before the log had an entry. ``entry`` is then a time, not an entry."""
         return self.lineage.startswith(UNBORN)
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """Read a cursor that a gateway offers; raises `ValueError` if it is none."""
+        """Parse a cursor from a gateway. Raises `ValueError` if it is malformed."""
         match = _CURSOR.fullmatch(text)
         if match is None:
             raise ValueError("not a cursor")
@@ -81,5 +81,5 @@ class Cursor(NamedTuple):
 
 
 def cursor_text(lineage: str, entry: str) -> str:
-    """The text of a cursor at the entry whose id is ``entry``, for those who need not read that id."""
+    """The text of a cursor at the entry with the id ``entry``, without parsing the id."""
     return f"{lineage}.{entry}"

@@ -40,10 +40,10 @@ def failure(code: ErrorCode, message: str) -> Failure:
 
 
 def failure_of(refused: Refused) -> Failure:
-    """Wrap a refusal that was raised."""
+    """Wrap a `Refused` exception."""
     return failure(refused.code, refused.message)
 
 
 def encode(value: Any) -> bytes:
-    """Write a JSON value as UTF-8, characters as they are rather than escaped."""
+    """Encode a value as JSON in UTF-8, without escaping characters."""
     return orjson.dumps(value)

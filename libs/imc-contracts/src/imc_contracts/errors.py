@@ -1,23 +1,23 @@
-"""The one way in which a request is refused, whatever transport it came by.
+"""The exception for refused requests, independent of the transport.
 
-``Refused`` carries a code of the contract; each edge (HTTP, WebSocket) has one map from code to its own
-sign (a status, a frame), so that no rule knows of a transport.
+``Refused`` has a code of the contract. Each transport maps the codes to its own replies: HTTP to a status,
+WebSocket to a frame.
 """
 
 from imc_contracts.codes import ErrorCode
 
 
 class Refused(Exception):
-    """A request that is not carried out. ``message`` is for people and says nothing of the inside."""
+    """The request is refused. ``message`` is for people, and reveals no internals."""
 
     def __init__(self, code: ErrorCode, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(f"{int(code)}: {message}")
         self.code = code
         self.message = message
         self.retry_after = retry_after
-        """Seconds after which a retry makes sense, where the code is one to retry."""
+        """Seconds after which to retry, if the code is retryable."""
 
 
 def unavailable(what: str, retry_after: int = 1) -> Refused:
-    """The refusal for a log or store out of reach: nothing was accepted, ``what`` names the part."""
+    """The refusal when a log or store is unavailable. ``what`` describes it; nothing was accepted."""
     return Refused(ErrorCode.UNAVAILABLE, f"{what}; nothing was accepted, try again", retry_after=retry_after)

@@ -1,8 +1,8 @@
-"""What the log holds: the four things that can happen to an app.
+"""The events of a log, of four kinds.
 
-An event's body is the view that gateways get, as JSON, so that a push-node frames it without reading it.
-Where events are made their shape is fixed by these constructors; where they are read, fields unknown to
-the reader are ignored, or old and new processes could not run side by side.
+The body of an event is the view that gateways get, as JSON, so that a push-node can push it without parsing.
+The constructors here fix the fields of new events. Readers ignore unknown fields, so that old and new
+processes can run side by side.
 """
 
 import re
@@ -30,32 +30,32 @@ class EventKind(bytes, Enum):
     NOTICE_DELETED = b"d"
 
     is_notice: bool
-    """Whether only gateways that asked for notices are told."""
+    """Whether only gateways that asked for notices get it."""
 
     def __init__(self, spelling: bytes) -> None:
         self.is_notice = spelling in (b"p", b"d")
 
-    # That of Enum is written in Python, and every push looks its kind up.
+    # The hash of Enum is written in Python, which is slow for the lookup in every push.
     __hash__ = bytes.__hash__
 
 
 class MalformedEvent(Exception):
-    """A log entry that is none of ours: written by hand, or by a version unknown to this one."""
+    """A log entry that is not a known event, for example one written by hand or by a newer version."""
 
 
 class Event(NamedTuple):
-    """One thing that happened, before it has a place in the log. ``body`` is JSON without line breaks."""
+    """An event that has no log id yet. ``body`` is JSON without line breaks."""
 
     kind: EventKind
     body: bytes
 
     def at(self, entry_id: EntryId) -> "Entry":
-        """The event as the entry ``entry_id``."""
+        """The event as a log entry with this id."""
         return Entry(str(entry_id).encode(), self.kind, self.body)
 
 
 class Entry(NamedTuple):
-    """An event at its place in the log. ``place`` is the text of its id: a push needs no more."""
+    """A log entry. ``place`` is the text of its id, which is enough for a push."""
 
     place: bytes
     kind: EventKind
@@ -63,12 +63,12 @@ class Entry(NamedTuple):
 
     @property
     def id(self) -> EntryId:
-        """Where it is."""
+        """The parsed id."""
         return EntryId.parse(self.place)
 
 
 class LiveBatch(NamedTuple):
-    """What one append published: its entries in order, and the place before them."""
+    """The entries that one append published, in order. ``prev`` is the id of the entry before them."""
 
     lineage: str
     prev: EntryId
@@ -77,14 +77,14 @@ class LiveBatch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecallMark:
-    """What a replay needs to know of a recalled message, so that it shows no content of it."""
+    """The data with which a replay masks a recalled message."""
 
     message_id: str
     recall_time: int
     recall_cause: str | None
 
     def encode(self) -> bytes:
-        """The member of the set of recalled messages."""
+        """The mark as a member of the set of recalled messages."""
         return orjson.dumps([self.message_id, self.recall_time, self.recall_cause])
 
     @classmethod
@@ -95,34 +95,34 @@ class RecallMark:
 
 
 _KINDS = {kind.value: kind for kind in EventKind}
-# All lines in one search, since every push of every node comes through here. No digits beyond `EntryId`'s.
+# One search for all lines, since this is on the hot path of pushes. Digits are limited as in `EntryId`.
 _PUBLISHED = re.compile(rb"^([0-9]{1,13}-[0-9]{1,10}) ([srpd]) (.*)", re.MULTILINE)
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 _NOTICE: TypeAdapter[Notice] = TypeAdapter(Notice)
 
 
 def message_sent(message: Message) -> Event:
-    """The message is new."""
+    """The event of a new message."""
     return Event(EventKind.MESSAGE_SENT, orjson.dumps(message))
 
 
 def message_recalled(message: Message) -> Event:
-    """The message was recalled; ``message`` shows it so, without content."""
+    """The event of a recall. ``message`` must be the recalled message, without content."""
     return Event(EventKind.MESSAGE_RECALLED, orjson.dumps(message))
 
 
 def notice_published(notice: Notice) -> Event:
-    """The notice is new."""
+    """The event of a new notice."""
     return Event(EventKind.NOTICE_PUBLISHED, orjson.dumps(notice))
 
 
 def notice_deleted(notice: Notice) -> Event:
-    """The notice was taken down."""
+    """The event of a deleted notice."""
     return Event(EventKind.NOTICE_DELETED, orjson.dumps(notice))
 
 
 def read_entry(entry_id: bytes | str, fields: Mapping[bytes, bytes]) -> Entry:
-    """Read an entry as Redis returns it; raises `MalformedEvent` if it is none of ours."""
+    """Read an entry as Redis returns it. Raises `MalformedEvent` if it is not a known event."""
     try:
         return Event(EventKind(fields[KIND_FIELD]), fields[BODY_FIELD]).at(EntryId.parse(entry_id))
     except (KeyError, ValueError) as error:
@@ -130,7 +130,7 @@ def read_entry(entry_id: bytes | str, fields: Mapping[bytes, bytes]) -> Entry:
 
 
 def read_message(body: bytes) -> Message:
-    """The message in an event's body; raises `MalformedEvent` if there is none."""
+    """Parse the message in the body of an event. Raises `MalformedEvent`."""
     try:
         return _MESSAGE.validate_json(body, strict=True)
     except ValidationError as error:
@@ -138,7 +138,7 @@ def read_message(body: bytes) -> Message:
 
 
 def read_notice(body: bytes) -> Notice:
-    """The notice in an event's body; raises `MalformedEvent` if there is none."""
+    """Parse the notice in the body of an event. Raises `MalformedEvent`."""
     try:
         return _NOTICE.validate_json(body, strict=True)
     except ValidationError as error:
@@ -146,9 +146,9 @@ def read_notice(body: bytes) -> Notice:
 
 
 def read_live_batch(payload: bytes) -> LiveBatch:
-    """Read what an append publishes: a line ``lineage prev``, then a line ``id kind body`` for each entry.
+    """Parse a published batch: a line ``lineage prev``, then a line ``id kind body`` for each entry.
 
-    JSON bodies hold no raw line break, so that lines need no escaping.
+    JSON bodies have no raw line breaks, so that lines need no escaping.
     Raises `MalformedEvent` for anything else.
     """
     head, _, lines = payload.partition(b"\n")
@@ -163,5 +163,5 @@ def read_live_batch(payload: bytes) -> LiveBatch:
 
 
 def _read_lines(lines: bytes) -> list[Entry]:
-    """The entries of all lines that hold one."""
+    """The entries of all well-formed lines."""
     return [Entry(place, _KINDS[kind], body) for place, kind, body in _PUBLISHED.findall(lines)]

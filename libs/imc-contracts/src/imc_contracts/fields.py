@@ -1,6 +1,6 @@
-"""The values that requests carry, each with its bounds; the same everywhere, so that they are written once.
+"""The types of request fields, with their bounds.
 
-``RULES`` says each bound in words: it is what a refused client reads.
+``RULES`` describes the bounds in words, for the messages of refusals.
 """
 
 import re
@@ -40,16 +40,16 @@ RULES: dict[str, str] = {
     "withTotal": "true or false",
     "messages": "a list of 1 to 500 messages",
 }
-"""What may be in each field, in words, for the message of a refusal."""
+"""The bounds of each field in words."""
 
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _SCRIPT_SCHEMES = ("javascript:", "data:", "vbscript:")
-# Browsers drop these anywhere in a link before they look at its scheme (URL standard, basic URL parser).
+# Browsers remove these characters before they parse the scheme (URL Standard, basic URL parser).
 _IGNORED_IN_URL = dict.fromkeys(range(0x21))
 
 
 def _whole_number(value: Any) -> Any:
-    """Let ``"1"`` stand for 1, and refuse what pydantic would bend into a number (``true``, ``1.0``)."""
+    """Accept ``"1"`` for 1, and refuse what pydantic would convert to a number (``true``, ``1.0``)."""
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -58,7 +58,7 @@ def _whole_number(value: Any) -> Any:
 
 
 def _fits_in_bytes(value: str) -> str:
-    # A character takes at most 4 bytes: most texts need no encoding to be known to fit.
+    # A character has at most 4 bytes, so that most texts need not be encoded for this check.
     if len(value) * 4 > MAX_CONTENT_BYTES and len(value.encode()) > MAX_CONTENT_BYTES:
         raise ValueError("too long")
     return value
@@ -74,12 +74,12 @@ Whole = BeforeValidator(
     _whole_number,
     json_schema_input_type=int | Annotated[str, StringConstraints(pattern=f"^{_DECIMAL.pattern}$")],
 )
-"""Marks an integer that may also come as a decimal string."""
+"""Marks an integer that may also be a decimal string."""
 
 AppId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,127}$")]
 GatewayId = AppId
-# Ranges rather than classes: the patterns are published, and not every language that reads them knows
-# ``\p{Cc}``, or means the same by ``\s``.
+# Ranges instead of classes: clients read these patterns in other languages, which may not know ``\p{Cc}``,
+# or define ``\s`` differently.
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _SPACE = r"\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _Identifier = Annotated[

@@ -1,8 +1,8 @@
-"""What the log no longer holds, as the database remembers it: how push-nodes ask query-api for it.
+"""The internal API with which push-nodes read events from the database that the log has trimmed.
 
-``GET /internal/log/changes?appId=&after=&before=&notices=&limit=``, between services only. The
-data of the reply is the list of the changes that lie after the entry ``after`` and before the entry
-``before``, in the order of the log, the first ``limit`` of them: fewer are the last.
+``GET /internal/log/changes?appId=&after=&before=&notices=&limit=``, between services only. The reply has the
+first ``limit`` changes after the entry ``after`` and before the entry ``before``, in log order. Fewer than
+``limit`` are the last ones.
 """
 
 from typing import Annotated, Literal
@@ -18,8 +18,8 @@ PATH = "/internal/log/changes"
 class MessageChange(TypedDict):
     """A message was sent, or recalled.
 
-    ``place`` is its entry's id, ``kind`` an `EventKind`. One that was sent is shown as it is now: without its
-    content, if it was recalled since.
+    ``place`` is the id of the entry, ``kind`` an `EventKind`. A sent message is shown in its current state:
+    without content if it was recalled later.
     """
 
     place: str
@@ -28,7 +28,7 @@ class MessageChange(TypedDict):
 
 
 class NoticeChange(TypedDict):
-    """A notice was published, and is shown as it was then, or deleted; ``place`` as in `MessageChange`."""
+    """A notice was published (shown as it was then) or deleted. ``place`` as in `MessageChange`."""
 
     place: str
     kind: Literal["p", "d"]

@@ -1,4 +1,4 @@
-"""The tables that the command side writes and the query side reads: names only, migrations make them."""
+"""Names of the tables that command-api writes and query-api reads. Migrations create them."""
 
 MESSAGES = "imc_chat_message"
 NOTICES = "imc_notice_information"
@@ -34,7 +34,7 @@ NOTICE_VIEW_COLUMNS = (
 """The columns of a Notice, in the order of its fields; the Java version has the same."""
 
 LOG_COLUMNS = ("log_id", "last_log_id")
-"""Beside both: the places in the log of the row's first event and of its newest, null in rows without one."""
+"""Further columns of both tables: the log ids of the first and the newest event of the row, or null."""
 
 GROUP_COLUMNS = ("app_id", "group_id", "message_total", "newest_message_id", "newest_create_time")
-"""One row a group: the count of its messages and the newest of them, kept by the projection."""
+"""One row per group: the number of its messages and the newest one, updated by the projection."""

@@ -1,4 +1,4 @@
-"""What replies and pushes show, in the shape of the wire: these dictionaries are the JSON."""
+"""The views in replies and pushes, as dictionaries with the names of the wire."""
 
 from typing_extensions import TypedDict
 
@@ -39,7 +39,7 @@ class Notice(TypedDict):
 
 
 class Group(TypedDict):
-    """A group that a user has written in; ``newMessage`` is its newest, ``updateTime`` that one's time."""
+    """A group that a user has written in. ``newMessage`` is the newest, ``updateTime`` its time."""
 
     groupId: str
     newMessage: Message
@@ -48,7 +48,7 @@ class Group(TypedDict):
 
 
 class MessagePage(TypedDict):
-    """One page of messages; ``total`` counts all that match, and is null when it was not asked for."""
+    """One page of messages. ``total`` counts all matches; it is null if it was not requested."""
 
     total: int | None
     pageMessageList: list[Message]
@@ -62,7 +62,7 @@ class NoticePage(TypedDict):
 
 
 class SendReceipt(TypedDict):
-    """The acknowledgement of a send; ``duplicate`` when its ``clientMessageId`` had been sent before."""
+    """The acknowledgement of a send. ``duplicate``: its ``clientMessageId`` was sent before."""
 
     messageId: str
     createTime: int
@@ -79,14 +79,14 @@ class NoticeReceipt(TypedDict):
 
 
 class Node(TypedDict):
-    """The push-node that a gateway belongs to: its address, and where the gateway connects there."""
+    """The push-node that a gateway belongs to: its address, and the URL to connect to."""
 
     url: str
     connectUrl: str
 
 
 def recalled(message: Message, recall_time: int, recall_cause: str | None) -> Message:
-    """Show ``message`` as recalled: its content is gone wherever it is shown again."""
+    """The message as recalled, without content."""
     return {
         **message,
         "content": "",
@@ -97,5 +97,5 @@ def recalled(message: Message, recall_time: int, recall_cause: str | None) -> Me
 
 
 def deleted(notice: Notice, delete_time: int) -> Notice:
-    """Show ``notice`` as deleted."""
+    """The notice as deleted."""
     return {**notice, "deleteTime": delete_time, "status": STATUS_RETIRED}

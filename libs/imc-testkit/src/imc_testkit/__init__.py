@@ -1,1 +1,1 @@
-"""Real servers and real processes for the tests: never part of what is deployed."""
+"""Real servers, processes and clients for tests. Never deployed."""

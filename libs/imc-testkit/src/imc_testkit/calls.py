@@ -1,4 +1,4 @@
-"""Every call of the contract over HTTP, for tests that must leave none out."""
+"""Every HTTP call of the contract, for tests that must cover all of them."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from imc_testkit.deployment import Deployment
 
 @dataclass(frozen=True)
 class Call:
-    """One call: where it goes, the scope it needs, and which values it takes."""
+    """One call: its path, the scope it needs, and the fields it takes."""
 
     name: str
     kind: Literal["command", "query"]
@@ -26,7 +26,7 @@ class Call:
         headers: dict[str, str] | dict[bytes, bytes],
         **given: Any,
     ) -> httpx.Response:
-        """Make the call with ``given`` values, and usual ones where none is given; None leaves one out."""
+        """Make the call. Values that are not ``given`` have the defaults of `USUAL`; None omits a field."""
         processes = deployment.command_apis if self.kind == "command" else deployment.query_apis
         all_values = {**USUAL, **given}
         taken = {name: all_values[name] for name in self.values if all_values[name] is not None}

@@ -1,8 +1,11 @@
-"""Holds a history against the promises, once all is healed and drained.
+"""Checks the history of a run against the guarantees, after all faults have ended and all backlogs are empty.
 
-Every acknowledged send is one row, byte for byte, and was pushed once, in one order, to every gateway that
-stayed or resumed; a refused one left nothing; one with an unknown end happened at most once; a recall is
-final and its content unreadable; no app saw anything of another; a gap was announced or is a loss.
+- An acknowledged send is exactly one row, byte for byte. Every gateway that stayed or resumed got it once,
+  and all gateways got the same order.
+- A refused send left nothing. A send with an unknown result happened at most once.
+- A recall is final, and its content can't be read afterwards.
+- No app saw data of another app.
+- What a gateway missed was announced as a gap; otherwise it counts as lost.
 """
 
 from collections import defaultdict
@@ -17,7 +20,7 @@ _SHOWN = 20
 
 @dataclass
 class Report:
-    """How often each promise was broken, and in words how."""
+    """How often each guarantee was broken, and a description of each violation."""
 
     lost: int = 0
     repeated: int = 0
@@ -31,12 +34,12 @@ class Report:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Each count by its name."""
+        """The counts by name."""
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "violations"}
 
     @property
     def is_clean(self) -> bool:
-        """Whether every promise was kept."""
+        """Whether no guarantee was broken."""
         return not self.violations
 
     def add(self, violation: Violation) -> None:
@@ -52,7 +55,7 @@ class Report:
 
 
 def check(history: History, rows: Sequence[Row], dead_letters: Collection[str]) -> Report:
-    """Judge a run. ``dead_letters`` are the ids of messages whose events could not be projected."""
+    """Check a run. ``dead_letters`` are the ids of messages whose events could not be projected."""
     report = Report()
     parts = (
         _check_sends(history, rows, dead_letters),
@@ -74,21 +77,21 @@ def _check_sends(history: History, rows: Sequence[Row], dead_letters: Collection
             yield Violation("repeated", f"{_name(send)} was acknowledged as {sorted(send.acknowledged_ids)}")
         for message_id in send.acknowledged_ids:
             if owners.setdefault(message_id, send) is not send:
-                yield Violation("duplicate_ids", f"{message_id} is two messages")
+                yield Violation("duplicate_ids", f"two messages have the id {message_id}")
             row = stored.get(message_id)
             if row is None:
                 reason = "is in the dead letters" if message_id in dead_letters else "has no row"
                 yield Violation("lost", f"acknowledged {message_id} {reason}")
             elif row.digest not in (send.digest, NO_CONTENT):
-                yield Violation("lost", f"acknowledged {message_id} has another content in its row")
+                yield Violation("lost", f"acknowledged {message_id} has different content in its row")
             elif row.app_id != send.app_id:
                 yield Violation("cross_app", f"{message_id} of {send.app_id} is a row of {row.app_id}")
 
 
 def _check_rows(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
-    """Every row with content is one send, that may have happened; and no send is two rows.
+    """Check that each row with content belongs to one send that was not refused, and no send has two rows.
 
-    A row without content is known by the id that its send was acknowledged with, or by the pushes before.
+    A row without content is matched to its send by the acknowledged id, or by pushes before the recall.
     """
     sends = {send.digest: send for send in history.sends}
     known = {id_: send for send in history.sends for id_ in send.acknowledged_ids}
@@ -112,7 +115,7 @@ def _check_rows(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
             yield Violation("phantom", f"{_name(send)} was refused, and is the row {row.message_id}")
     for ids in by_send.values():
         if len(ids) > 1:
-            yield Violation("repeated", f"one send is the rows {ids}")
+            yield Violation("repeated", f"one send has several rows: {ids}")
 
 
 def _check_recalls(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
@@ -122,7 +125,7 @@ def _check_recalls(history: History, rows: Sequence[Row]) -> Iterator[Violation]
     for recall in history.recalls:
         if recall.answer is not Answer.ACKNOWLEDGED or recall.ended is None:
             continue
-        if any(recall.began < end and begin < recall.ended for begin, end in history.database_away):
+        if any(recall.began < end and begin < recall.ended for begin, end in history.database_outages):
             unstored.add(recall.message_id)
         if recall.message_id in recalled_at:
             yield Violation("repeated", f"{recall.message_id} was recalled twice")

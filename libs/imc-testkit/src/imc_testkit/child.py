@@ -1,4 +1,4 @@
-"""A child process: started, stopped in every way that a fault test needs, and never left behind."""
+"""A child process that tests can start, stop, kill and pause, and that never outlives them."""
 
 import contextlib
 import ctypes
@@ -18,10 +18,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on.
+    """Return a TCP port of 127.0.0.1 that nothing listens on.
 
-    It lies below the range that systems take outgoing connections from: one of those could otherwise sit on
-    it while the server that owns it is restarted.
+    The port is below the range of ephemeral ports. Otherwise an outgoing connection could take it while its
+    server restarts.
     """
     while True:
         port = 10_000 + secrets.randbelow(22_000)
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 class Child:
-    """A process of our own, ended by its id alone. What it writes is kept in `log`."""
+    """A process that is signalled by its id only. Its output is kept in `log`."""
 
     def __init__(self, arguments: Sequence[str], env: Mapping[str, str]) -> None:
         self._arguments = list(arguments)
@@ -44,18 +44,18 @@ class Child:
 
     @property
     def log(self) -> str:
-        """Everything written so far to standard output and standard error, over all starts."""
+        """Standard output and standard error so far, of all starts."""
         descriptor = self._log.fileno()
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     @property
     def pid(self) -> int:
-        """Its process id; raises `RuntimeError` before the first start."""
+        """The process id. Raises `RuntimeError` before the first start."""
         return self._started.pid
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended (a negative number names the signal), or None while it runs."""
+        """The exit code, negative if a signal ended the process; None while it runs."""
         return self._started.poll()
 
     @property
@@ -65,46 +65,47 @@ class Child:
         return self._process
 
     def spawn(self) -> None:
-        """Start it. To be called from the main thread: on Linux it dies with the thread that started it."""
+        """Start the process. Call this from the main thread: on Linux the child dies with the thread."""
         self._process = subprocess.Popen(
             self._arguments,
             env=self._env,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
-            # A session of its own: a Ctrl-C at the terminal is for pytest, which then ends it in order.
+            # In its own session, so that Ctrl-C reaches only pytest, which then stops the child.
             start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal; nothing happens if it has ended."""
+        """Send a signal; do nothing if the process has ended."""
         self._started.send_signal(number)
 
     async def wait(self, timeout: float = STOP_SECONDS) -> int:
-        """Wait for its end, at most ``timeout`` seconds; the exit code."""
+        """Wait at most ``timeout`` seconds for the process to end; return the exit code."""
         name = os.path.basename(self._arguments[0])
         await wait_until(lambda: self.exit_code is not None, timeout, what=f"the end of {name}")
         return self._started.wait()
 
     async def kill(self) -> None:
-        """SIGKILL: it gets no chance to put anything in order."""
+        """Send SIGKILL and wait for the end: the process can't clean up."""
         self.send_signal(signal.SIGKILL)
         await self.wait()
 
     def pause(self) -> None:
-        """SIGSTOP: it hangs, its connections stay open. Returns when it does, or has ended."""
+        """Send SIGSTOP and return once the process has stopped or ended. Its connections stay open."""
         self.send_signal(signal.SIGSTOP)
-        # Its threads stop one by one: until the last does, it may still answer. An end is left to `poll`.
+        # Its threads stop one by one; until the last has stopped, it may still answer. WNOWAIT leaves the
+        # exit code to `poll`.
         with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
-        """SIGCONT: it goes on."""
+        """Send SIGCONT: the process continues."""
         self.send_signal(signal.SIGCONT)
 
     async def close(self) -> None:
-        """End it and whatever it started in turn, and forget its log."""
+        """Kill the process and its children, and discard the log."""
         if self._process is not None:
             if self.exit_code is None:
                 await self.kill()
@@ -116,9 +117,9 @@ def _kill_group(group: int) -> None:
     try:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
-        return  # nobody of the group is left
+        return  # all processes of the group have ended
 
 
 def _die_with_parent() -> None:
-    # pytest itself may be killed, by the time limit of a CI job say, and then cleans up nothing.
+    # If pytest is killed, for example by the time limit of a CI job, it can't stop its children.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

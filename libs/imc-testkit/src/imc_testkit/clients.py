@@ -1,4 +1,4 @@
-"""Clients over HTTP whose requests and answers are recorded."""
+"""HTTP clients whose requests and replies are recorded."""
 
 import time
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from imc_testkit.processes import Process
 Body = dict[str, Any]
 
 REPLY_SECONDS = 8.0
-"""Longer than the processes wait for Redis: what they know of the end of a request they can tell."""
+"""Longer than the processes wait for Redis, so that they can report the result of a request."""
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UNAVAILABLE, _SERVER_FAULT = 50301, 50000
@@ -24,29 +24,29 @@ _WORDS = ("plain", "emoji 😀", 'quotes " \\ \n', "中文", "\u2028 %s {} NUL \
 
 @dataclass(frozen=True)
 class Draft:
-    """A message to be sent: its record, and the body of ``create``."""
+    """A message to send: its record in the history, and the body of ``create``."""
 
     send: Send
     body: Body
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether it bears an id of its own, and is not yet known to have arrived."""
+        """Whether it has a ``clientMessageId`` and is not acknowledged yet."""
         return self.send.client_message_id is not None and self.send.answer is not Answer.ACKNOWLEDGED
 
 
 class Clients:
-    """Clients behind an ingress: each request goes to a process that is drawn by lot."""
+    """Clients behind a load balancer: each request goes to a random process."""
 
     def __init__(self, deployment: Deployment, http: httpx.AsyncClient, history: History) -> None:
         self._deployment = deployment
         self._http = http
         self._history = history
-        self._random = Random(history.seed)  # noqa: S311 - to be repeated, not secret
+        self._random = Random(history.seed)  # noqa: S311 - repeatable, not secret
         self._drafts = 0
 
     def draft(self, app_id: str, *, with_id: bool) -> Draft:
-        """A new message, unlike every other."""
+        """Make a new message with unique content."""
         self._drafts += 1
         words = self._random.choice(_WORDS) * self._random.choice((1, 1, 1, 20))
         content = f"{self._history.seed}/{self._drafts} {words}"
@@ -58,20 +58,20 @@ class Clients:
         return Draft(send, {**body, "clientMessageId": own_id} if with_id else body)
 
     def attempt(self, draft: Draft, via: str) -> Attempt:
-        """Note that a draft is being sent."""
+        """Record that a draft is being sent."""
         attempt = Attempt(via, time.monotonic())
         draft.send.attempts.append(attempt)
         return attempt
 
     async def send(self, draft: Draft) -> Attempt:
-        """Send a message by itself."""
+        """Send one message with ``create``."""
         attempt = self.attempt(draft, "create")
         answer, data = await self._post("/chat/message/create", draft.body)
         self._note(attempt, answer, data)
         return attempt
 
     async def send_batch(self, drafts: Sequence[Draft]) -> list[Attempt]:
-        """Send messages, of any apps, in one request."""
+        """Send messages of any apps in one request."""
         attempts = [self.attempt(draft, "createBatch") for draft in drafts]
         answer, data = await self._post(
             "/chat/message/createBatch", {"messages": [draft.body for draft in drafts]}
@@ -85,7 +85,7 @@ class Clients:
         return attempts
 
     async def recall(self, app_id: str, message_id: str, *, named: bool = True) -> Recall:
-        """Recall a message; ``named``: whether the request names its app."""
+        """Recall a message. ``named`` tells whether the request contains the ``appId``."""
         recall = Recall(app_id, message_id, time.monotonic())
         self._history.recalls.append(recall)
         body = {"messageId": message_id, "recallCause": "typo", **({"appId": app_id} if named else {})}
@@ -94,7 +94,7 @@ class Clients:
         return recall
 
     async def read(self, app_id: str, group_id: str) -> None:
-        """Read messages of a group, as far as there is a query-api that answers."""
+        """Read messages of a group, if there is a query-api that answers."""
         if not self._deployment.query_apis:
             return
         asked = time.monotonic()
@@ -134,5 +134,5 @@ class Clients:
 def _answer_of(code: int) -> Answer:
     if code == 0:
         return Answer.ACKNOWLEDGED
-    # The contract: after 50301 nothing was accepted. Other faults of ours leave it open.
+    # By contract, 50301 means that nothing was accepted. Other 5xxxx codes leave the result unknown.
     return Answer.REFUSED if code < _SERVER_FAULT or code == _UNAVAILABLE else Answer.UNKNOWN

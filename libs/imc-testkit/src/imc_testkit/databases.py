@@ -1,4 +1,4 @@
-"""Databases of the tests' own on a server of MySQL's protocol."""
+"""Databases for tests on a server that speaks the MySQL protocol."""
 
 import contextlib
 import secrets
@@ -11,7 +11,7 @@ import aiomysql
 
 @contextlib.asynccontextmanager
 async def connect(url: str) -> AsyncGenerator[Any]:
-    """An aiomysql connection to ``url``, each statement committed by itself."""
+    """Open an aiomysql connection to ``url`` in autocommit mode."""
     parts = urlsplit(url)
     driver: Any = aiomysql
     connection = await driver.connect(
@@ -30,7 +30,7 @@ async def connect(url: str) -> AsyncGenerator[Any]:
 
 
 async def run(url: str, *statements: str) -> list[tuple[Any, ...]]:
-    """Run statements on a connection of their own; the rows of the last one."""
+    """Run statements on a new connection; return the rows of the last one."""
     async with connect(url) as connection, connection.cursor() as cursor:
         for statement in statements:
             await cursor.execute(statement)
@@ -38,7 +38,7 @@ async def run(url: str, *statements: str) -> list[tuple[Any, ...]]:
 
 
 async def answers(url: str) -> bool:
-    """Whether the server can be used now."""
+    """Whether the server answers now."""
     with contextlib.suppress(aiomysql.Error, OSError):
         await run(url, "SELECT 1")
         return True
@@ -47,19 +47,19 @@ async def answers(url: str) -> bool:
 
 @contextlib.asynccontextmanager
 async def locked_rows(url: str, table: str) -> AsyncGenerator[None]:
-    """Hold all rows of ``table`` in a transaction that changes nothing: whoever writes to one waits."""
+    """Lock all rows of ``table`` in a transaction, so that writers wait."""
     async with connect(url) as connection, connection.cursor() as cursor:
         await cursor.execute("START TRANSACTION")
-        await cursor.execute(f"SELECT * FROM {table} FOR UPDATE")  # noqa: S608 - a name of our own
+        await cursor.execute(f"SELECT * FROM {table} FOR UPDATE")  # noqa: S608 - a constant name
         yield
         await cursor.execute("ROLLBACK")
 
 
 @contextlib.asynccontextmanager
 async def new_database(server_url: str) -> AsyncGenerator[str]:
-    """The URL of a new, empty database, dropped at the end.
+    """Create an empty database, yield its URL, and drop it at the end.
 
-    Its character set is latin1: what needs another one has to ask for it, as on many a server in use.
+    Its character set is latin1, as on many servers in use: code that needs another one must ask for it.
     """
     name = f"imc_test_{secrets.token_hex(6)}"
     await run(server_url, f"CREATE DATABASE {name} CHARACTER SET latin1")

@@ -1,4 +1,4 @@
-"""Whole installations of IMC, as real processes: what end-to-end tests run against."""
+"""Whole installations of IMC as real processes, for end-to-end tests."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -12,9 +12,9 @@ from imc_testkit.tokens import OFF
 
 @dataclass(frozen=True)
 class Deployment:
-    """The processes of an installation; of each kind one or several, which are all the same to clients.
+    """The processes of an installation, one or more of each kind.
 
-    In a standalone one every list holds the same process.
+    In a standalone installation every list holds the same process.
     """
 
     command_apis: list[Process]
@@ -36,9 +36,9 @@ class Deployment:
 
 @contextlib.asynccontextmanager
 async def standalone(data_dir: Path, env: Mapping[str, str] | None = None) -> AsyncGenerator[Deployment]:
-    """All in one process, with the embedded log and database in ``data_dir``.
+    """Run everything in one process, with the embedded log and database in ``data_dir``.
 
-    Nobody is asked for a token, unless ``env`` says so.
+    Authentication is off unless ``env`` turns it on.
     """
     async with Process("imc-standalone", {**OFF, "IMC_DATA_DIR": str(data_dir), **(env or {})}) as process:
         deployment = Deployment([process], [process], [process], [process])
@@ -48,7 +48,7 @@ async def standalone(data_dir: Path, env: Mapping[str, str] | None = None) -> As
 
 @dataclass(frozen=True)
 class Start:
-    """How one process of an installation is started, where it differs from the others."""
+    """Settings and variant of one process, where they differ from those of the others."""
 
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     variant: str | None = None
@@ -65,10 +65,10 @@ async def separate(
     query_apis: Sequence[Start] = (Start(),),
     push_nodes: Sequence[Start] = (Start(), Start()),
 ) -> AsyncGenerator[Deployment]:
-    """Two command-apis, two projectors, one query-api and two push-nodes, unless it is told otherwise.
+    """Run two command-apis, two projectors, one query-api and two push-nodes by default.
 
-    The database is migrated already. Each push-node forwards to another command-api, as far as there are.
-    Nobody is asked for a token, unless ``env`` says so.
+    The database must be migrated. The push-nodes forward to the command-apis in turn.
+    Authentication is off unless ``env`` turns it on.
     """
     stores = {**OFF, "IMC_REDIS_URL": redis_url, "IMC_DATABASE_URL": database_url, **(env or {})}
     async with contextlib.AsyncExitStack() as stack:

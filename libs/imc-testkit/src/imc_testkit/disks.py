@@ -1,4 +1,4 @@
-"""Disks that can be full: file systems in memory, for servers whose disk is to run out."""
+"""Small file systems in memory, to let a server run out of disk space."""
 
 import contextlib
 import os
@@ -11,22 +11,22 @@ from pathlib import Path
 
 
 class NotPermitted(Exception):
-    """Whoever runs this may not mount a file system."""
+    """This user may not mount a file system or make a network namespace."""
 
 
 @dataclass(frozen=True)
 class SmallDisk:
-    """A file system of its own."""
+    """A small file system, mounted at ``folder``."""
 
     folder: Path
 
     @contextlib.contextmanager
     def filled(self) -> Generator[None]:
-        """Leave no room on it for a while."""
+        """Fill the disk for the duration of the context."""
         filler = self.folder / "filler"
         try:
             with filler.open("wb") as file:
-                # Others may write meanwhile: what one call finds free, the next may not.
+                # Others may write at the same time, so that space that was free is used up.
                 with contextlib.suppress(OSError):
                     while free := shutil.disk_usage(self.folder).free:
                         os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), free)
@@ -37,12 +37,12 @@ class SmallDisk:
 
 @contextlib.contextmanager
 def small_disk(megabytes: int) -> Generator[SmallDisk]:
-    """A disk of that size; all on it is gone in the end. Raises `NotPermitted`."""
+    """Mount a disk of that size, and unmount it at the end. Raises `NotPermitted`."""
     folder = Path(tempfile.mkdtemp(prefix="imc-disk-"))
     mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     try:
         if subprocess.run(mount, check=False, capture_output=True).returncode:
-            raise NotPermitted("no file system can be mounted here: it takes root")
+            raise NotPermitted("mounting a file system needs root")
         try:
             yield SmallDisk(folder)
         finally:

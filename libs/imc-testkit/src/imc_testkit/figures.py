@@ -1,4 +1,4 @@
-"""What a run was like, in figures."""
+"""Figures of a run: counts, and the longest delays."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,7 +8,7 @@ from imc_testkit.history import Answer, History
 
 @dataclass(frozen=True)
 class Figures:
-    """Times are seconds."""
+    """Counts and delays of a run. Delays are in seconds."""
 
     sends: int
     acknowledged: int
@@ -18,9 +18,9 @@ class Figures:
     connections: int
     pushes: int
     longest_without_send: float
-    """The longest stretch in which no send was acknowledged."""
+    """The longest time in which no send was acknowledged."""
     longest_to_push: float
-    """From an acknowledgement to its last push at a gateway that was connected all that time."""
+    """The longest time from an acknowledgement to a push at a gateway that stayed connected."""
 
     def __str__(self) -> str:
         return (
@@ -40,7 +40,7 @@ class TimedPush:
 
 
 def figures_of(history: History) -> Figures:
-    """Count a run."""
+    """Compute the figures of a run."""
     answers = [send.answer for send in history.sends]
     times = sorted(_acknowledged_at(history).values())
     return Figures(
@@ -57,7 +57,7 @@ def figures_of(history: History) -> Figures:
 
 
 def timed_pushes(history: History) -> list[TimedPush]:
-    """All pushes whose delay can be told."""
+    """All pushes whose delay is known."""
     acknowledged_at = _acknowledged_at(history)
     return [
         TimedPush(since, frame.at)

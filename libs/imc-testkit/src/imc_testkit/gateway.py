@@ -1,4 +1,4 @@
-"""A gateway as small as can be: it keeps what it is pushed, in order, for tests to look at."""
+"""A minimal gateway that keeps all frames it receives."""
 
 import asyncio
 import contextlib
@@ -17,31 +17,31 @@ Frame = dict[str, Any]
 
 
 class Gateway:
-    """One WebSocket of a gateway; made by `connect`."""
+    """One WebSocket connection of a gateway. Use `connect` to open it."""
 
     def __init__(self, websocket: ClientConnection) -> None:
         self.websocket = websocket
         self.frames: list[Frame] = []
-        """Every frame so far, as parsed JSON, in the order in which they came."""
+        """All frames so far as parsed JSON, in order of arrival."""
 
     @property
     def cursor(self) -> str | None:
-        """The newest cursor it was given: what it would resume with."""
+        """The newest cursor received, to resume from."""
         return next((frame["cursor"] for frame in reversed(self.frames) if frame.get("cursor")), None)
 
     @property
     def close_code(self) -> int | None:
-        """Why the connection ended, or None while it is open."""
+        """The close code, or None while the connection is open."""
         return self.websocket.close_code
 
     def with_code(self, code: int) -> list[Frame]:
-        """The frames of one kind so far."""
+        """The frames with this code so far."""
         return [frame for frame in self.frames if frame["code"] == code]
 
     async def wait_for(self, predicate: Callable[[Frame], bool], timeout: float = 10.0) -> Frame:
-        """The first frame of all, past ones included, for which ``predicate`` is true.
+        """Wait for the first frame, past ones included, for which ``predicate`` is true.
 
-        Raises `AssertionError` if it does not come in time, or the connection ends before.
+        Raises `AssertionError` if none arrives in time, or the connection ends first.
         """
 
         def find() -> Frame | None:
@@ -55,14 +55,17 @@ class Gateway:
             raise AssertionError(f"{error}; frames so far: {self.frames[-20:]}") from None
 
     async def wait_for_code(self, code: int, count: int = 1, timeout: float = 10.0) -> list[Frame]:
-        """The frames of one kind, once there are ``count`` of them."""
+        """Wait until ``count`` frames with this code have arrived; return them."""
         await wait_until(
-            lambda: len(self.with_code(code)) >= count, timeout, 0.002, what=f"{count} of {code}"
+            lambda: len(self.with_code(code)) >= count,
+            timeout,
+            0.002,
+            what=f"{count} frames with code {code}",
         )
         return self.with_code(code)
 
     async def wait_closed(self, timeout: float = 10.0) -> int:
-        """Wait until the connection has ended; the close code."""
+        """Wait until the connection has ended; return the close code."""
         return await wait_until(lambda: self.close_code, timeout, what="the end of the connection") or 0
 
     async def send_json(self, value: Any) -> None:
@@ -74,7 +77,7 @@ class Gateway:
         await self.websocket.send(text)
 
     async def keep_reading(self) -> None:
-        """Keep what comes until the connection ends."""
+        """Receive frames until the connection ends."""
         with contextlib.suppress(ConnectionClosed):
             while True:
                 self.frames.append(json.loads(await self.websocket.recv()))
@@ -89,9 +92,9 @@ async def connect(
     notices: bool = False,
     **options: Any,
 ) -> AsyncGenerator[Gateway]:
-    """Connect to the push-node at ``url`` (``http://`` or ``ws://``, host and port), and read until the end.
+    """Connect to the push-node at ``url`` (``http://`` or ``ws://``, host and port), and receive frames.
 
-    ``options`` go to `websockets`, such as ``additional_headers``.
+    ``options`` are passed to `websockets`, for example ``additional_headers``.
     """
     query = urlencode({**({"cursor": cursor} if cursor else {}), **({"notices": "1"} if notices else {})})
     path = f"/chat/message/broadcast/{quote(app_id, safe='')}/{quote(gateway_id, safe='')}"
@@ -101,7 +104,7 @@ async def connect(
 
 @contextlib.asynccontextmanager
 async def connect_at(url: str, **options: Any) -> AsyncGenerator[Gateway]:
-    """As `connect`, to a whole address, whatever it says."""
+    """As `connect`, with a complete URL."""
     address = url.replace("http://", "ws://", 1)
     async with connect_websocket(address, proxy=None, max_size=None, **options) as websocket:
         gateway = Gateway(websocket)

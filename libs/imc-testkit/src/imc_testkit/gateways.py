@@ -1,4 +1,4 @@
-"""A gateway that keeps coming back with its cursor, and whose every frame is recorded."""
+"""A gateway that reconnects with its cursor, and records every frame."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ _RETRY_SECONDS = 0.2
 
 
 class RecordedGateway:
-    """Runs in `run`; what else is done to it happens at its newest connection. ``nodes`` are URLs."""
+    """Stays connected while `run` runs. Other methods act on the newest connection. ``nodes`` are URLs."""
 
     def __init__(
         self,
@@ -37,37 +37,37 @@ class RecordedGateway:
         self.app_id = app_id
         self.gateway_id = gateway_id
         self.node = node
-        """Which push-node it connects to the next time."""
+        """Index of the push-node that it connects to next, modulo the number of nodes."""
         self.cursor = cursor
-        """Where it stands; it resumes from here."""
+        """The newest cursor, to resume from."""
         self.connection: Connection | None = None
-        """The newest connection that got its 2000, or None while there is none."""
+        """The newest connection that received its 2000, or None while disconnected."""
         self._nodes = nodes
         self._history = history
         self._clients = clients
-        self._random = Random(f"{history.seed}/{app_id}/{gateway_id}")  # noqa: S311 - to be repeated
+        self._random = Random(f"{history.seed}/{app_id}/{gateway_id}")  # noqa: S311 - repeatable
         self._websocket: ClientConnection | None = None
         self._reads = asyncio.Event()
         self._reads.set()
         self._unanswered: dict[str, Attempt] = {}
 
     def drop(self) -> None:
-        """Hang up without a word."""
+        """Abort the connection without a close frame."""
         if self._websocket is not None:
             self._websocket.transport.abort()
 
     def stall(self) -> None:
-        """Stop reading, and leave the connection open."""
+        """Stop reading; the connection stays open."""
         self._reads.clear()
 
-    def go_on(self) -> None:
-        """Read again."""
+    def resume_reading(self) -> None:
+        """Read again after `stall`."""
         self._reads.set()
 
     async def send(self, drafts: Sequence[Draft]) -> None:
-        """Send messages in one frame; nothing while it is away or stalls.
+        """Send messages in one frame; do nothing while disconnected or stalled.
 
-        Only those that bear an id of their own are ever answered.
+        Only messages with a ``clientMessageId`` are answered.
         """
         websocket = self._websocket
         if websocket is None or not self._reads.is_set():
@@ -81,10 +81,10 @@ class RecordedGateway:
             async with asyncio.timeout(_SEND_SECONDS):
                 await websocket.send(json.dumps(bodies[0] if len(bodies) == 1 else bodies))
                 return
-        websocket.transport.abort()  # a part of the frame may be on its way
+        websocket.transport.abort()  # part of the frame may have been sent
 
     async def run(self) -> None:
-        """Be connected, whatever happens, until cancelled."""
+        """Connect, and reconnect after each end, until cancelled."""
         while True:
             connection = Connection(self.app_id, self.gateway_id, self.node, self.cursor, time.monotonic())
             self._history.connections.append(connection)
@@ -97,7 +97,7 @@ class RecordedGateway:
                         await self._read(connection, self._websocket)
                     connection.close_code = self._websocket.close_code
             except (OSError, WebSocketException, TimeoutError):
-                pass  # the node is away; another may not be
+                pass  # this node is down; try the next
             finally:
                 self.connection = self._websocket = None
                 self._unanswered.clear()

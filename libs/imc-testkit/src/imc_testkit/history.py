@@ -1,6 +1,6 @@
-"""What was sent and answered, and what each gateway was pushed: the record that a run is judged by.
+"""The record of a run: requests with their results, and the frames that each gateway received.
 
-Contents are unique, and kept as digests. Times are seconds of one monotonic clock.
+Contents are unique, and stored as digests. Times are seconds of one monotonic clock.
 """
 
 import hashlib
@@ -12,18 +12,18 @@ from typing import Any
 
 
 class Answer(StrEnum):
-    """What became of a request, as far as its sender was told."""
+    """The result of a request, as its sender knows it."""
 
     ACKNOWLEDGED = "acknowledged"
     REFUSED = "refused"
-    """It happened for certain not."""
+    """It certainly did not happen."""
     UNKNOWN = "unknown"
-    """No answer, or one that leaves it open."""
+    """There was no reply, or one that leaves the result open."""
 
 
 @dataclass
 class Attempt:
-    """One try of a send."""
+    """One attempt to send a message."""
 
     via: str
     began: float
@@ -35,7 +35,7 @@ class Attempt:
 
 @dataclass
 class Send:
-    """A message that a client wanted to send; it tries more than once only with an id of its own."""
+    """A message that a client wants to send. Only one with a ``clientMessageId`` is attempted twice."""
 
     app_id: str
     group_id: str
@@ -45,7 +45,7 @@ class Send:
 
     @property
     def answer(self) -> Answer:
-        """What is known in the end: an acknowledgement settles it, a refusal settles no unknown end."""
+        """The result over all attempts: one acknowledgement decides; a refusal does not undo an unknown."""
         answers = {attempt.answer for attempt in self.attempts}
         for answer in (Answer.ACKNOWLEDGED, Answer.UNKNOWN):
             if answer in answers:
@@ -54,13 +54,13 @@ class Send:
 
     @property
     def acknowledged_ids(self) -> set[str]:
-        """The message ids that its acknowledgements named: more than one is a fault."""
+        """The message ids of its acknowledgements. More than one is a fault."""
         return {attempt.message_id for attempt in self.attempts if attempt.message_id is not None}
 
 
 @dataclass
 class Recall:
-    """One try to recall a message."""
+    """One attempt to recall a message."""
 
     app_id: str
     message_id: str
@@ -71,7 +71,7 @@ class Recall:
 
 @dataclass
 class Seen:
-    """A message as a query showed it."""
+    """A message as a query returned it; ``asked`` is when the query began."""
 
     app_id: str
     message_id: str
@@ -81,12 +81,12 @@ class Seen:
 
 @dataclass
 class Frame:
-    """A frame: 2000 has ``recovered``, 2001 and 2002 have ``message_id`` and on, 4002 has ``gap_from``."""
+    """A received frame. 2000 sets ``recovered``, 4002 sets ``gap_from``, 2001 and 2002 set the rest."""
 
     code: int
     at: float
     cursor: str
-    """Of a 4002: where it goes on from."""
+    """The frame's cursor; for 4002 the end of the gap."""
     recovered: bool = False
     gap_from: str = ""
     message_id: str = ""
@@ -97,7 +97,7 @@ class Frame:
 
 @dataclass
 class Connection:
-    """One connection of a gateway. With ``offered`` it goes on from the gateway's one before."""
+    """One connection of a gateway. With ``offered``, a cursor, it resumes the previous connection."""
 
     app_id: str
     gateway_id: str
@@ -107,12 +107,12 @@ class Connection:
     frames: list[Frame] = field(default_factory=list[Frame])
     close_code: int | None = None
     is_caught_up: bool = False
-    """It was open, and told of everything, when all had settled."""
+    """Whether it was open at the end of the run and must have received everything."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table of messages; the places are `EntryId.column`."""
+    """A row of the message table; log ids have the format of `EntryId.column`."""
 
     message_id: str
     app_id: str
@@ -123,7 +123,7 @@ class Row:
 
 
 def digest(content: str) -> str:
-    """What stands for a content."""
+    """The digest that stands for a content."""
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -132,7 +132,7 @@ NO_CONTENT = digest("")
 
 @dataclass
 class History:
-    """A run. The seed brings it about again, as far as faults let themselves be repeated."""
+    """The history of a run. The seed makes its load repeatable; the timing of faults is not."""
 
     seed: int
     sends: list[Send] = field(default_factory=list[Send])
@@ -141,10 +141,10 @@ class History:
     recalls: list[Recall] = field(default_factory=list[Recall])
     seen: list[Seen] = field(default_factory=list[Seen])
     connections: list[Connection] = field(default_factory=list[Connection])
-    database_away: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
-    """When it was: a recall that is acknowledged meanwhile shows in queries only later."""
+    database_outages: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    """From when to when: a recall acknowledged in between shows in queries later."""
     notes: list[str] = field(default_factory=list[str])
-    """What was done to the processes, and when, for people."""
+    """What was done to the installation and when, for people to read."""
 
     @property
     def refusals(self) -> int:
@@ -152,7 +152,7 @@ class History:
         return sum(attempt.answer is Answer.REFUSED for send in self.sends for attempt in send.attempts)
 
     def save(self, path: Path, rows: list[Row]) -> None:
-        """Write it as JSON lines, each with its ``record``."""
+        """Write the history as JSON lines; the field ``record`` tells the kind."""
         parts: dict[str, list[Any]] = {
             "send": self.sends,
             "recall": self.recalls,

@@ -1,4 +1,4 @@
-"""Random load on an installation, all of it recorded: what clients and gateways do on a busy day."""
+"""Random, recorded load on an installation: clients send, gateways connect, stall and reconnect."""
 
 import asyncio
 import contextlib
@@ -15,21 +15,21 @@ from imc_testkit.clients import REPLY_SECONDS, Clients, Draft
 from imc_testkit.deployment import Deployment
 from imc_testkit.gateways import RecordedGateway
 from imc_testkit.history import Attempt, History, Row
-from imc_testkit.settling import Stores
+from imc_testkit.stores import Stores
 from imc_testkit.waiting import wait_until
 
-SENDERS_AN_APP = 3
+SENDERS_PER_APP = 3
 PAUSE_SECONDS = 0.05
 """Between two requests of a sender, on average."""
 
-UNREST_SECONDS = 0.3
-"""Between two gateways that hang up, move or stall, on average."""
+DISTURBANCE_SECONDS = 0.3
+"""Between two disturbances of a gateway (a dropped connection or a stall), on average."""
 
-_MOST_REPEATS = 200
+_MAX_REPEATS = 200
 
 
 class Load:
-    """Senders, and gateways that come and go; made by `load_on`."""
+    """Senders, and gateways that connect and reconnect. Use `load_on` to make one."""
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class Load:
         self.stores = stores
         self.clients = Clients(deployment, http, self.history)
         self.rows: list[Row] = []
-        """The table as it was in the end."""
-        self._random = Random(seed)  # noqa: S311 - to be repeated, not secret
+        """The message table at the end of the run."""
+        self._random = Random(seed)  # noqa: S311 - repeatable, not secret
         self._nodes = [process.url for process in deployment.push_nodes]
         run = secrets.token_hex(4)
         self.app_ids = [f"app{number}-{run}" for number in range(apps)]
@@ -65,7 +65,7 @@ class Load:
         return self.history.acknowledgements
 
     async def more(self, count: int, timeout: float = 30.0) -> None:
-        """Wait until ``count`` more sends are acknowledged than now."""
+        """Wait until ``count`` more sends are acknowledged."""
         goal = self.acknowledged + count
 
         def is_reached() -> bool:
@@ -77,57 +77,59 @@ class Load:
         await wait_until(is_reached, timeout, 0.02, what=f"{count} more sends")
 
     def note(self, text: str) -> None:
-        """Write into the history what is done to the installation."""
+        """Record in the history what is done to the installation."""
         self.history.notes.append(f"{time.monotonic():.3f} {text}")
 
     @contextlib.contextmanager
-    def database_away(self) -> Generator[None]:
-        """Note for how long the database is out of reach."""
+    def database_outage(self) -> Generator[None]:
+        """Record that the database is unavailable for the duration of the context."""
         began = time.monotonic()
         yield
-        self.history.database_away.append((began, time.monotonic()))
+        self.history.database_outages.append((began, time.monotonic()))
 
     async def connect(self) -> None:
-        """Connect the gateways, and wait until each is there."""
+        """Connect the gateways, and wait until all are connected."""
         for gateway in self.gateways:
             self._start("gateways", gateway.run())
-        await wait_until(lambda: all(gateway.connection for gateway in self.gateways), what="the gateways")
+        await wait_until(
+            lambda: all(gateway.connection for gateway in self.gateways), what="all gateways to connect"
+        )
 
-    def begin(self, *, unrest: bool = True) -> None:
-        """Let senders send, and gateways come and go."""
+    def begin(self, *, disturb: bool = True) -> None:
+        """Start the senders. With ``disturb``, also drop and stall gateways at random."""
         self._is_over = False
         for at, app_id in enumerate(self.app_ids):
-            for number in range(SENDERS_AN_APP):
+            for number in range(SENDERS_PER_APP):
                 random = Random(f"{self.history.seed}/{at}/{number}")  # noqa: S311
                 self._start("senders", self._keep_sending(app_id, random))
-        if unrest:
-            self._start("senders", self._keep_unrest())
+        if disturb:
+            self._start("senders", self._disturb_gateways())
 
     async def pause(self, timeout: float = 30.0) -> None:
-        """Send nothing more; repeat what has an unknown end until it is known, and wait for everybody."""
+        """Stop sending, repeat sends with an unknown result, and wait until all gateways have everything."""
         self._is_over = True
         for name in ("senders", "recalls"):
             tasks, self._tasks[name] = self._tasks[name], []
             await asyncio.gather(*tasks)
         for gateway in self.gateways:
-            gateway.go_on()
+            gateway.resume_reading()
         async with asyncio.timeout(timeout):
             while waiting := [draft for draft in self._repeat if draft.is_repeatable]:
-                await self.clients.send_batch(waiting[:_MOST_REPEATS])
+                await self.clients.send_batch(waiting[:_MAX_REPEATS])
                 await asyncio.sleep(PAUSE_SECONDS)
         self._repeat.clear()
         await self.stores.projected(self.app_ids, timeout)
         await self._gateways_caught_up(timeout)
 
     async def finish(self, timeout: float = 30.0) -> Report:
-        """`pause`, read every log once more from the beginning, and judge the run."""
+        """`pause`, replay each log once more from the beginning, and check the run."""
         await self.pause(timeout)
         await self._replay(timeout)
-        await self.stores.projected(self.app_ids, timeout)  # push-nodes may have held sends until now
+        await self.stores.projected(self.app_ids, timeout)  # push-nodes may have delayed sends until now
         return await self.judge()
 
     async def judge(self) -> Report:
-        """Judge the run as it stands: who is connected now is taken to have been told everything."""
+        """Check the run as it is now. Gateways that are connected must have received everything."""
         for gateway in self.gateways:
             if gateway.connection is not None:
                 gateway.connection.is_caught_up = True
@@ -135,7 +137,7 @@ class Load:
         return check(self.history, self.rows, await self.stores.dead_letters(self.app_ids))
 
     async def close(self) -> None:
-        """End everything."""
+        """Stop all tasks."""
         tasks = [task for tasks in self._tasks.values() for task in tasks]
         for task in tasks:
             task.cancel()
@@ -166,7 +168,7 @@ class Load:
             await asyncio.sleep(random.expovariate(1 / PAUSE_SECONDS))
 
     async def _recall_some(self, attempt: Attempt, app_id: str, random: Random) -> None:
-        """At once or a little later; now and then twice at the same time."""
+        """Recall some messages, at once or a little later, sometimes twice at the same time."""
         if attempt.message_id is None or random.random() > 0.3:
             return
         for _ in range(random.choice((1, 1, 2))):
@@ -177,7 +179,7 @@ class Load:
         await asyncio.sleep(pause)
         await self.clients.recall(app_id, message_id, named=named)
 
-    async def _keep_unrest(self) -> None:
+    async def _disturb_gateways(self) -> None:
         random = self._random
         while not self._is_over:
             gateway = random.choice(self.gateways)
@@ -185,30 +187,30 @@ class Load:
                 gateway.drop()
             else:
                 gateway.stall()
-                self._start("recalls", self._go_on(gateway, random.uniform(0.1, 1.0)))
-            await asyncio.sleep(random.expovariate(1 / UNREST_SECONDS))
+                self._start("recalls", self._resume_later(gateway, random.uniform(0.1, 1.0)))
+            await asyncio.sleep(random.expovariate(1 / DISTURBANCE_SECONDS))
 
-    async def _go_on(self, gateway: RecordedGateway, seconds: float) -> None:
+    async def _resume_later(self, gateway: RecordedGateway, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        gateway.go_on()
+        gateway.resume_reading()
 
     async def _gateways_caught_up(self, timeout: float) -> None:
         for app_id in self.app_ids:
             mine = [gateway for gateway in self.gateways if gateway.app_id == app_id]
 
-            async def are_there(app_id: str = app_id, mine: list[RecordedGateway] = mine) -> bool:
-                # Asked for each time: what gateways have sent may still be on its way to the log.
+            async def have_caught_up(app_id: str = app_id, mine: list[RecordedGateway] = mine) -> bool:
+                # Read each time: messages that gateways sent may still be on their way to the log.
                 end = await self.stores.end_of_log(app_id)
                 return all(gateway.connection and (gateway.cursor == end or not end) for gateway in mine)
 
-            await wait_until(are_there, timeout, 0.05, what=f"the gateways of {app_id} at the end of its log")
+            await wait_until(have_caught_up, timeout, 0.05, what=f"the gateways of {app_id} to catch up")
 
     def replay_from_here(self) -> None:
-        """An older log has taken over: what it lacks, it can't show to one that was away all the time."""
+        """Replay only from here on: an older log has taken over, and can't replay what it lacks."""
         self._replays_since = time.monotonic()
 
     async def _replay(self, timeout: float) -> None:
-        """One more gateway an app that resumes from the first cursor there was: it must see all, masked."""
+        """Connect one more gateway per app that resumes from the first cursor: it must get everything."""
         for app_id in self.app_ids:
             first = next(
                 (
@@ -229,7 +231,7 @@ class Load:
 async def load_on(
     deployment: Deployment, stores: Stores, *, seed: int, apps: int = 2, gateways: int = 3
 ) -> AsyncGenerator[Load]:
-    """A load with its gateways connected; `Load.begin` starts the senders. ``gateways`` are of each app."""
+    """Connect the gateways of a load, ``gateways`` for each app. `Load.begin` starts the senders."""
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=2)
     async with httpx.AsyncClient(trust_env=False, timeout=REPLY_SECONDS, limits=limits) as http:
         load = Load(deployment, stores, http, seed, apps, gateways)

@@ -1,4 +1,4 @@
-"""A WebSocket in memory, whose peer may stop reading."""
+"""A WebSocket in memory whose peer can stop reading."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ Frame = dict[str, Any]
 
 
 class MemorySocket:
-    """What a push-node writes to; ``on_frame`` gets each frame as it is written, as parsed JSON."""
+    """The socket that a push-node writes to. ``on_frame`` is called with each frame, as parsed JSON."""
 
     def __init__(self, on_frame: Callable[[Frame], None]) -> None:
         self._on_frame = on_frame
@@ -24,7 +24,7 @@ class MemorySocket:
         self.close_code: CloseCode | None = None
 
     def listen(self, listener: Any, buffer_bytes: int) -> None:
-        """Tell ``listener`` what happens; full when more than ``buffer_bytes`` wait for the peer."""
+        """Report events to ``listener``. The socket is full when ``buffer_bytes`` wait for the peer."""
         self._listener = listener
         self._buffer_bytes = buffer_bytes
 
@@ -43,33 +43,33 @@ class MemorySocket:
                 self._listener.on_full()
 
     def enter(self, lane: Any) -> Callable[[bytes], None]:
-        """Be written to by a lane of the node's."""
+        """Join a lane of the node, which writes with the returned function."""
         return self.write
 
     def leave(self) -> None:
-        """Be written to by none."""
+        """Leave the lane."""
 
     def close(self, code: CloseCode, reason: str = "") -> None:
-        """Close by the node."""
+        """Close the connection, as the node."""
         self._end(code)
 
     def pause_reading(self) -> None:
-        """Nothing is read here."""
+        """Do nothing: the node reads no frames here."""
 
     def resume_reading(self) -> None:
-        """Nothing is read here."""
+        """Do nothing: the node reads no frames here."""
 
     def stall(self) -> None:
-        """The peer stops reading."""
+        """Let the peer stop reading."""
         self._is_read = False
 
     def drain(self) -> None:
-        """The peer reads all that waits, and goes on reading."""
+        """Let the peer read everything that waits, and continue to read."""
         self._is_read = True
         self._take()
 
     def hang_up(self) -> None:
-        """The peer is gone."""
+        """End the connection, as the peer."""
         self._end(None)
 
     def _take(self) -> None:
@@ -87,7 +87,7 @@ class MemorySocket:
 
 
 def _texts(frames: bytes) -> Iterator[bytes]:
-    """The payloads of WebSocket text frames (RFC 6455, section 5.2), unmasked as a server's are."""
+    """Yield the payloads of unmasked WebSocket text frames (RFC 6455, section 5.2)."""
     at = 0
     while at < len(frames):
         assert frames[at] == 0x81, "not one whole text frame"

@@ -1,6 +1,6 @@
-"""A machine beyond a cable that can be pulled: a network namespace, joined to this one by a virtual link.
+"""A network namespace, connected to this machine by a virtual link that can be cut.
 
-To a link that is down nothing is said and nothing answers: unlike a closed socket, no packet tells the peer.
+While the link is down, packets are dropped. Unlike with a closed socket, the peer is not told.
 """
 
 import contextlib
@@ -16,29 +16,29 @@ _PREFIX_BITS = 30
 
 @dataclass(frozen=True)
 class FarMachine:
-    """``here``: the address of this machine, as seen from there."""
+    """A network namespace. ``here`` is this machine's address as seen from the namespace."""
 
     name: str
     here: str
 
     def command(self, *command: str) -> list[str]:
-        """What runs a command there."""
+        """The command line that runs ``command`` in the namespace."""
         return ["ip", "netns", "exec", self.name, *command]
 
     def unplug(self) -> None:
-        """Pull the cable."""
+        """Take the link down."""
         _ip("link", "set", f"{self.name}h", "down")
 
 
 @contextlib.contextmanager
 def far_machine() -> Generator[FarMachine]:
-    """A machine of its own, until the end. Raises `NotPermitted`."""
+    """Create a namespace, and delete it at the end. Raises `NotPermitted`."""
     number = secrets.randbelow(250)
     name, here, there = f"imc{secrets.token_hex(3)}", f"10.213.{number}.1", f"10.213.{number}.2"
     try:
         _ip("netns", "add", name)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise NotPermitted("no network namespace can be made here: it takes root and iproute2") from error
+        raise NotPermitted("making a network namespace needs root and iproute2") from error
     try:
         _ip("link", "add", f"{name}h", "type", "veth", "peer", "name", f"{name}t", "netns", name)
         _ip("address", "add", f"{here}/{_PREFIX_BITS}", "dev", f"{name}h")
@@ -47,7 +47,7 @@ def far_machine() -> Generator[FarMachine]:
         _ip("-netns", name, "link", "set", f"{name}t", "up")
         yield FarMachine(name, here)
     finally:
-        # The link goes with the namespace.
+        # Deleting the namespace deletes the link.
         _ip("netns", "delete", name)
 
 

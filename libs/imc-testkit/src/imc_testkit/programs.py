@@ -1,4 +1,4 @@
-"""The server programs that tests run themselves: found, or installed where that is one command."""
+"""Finds the server programs that tests run, and installs them where apt-get can."""
 
 import contextlib
 import fcntl
@@ -15,18 +15,18 @@ _NO_SERVICES = Path("/usr/sbin/policy-rc.d")
 
 
 class NotInstalled(Exception):
-    """A server program is missing and can't be installed here; the message says what to do."""
+    """A server program is missing and can't be installed; the message says what to do."""
 
 
 def program(*names: str, packages: Sequence[str] = SERVERS) -> str:
-    """The path of the first of ``names`` that is installed.
+    """Return the path of the first of ``names`` that is installed.
 
-    As root on Debian and its relatives ``packages`` are installed first. Raises `NotInstalled`.
+    If none is, and this is root on Debian or Ubuntu, ``packages`` are installed. Raises `NotInstalled`.
     """
     path = _find(names)
     if path is None and packages and _can_install():
-        with _alone():
-            # Whoever held the lock before may have installed it.
+        with _install_lock():
+            # The previous holder of the lock may have installed it.
             path = _find(names)
             if path is None:
                 _install(packages)
@@ -38,7 +38,7 @@ def program(*names: str, packages: Sequence[str] = SERVERS) -> str:
 
 
 def search_path() -> str:
-    """PATH, and where Debian keeps server programs, for root alone to find."""
+    """PATH, and the folders where Debian installs server programs, which only root has on its PATH."""
     return os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
 
 
@@ -56,8 +56,8 @@ def _can_install() -> bool:
 
 
 @contextlib.contextmanager
-def _alone() -> Generator[None]:
-    # Two apt-get at once: the second fails. Tests run in several processes that all begin with the servers.
+def _install_lock() -> Generator[None]:
+    # A second apt-get fails while one runs, and each process of a parallel test run may start one.
     with (Path(tempfile.gettempdir()) / "imc-testkit-install.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -76,7 +76,7 @@ def _install(packages: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _no_services_started() -> Generator[None]:
-    # Debian starts a server the moment it is installed, unless this file forbids it.
+    # Debian starts a server when it is installed, unless this file forbids it.
     if _NO_SERVICES.exists():
         yield
         return

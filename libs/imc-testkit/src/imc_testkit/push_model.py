@@ -1,7 +1,7 @@
-"""What a gateway may be pushed, as a plain model: held against each frame as it is written.
+"""A simple model of what a gateway may be pushed. Each frame is checked against it when it is written.
 
-A gateway stands at a point. The next push must be what followed that point, in the log that was told of; only
-a 4002 moves it elsewhere, and only where the log no longer knows what followed.
+The model keeps the position of each gateway. The next push must be the entry that follows that position in
+the log. Only a 4002 moves the position elsewhere, and only where the log no longer knows what follows.
 """
 
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from imc_contracts.events import EventKind, read_live_batch, read_message
 
 CONNECTED, MESSAGE, RECALLED, REFUSED, GAP = 2000, 2001, 2002, 4000, 4002
 GRACE_SECONDS = 1.0
-"""Longer than a read of the log takes: what was read before a recall may be written after it."""
+"""Longer than reading the log takes: an entry read before a recall may be pushed after it."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """``turn`` grows with each thing that happens, ``seconds`` only when time passes."""
+    """A point in time. ``turn`` grows with each event, ``seconds`` only when time passes."""
 
     turn: int
     seconds: float
@@ -28,30 +28,30 @@ NEVER = Moment(-1, float("-inf"))
 
 
 @dataclass
-class Happened:
-    """All that one app's log ever held, over all its lineages."""
+class LogModel:
+    """All entries that one app's log ever held, over all its lineages."""
 
     unborn: Callable[[], str]
-    """The lineage of points of before the birth of the log that there is now; "" if there was none yet."""
+    """Returns the lineage of positions taken before the current log had an entry; "" if there is none."""
     before: dict[Cursor, Cursor] = field(default_factory=dict[Cursor, Cursor])
-    """Of each entry the one before it; before the first of a lineage lies `ORIGIN`."""
+    """For each entry the previous one. `ORIGIN` precedes the first entry of a lineage."""
     notices: set[Cursor] = field(default_factory=set[Cursor])
     contents: dict[str, str] = field(default_factory=dict[str, str])
     recalls: dict[str, tuple[Cursor, Moment]] = field(default_factory=dict[str, tuple[Cursor, Moment]])
     recalled: set[str] = field(default_factory=set[str])
-    """Also by recalls that were lost since: a read may be older than the loss."""
+    """Includes recalls that were lost later, since a read may be older than the loss."""
     forgotten: set[Cursor] = field(default_factory=set[Cursor])
-    """Trimmed, or lost with a server."""
+    """Entries that were trimmed, or lost with a server."""
     end: Cursor | None = None
-    """The newest entry; None while there is none."""
+    """The newest entry, or None."""
 
     def take(self, payload: bytes, moment: Moment) -> None:
-        """Note what was appended, as it is published."""
+        """Add the entries of a published batch."""
         batch = read_live_batch(payload)
         prev = Cursor(batch.lineage, batch.prev)
         for entry in batch.entries:
             cursor = Cursor(batch.lineage, entry.id)
-            assert cursor not in self.before, "two entries at one place"
+            assert cursor not in self.before, "two entries have one id"
             self.before[cursor] = prev
             self.end = prev = cursor
             if entry.kind.is_notice:
@@ -66,26 +66,26 @@ class Happened:
                 self.recalled.add(message["messageId"])
 
     def trim(self, cursors: set[Cursor]) -> None:
-        """The log's old end was cut off."""
+        """Mark entries as trimmed."""
         self.forgotten |= cursors
 
-    def mark(self) -> "Happened":
-        """What is known now, to be gone back to."""
+    def snapshot(self) -> "LogModel":
+        """The state now, for `restore`."""
         return replace(self, recalls=dict(self.recalls), forgotten=set(self.forgotten))
 
-    def go_back(self, mark: "Happened | None") -> None:
-        """What came after ``mark`` is lost; everything is if there is none."""
-        self.end, self.recalls = (mark.end, dict(mark.recalls)) if mark else (None, {})
+    def restore(self, snapshot: "LogModel | None") -> None:
+        """Mark what came after ``snapshot`` as lost, or everything if it is None."""
+        self.end, self.recalls = (snapshot.end, dict(snapshot.recalls)) if snapshot else (None, {})
         kept: set[Cursor] = set()
         at = self.end
         while at is not None and at.entry != ORIGIN:
             kept.add(at)
             at = self.before[at]
         self.forgotten.clear()
-        self.forgotten |= (self.before.keys() - kept) | (mark.forgotten if mark else set())
+        self.forgotten |= (self.before.keys() - kept) | (snapshot.forgotten if snapshot else set())
 
     def reaches(self, start: Cursor, end: Cursor | None, *, with_notices: bool) -> bool:
-        """Whether nothing that a gateway should be told lies between the two points."""
+        """Whether there is nothing to push between the two positions."""
         if end is None:
             return start.lineage == self.unborn()
         while end != start and end in self.notices and not with_notices:
@@ -93,7 +93,7 @@ class Happened:
         return end == start or (start.lineage == self.unborn() and end.entry == ORIGIN)
 
     def knows_what_follows(self, point: Cursor) -> bool:
-        """Whether the log can tell: then no gap may be announced there."""
+        """Whether the log still knows what follows ``point``: then no gap may be announced there."""
         if point.is_unborn:
             return point.lineage == self.unborn() and not self.forgotten
         is_of_this_log = self.end is not None and point.lineage == self.end.lineage
@@ -101,24 +101,24 @@ class Happened:
 
 
 @dataclass
-class Told:
-    """One connection of a gateway, by its frames. Broken promises are kept in ``faults``."""
+class ConnectionModel:
+    """One connection of a gateway, as its frames describe it. Broken guarantees are added to ``faults``."""
 
-    happened: Happened
+    log: LogModel
     offered: Cursor | None
     with_notices: bool
     began: Moment
-    heard: Callable[[str], Moment]
-    """When the node last heard of a message as it was published."""
-    knows: Callable[[Cursor], bool]
-    """Whether the node has told of all up to an entry."""
+    published_at: Callable[[str], Moment]
+    """When the node last received a message, by id, through Pub/Sub."""
+    has_pushed: Callable[[Cursor], bool]
+    """Whether the node has pushed everything up to an entry."""
     position: Cursor | None = None
     is_refused: bool = False
     awaits_gap: bool = False
     faults: list[str] = field(default_factory=list[str])
 
     def take(self, frame: dict[str, Any], moment: Moment) -> None:
-        """Hold a frame against what happened."""
+        """Check a frame."""
         code = frame["code"]
         if code == REFUSED:
             self.is_refused = True
@@ -133,64 +133,70 @@ class Told:
             self._push(self.position, frame, moment)
 
     def check_settled(self) -> None:
-        """All that was appended must have been told."""
+        """Check that everything in the log was pushed."""
         assert self.position is not None, "it never got its 2000"
-        end = self.happened.end
-        is_there = self.happened.reaches(self.position, end, with_notices=self.with_notices)
-        assert is_there, f"the log is at {end}, the gateway was told up to {self.position}"
+        end = self.log.end
+        is_there = self.log.reaches(self.position, end, with_notices=self.with_notices)
+        assert is_there, f"the log ends at {end}, the gateway got pushes up to {self.position}"
         assert not self.awaits_gap, "not recovered, and no gap announced"
 
     def _greet(self, point: Cursor, *, recovered: bool) -> None:
         self.position = point
         if self.offered is None:
-            self._expect(not recovered, "recovered what was never offered")
+            self._expect(not recovered, "recovered without a cursor")
         elif recovered:
-            self._expect(point == self.offered, f"goes on from {point}, not from {self.offered}")
+            self._expect(point == self.offered, f"resumes from {point}, not from {self.offered}")
         else:
             self.awaits_gap = True
 
     def _jump(self, start: Cursor, end: Cursor) -> None:
         if self.awaits_gap:
-            self._expect(start == self.offered and end == self.position, "the gap is another one")
+            self._expect(start == self.offered and end == self.position, "the gap has other bounds")
             self.awaits_gap = False
         else:
             here = self.position or start
-            # Moments of an unborn log are all one point.
+            # All positions in a log without entries are the same.
             is_here = start.is_unborn and here.lineage == start.lineage
-            is_here |= self.happened.reaches(here, start, with_notices=self.with_notices)
-            self._expect(is_here, f"a gap from {start} on, where {self.position} was the last told")
-        self._expect(not self.happened.knows_what_follows(start), f"a needless gap after {start}")
+            is_here |= self.log.reaches(here, start, with_notices=self.with_notices)
+            self._expect(is_here, f"a gap from {start}, but the last push was {self.position}")
+        self._expect(not self.log.knows_what_follows(start), f"a gap after {start}, which the log still has")
         self.position = end
 
     def _push(self, position: Cursor, frame: dict[str, Any], moment: Moment) -> None:
         code, cursor, data = frame["code"], Cursor.parse(frame["cursor"]), frame["data"]
         self._expect(not self.awaits_gap, "pushes before the gap is announced")
-        before = self.happened.before.get(cursor)
+        before = self.log.before.get(cursor)
         if before is None:
-            self.faults.append(f"{cursor} never happened")
+            self.faults.append(f"the log never had {cursor}")
             return
-        follows = self.happened.reaches(position, before, with_notices=self.with_notices)
+        follows = self.log.reaches(position, before, with_notices=self.with_notices)
         self._expect(follows, f"{cursor} does not follow {position}")
         self.position = cursor
         if code == RECALLED:
             self._expect(data["content"] == "", "a recall shows the content")
         elif code == MESSAGE and data["status"] == 1:
-            self._expect(data["content"] == self.happened.contents[data["messageId"]], "another content")
-            self._expect(not self._is_kept_too_long(data["messageId"], moment), f"{cursor} was recalled")
+            self._expect(data["content"] == self.log.contents[data["messageId"]], "the content differs")
+            self._expect(
+                not self._is_kept_too_long(data["messageId"], moment),
+                f"the content of {cursor}, which was recalled",
+            )
         elif code == MESSAGE:
             self._expect(data["content"] == "", "the content of a recalled message")
-            self._expect(data["messageId"] in self.happened.recalled, "shown as recalled, though it was not")
+            self._expect(data["messageId"] in self.log.recalled, "shown as recalled, though it was not")
 
     def _is_kept_too_long(self, message_id: str, moment: Moment) -> bool:
-        """Whether a replay shows the content. What is published may be under way when it is recalled."""
-        if message_id not in self.happened.recalls:
+        """Whether the content is shown too late after its recall.
+
+        A published message may be on its way when it is recalled.
+        """
+        if message_id not in self.log.recalls:
             return False
-        recall, recalled = self.happened.recalls[message_id]
-        heard = self.heard(message_id)
+        recall, recalled = self.log.recalls[message_id]
+        published = self.published_at(message_id)
         if self.began.turn > recalled.turn:
-            return heard.turn < self.began.turn
+            return published.turn < self.began.turn
         since = moment.seconds - GRACE_SECONDS
-        return recalled.seconds < since and heard.seconds < since and self.knows(recall)
+        return recalled.seconds < since and published.seconds < since and self.has_pushed(recall)
 
     def _expect(self, holds: bool, otherwise: str) -> None:
         if not holds:

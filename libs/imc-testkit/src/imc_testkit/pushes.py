@@ -1,7 +1,7 @@
-"""Holds what gateways were pushed against what happened; a part of the checker.
+"""Checks the pushes that gateways received against the sends and the rows. Part of the checker.
 
-The connections of a gateway that each go on from the one before make a chain: it must show everything that
-followed its beginning, once, in the order of the log, but for stretches that a 4002 announced as unproven.
+Connections of one gateway that resume each other form a chain. A chain must contain every event after its
+beginning, once, in the order of the log, except for gaps that a 4002 announced.
 """
 
 from collections import defaultdict
@@ -15,12 +15,12 @@ from imc_testkit.history import NO_CONTENT, Answer, Connection, History, Row
 
 CONNECTED, MESSAGE, RECALLED, GAP = 2000, 2001, 2002, 4002
 Event = tuple[int, str]
-"""The code of its push, and the id of its message."""
+"""The code of a push, and the id of its message."""
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A broken promise: ``kind`` is the name of a count of the report."""
+    """A broken guarantee. ``kind`` is the name of a count of the report."""
 
     kind: str
     text: str
@@ -45,13 +45,13 @@ class _Chain:
     def is_caught_up(self) -> bool:
         return self.connections[-1].is_caught_up
 
-    def excuses(self, place: EntryId) -> bool:
-        """Whether the place lies in a stretch that was announced as unproven."""
+    def is_in_gap(self, place: EntryId) -> bool:
+        """Whether a 4002 announced a gap around ``place``."""
         return any(first < place <= last for first, last in self.gaps)
 
 
 def check_pushes(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
-    """Everything about pushes."""
+    """Check all pushes of a run."""
     events = _events_by_app(rows)
     chains = list(_chains(history.connections))
     for chain in chains:
@@ -76,7 +76,7 @@ def _chains(connections: Sequence[Connection]) -> Iterator[_Chain]:
     newest: dict[tuple[str, str], _Chain] = {}
     for connection in connections:
         if not any(frame.code == CONNECTED for frame in connection.frames):
-            continue  # turned away: its gateway comes again with the same cursor
+            continue  # refused: the gateway retries with the same cursor
         key = (connection.app_id, connection.gateway_id)
         if connection.offered is None or key not in newest:
             if key in newest:
@@ -87,7 +87,7 @@ def _chains(connections: Sequence[Connection]) -> Iterator[_Chain]:
 
 
 def _follow(chain: _Chain) -> Iterator[Violation]:
-    """Go along the frames: positions only rise, nothing comes twice."""
+    """Check that positions only grow, and that no event is pushed twice."""
     for frame in (frame for connection in chain.connections for frame in connection.frames):
         place = Cursor.parse(frame.cursor).entry
         if frame.code == CONNECTED:
@@ -112,12 +112,12 @@ def _missing(chain: _Chain, events: dict[Event, EntryId], history: History) -> I
     missing: set[Event] = set()
     for event, place in events.items():
         is_due = chain.is_caught_up or place <= chain.position
-        if event not in chain.seen and chain.start < place and is_due and not chain.excuses(place):
+        if event not in chain.seen and chain.start < place and is_due and not chain.is_in_gap(place):
             missing.add(event)
         if event in chain.seen and chain.seen[event] != place:
             yield Violation("reordered", f"{chain.name} got {event} at {chain.seen[event]}, not at {place}")
     if chain.is_caught_up:
-        # Also by the clock: ids that were given out twice would hide a loss from the rule of places.
+        # Compare times too: if a log id was assigned twice, log ids alone would hide a loss.
         for send in history.sends:
             if send.app_id != chain.app_id or not send.attempts or send.attempts[0].began < chain.began:
                 continue
@@ -125,17 +125,17 @@ def _missing(chain: _Chain, events: dict[Event, EntryId], history: History) -> I
                 event = (MESSAGE, attempt.message_id or "")
                 if attempt.message_id is None or event in chain.seen:
                     continue
-                if event not in events or not chain.excuses(events[event]):
+                if event not in events or not chain.is_in_gap(events[event]):
                     missing.add(event)
     for code, message_id in sorted(missing):
         yield Violation("lost", f"{chain.name} never got {code} of {message_id}")
 
 
 def _foreign(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
-    """What was pushed must have happened, with the content that was sent, in the gateway's own app."""
+    """Check that pushes have the content that was sent, and belong to the gateway's app."""
     stored = {row.message_id: row for row in rows}
     sends = {send.digest: send for send in history.sends}
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     for connection in history.connections:
         for frame in connection.frames:
             if frame.code not in (MESSAGE, RECALLED):
@@ -144,18 +144,18 @@ def _foreign(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
             apps = {frame.app_id, *([send.app_id] if send else ()), *([row.app_id] if row else ())}
             if apps != {connection.app_id}:
                 yield Violation(
-                    "cross_app", f"{connection.gateway_id} of {connection.app_id} got one of {apps}"
+                    "cross_app", f"{connection.gateway_id} of {connection.app_id} got a message of {apps}"
                 )
             key = (connection.gateway_id, frame.message_id)
-            if key in told:
+            if key in reported:
                 continue
             if send is None and frame.digest != NO_CONTENT:
-                told.add(key)
+                reported.add(key)
                 yield Violation(
                     "phantom", f"nobody sent {frame.message_id} as {connection.gateway_id} got it"
                 )
             elif row is None or (send is not None and send.answer is Answer.REFUSED):
-                told.add(key)
+                reported.add(key)
                 reason = "has no row" if row is None else "was refused"
                 yield Violation("phantom", f"{connection.gateway_id} got {frame.message_id}, which {reason}")
 
@@ -170,13 +170,15 @@ def _shown_after_recall(history: History) -> Iterator[Violation]:
         for frame in connection.frames:
             if frame.code == RECALLED:
                 gone.add(frame.message_id)
-            # What was under way to an open connection can't be called back; a later one must not show it.
+            # A push on its way to an open connection can't be stopped; a later connection must not show it.
             is_known = frame.message_id in gone or connection.began > ended.get(
                 frame.message_id, connection.began
             )
             if is_known and frame.digest not in (NO_CONTENT, ""):
                 name = f"{connection.gateway_id} of {connection.app_id}"
-                yield Violation("content_after_recall", f"{name} was shown recalled {frame.message_id}")
+                yield Violation(
+                    "content_after_recall", f"{name} got the content of recalled {frame.message_id}"
+                )
 
 
 def _different_orders(chains: Sequence[_Chain]) -> Iterator[Violation]:
@@ -189,4 +191,4 @@ def _different_orders(chains: Sequence[_Chain]) -> Iterator[Violation]:
         for chain in same_app:
             ranks = [rank[event] for event in chain.seen if event in rank]
             if any(before > after for before, after in pairwise(ranks)):
-                yield Violation("reordered", f"{chain.name} and {longest.name} got another order")
+                yield Violation("reordered", f"{chain.name} and {longest.name} got different orders")

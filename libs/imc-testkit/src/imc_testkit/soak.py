@@ -1,7 +1,7 @@
-"""``python -m imc_testkit.soak``: random load and random mishaps for a while, then the checker.
+"""``python -m imc_testkit.soak``: random load and random faults for a while, then the checker.
 
-MINUTES and SEED come from the environment. Every kind of mishap happens at least once, also if that takes
-longer than MINUTES. Exits with 1 if a promise was broken; the history and the processes' logs are then kept.
+MINUTES and SEED come from the environment. Every kind of fault is injected at least once, even if that takes
+longer than MINUTES. Exits with 1 if a guarantee was broken, and keeps the history and the processes' logs.
 """
 
 import asyncio
@@ -17,76 +17,76 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imc_testkit.checker import Report
+from imc_testkit.faults.injection import FAULTS, InjectedFault, inject
+from imc_testkit.faults.testbed import open_testbed
 from imc_testkit.figures import Figures, figures_of, timed_pushes
 from imc_testkit.history import History
-from imc_testkit.mishaps.episodes import MISHAPS, Episode, suffer
-from imc_testkit.mishaps.site import site
 
 SETTLE_SECONDS = 120.0
 
 
 @dataclass
 class Outcome:
-    """What came of a run."""
+    """The outcome of a run."""
 
     history: History
-    episodes: list[Episode] = field(default_factory=list[Episode])
+    faults: list[InjectedFault] = field(default_factory=list[InjectedFault])
     report: Report = field(default_factory=Report)
 
 
 async def soak(seconds: float, seed: int, history_path: Path) -> Outcome:
-    """Run for about ``seconds``. The history is written if the report is not clean."""
-    lots = random.Random(seed)  # noqa: S311 - to be repeated, not secret
-    async with site(seed) as here:
-        outcome = Outcome(here.load.history)
+    """Run for about ``seconds``. The history is saved if a guarantee was broken."""
+    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    async with open_testbed(seed) as testbed:
+        outcome = Outcome(testbed.load.history)
         try:
             deadline = time.monotonic() + seconds
-            here.load.begin()
-            await here.load.more(100)
-            due = lots.sample(sorted(MISHAPS), len(MISHAPS))
+            testbed.load.begin()
+            await testbed.load.more(100)
+            due = chance.sample(sorted(FAULTS), len(FAULTS))
             while due or time.monotonic() < deadline:
-                name = due.pop() if due else lots.choice(sorted(MISHAPS))
-                outcome.episodes.append(await suffer(here, name))
-                await here.load.more(lots.randrange(10, 200))
-            outcome.report = await here.load.finish(SETTLE_SECONDS)
+                name = due.pop() if due else chance.choice(sorted(FAULTS))
+                outcome.faults.append(await inject(testbed, name))
+                await testbed.load.more(chance.randrange(10, 200))
+            outcome.report = await testbed.load.finish(SETTLE_SECONDS)
         except AssertionError as error:
-            # It did not recover, or did not settle: the run is judged as it stands.
-            outcome.report = await here.load.judge()
+            # It did not recover, or did not catch up: check the run as it is.
+            outcome.report = await testbed.load.judge()
             outcome.report.violations.insert(0, f"after {outcome.history.notes[-1:]}: {error}")
         if not outcome.report.is_clean:
-            outcome.history.save(history_path, here.load.rows)
+            outcome.history.save(history_path, testbed.load.rows)
         return outcome
 
 
 def table(outcome: Outcome, figures: Figures) -> str:
-    """The figures of a run, for people."""
+    """The figures of a run as text."""
     lines = [f"seed {outcome.history.seed}", str(figures), str(outcome.report), ""]
-    lines.append(f"{'mishap':24}{'times':>6}{'worst s to recover':>28}{'worst s until pushed':>24}")
-    by_name: dict[str, list[Episode]] = defaultdict(list)
-    for episode in outcome.episodes:
-        by_name[episode.name].append(episode)
-    for name, episodes in sorted(by_name.items()):
-        recovery = max(episode.recovered - episode.made_good for episode in episodes)
-        push = _worst_push(outcome.history, episodes)
-        lines.append(f"{name:24}{len(episodes):>6}{recovery:>28.1f}{push:>24.1f}")
+    lines.append(f"{'fault':24}{'times':>6}{'worst s to recover':>28}{'worst s until pushed':>24}")
+    by_name: dict[str, list[InjectedFault]] = defaultdict(list)
+    for fault in outcome.faults:
+        by_name[fault.name].append(fault)
+    for name, faults in sorted(by_name.items()):
+        recovery = max(fault.recovered - fault.ended for fault in faults)
+        push = _worst_push(outcome.history, faults)
+        lines.append(f"{name:24}{len(faults):>6}{recovery:>28.1f}{push:>24.1f}")
     return "\n".join(lines)
 
 
-def _worst_push(history: History, episodes: Sequence[Episode]) -> float:
-    """How long after a mishap was made good its messages still came, to gateways that were connected."""
+def _worst_push(history: History, faults: Sequence[InjectedFault]) -> float:
+    """The longest time from the end of a fault to a push of a message sent during the fault."""
     return max(
         (
-            push.at - max(push.acknowledged, episode.made_good)
+            push.at - max(push.acknowledged, fault.ended)
             for push in timed_pushes(history)
-            for episode in episodes
-            if episode.began <= push.acknowledged <= episode.recovered
+            for fault in faults
+            if fault.began <= push.acknowledged <= fault.recovered
         ),
         default=0.0,
     )
 
 
 def main() -> None:
-    """Run, print the table, and exit as the checker says."""
+    """Run, print the table, and exit with 1 if a guarantee was broken."""
     minutes, seed = float(os.environ.get("MINUTES", "10")), int(os.environ.get("SEED", "1"))
     folder = Path(tempfile.mkdtemp(prefix=f"imc-soak-{seed}-"))
     sys.stdout.write(f"soaking for {minutes:g} minutes, seed {seed}\n")
@@ -95,7 +95,7 @@ def main() -> None:
         outcome = asyncio.run(soak(minutes * 60, seed, folder / "history.jsonl"))
     sys.stdout.write(table(outcome, figures_of(outcome.history)) + "\n")
     if not outcome.report.is_clean:
-        sys.exit(f"promises were broken; history and logs are in {folder}")
+        sys.exit(f"guarantees were broken; history and logs are in {folder}")
 
 
 if __name__ == "__main__":

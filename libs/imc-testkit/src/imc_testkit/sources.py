@@ -1,10 +1,10 @@
-"""Where the servers that all tests share come from: the first of these that is there.
+"""Finds the servers that all tests share. The first of these that is available is used:
 
-1. One that is given: IMC_TEST_REDIS_URL; IMC_TEST_DATABASE_URL, of an account that may create databases.
-2. A Docker engine.
-3. The programs on this machine, started for the tests alone (installed first where that is one command).
+1. IMC_TEST_REDIS_URL; IMC_TEST_DATABASE_URL with an account that may create databases.
+2. A container, if there is a Docker engine.
+3. The server programs of this machine, started for the tests; they are installed first where apt-get can.
 
-Tests are never skipped for want of a server: they fail, and the message says what to do.
+Tests are not skipped if no server is found. They fail, and the message says what to do.
 """
 
 import contextlib
@@ -30,12 +30,12 @@ T = TypeVar("T")
 
 
 class NoServer(Exception):
-    """None of the ways to a server leads to one; the message says what would."""
+    """No server was found; the message says what to do."""
 
 
 @contextlib.asynccontextmanager
 async def shared_redis() -> AsyncGenerator[str]:
-    """The URL of a Redis for all tests; raises `NoServer`."""
+    """Yield the URL of a Redis for all tests. Raises `NoServer`."""
     async with contextlib.AsyncExitStack() as stack:
         if given := os.environ.get(REDIS_VARIABLE):
             url = given
@@ -51,7 +51,7 @@ async def shared_redis() -> AsyncGenerator[str]:
 
 @contextlib.asynccontextmanager
 async def shared_mariadb() -> AsyncGenerator[str]:
-    """The URL of an account that may create databases on a MariaDB for all tests; raises `NoServer`."""
+    """Yield the URL of a MariaDB, with an account that may create databases. Raises `NoServer`."""
     async with contextlib.AsyncExitStack() as stack:
         if given := os.environ.get(DATABASE_VARIABLE):
             url = given
@@ -78,7 +78,7 @@ async def _private(
 def _container(
     image: str, port: int, command: list[str], environment: dict[str, str]
 ) -> Generator[str | None]:
-    """``host:port`` of a container of ``image``; None where no Docker engine can run it."""
+    """Run a container and yield its ``host:port``, or None if no Docker engine can run it."""
     with contextlib.ExitStack() as stack:
         yield _start_container(stack, image, port, command, environment)
 
@@ -87,17 +87,17 @@ def _start_container(
     stack: contextlib.ExitStack, image: str, port: int, command: list[str], environment: dict[str, str]
 ) -> str | None:
     with warnings.catch_warnings():
-        # The library leaves a socket open where it finds no engine: no test of ours may fail for that.
+        # If it finds no engine, the library leaves a socket open; tests must not fail for that.
         warnings.simplefilter("ignore")
         try:
-            # Slow to import, and needed only where no server is given.
+            # Slow to import, and needed only if no URL is given.
             from testcontainers.core.container import DockerContainer
 
             container: Any = DockerContainer(image).with_exposed_ports(port).with_command(command)
             stack.enter_context(container.with_envs(**environment))
             return f"{container.get_container_host_ip()}:{container.get_exposed_port(port)}"
         except Exception:
-            # No engine, or one that can't get the image: the programs of this machine serve as well.
+            # There is no engine, or it can't pull the image: use the programs of this machine.
             stack.close()
             return None
         finally:

@@ -1,4 +1,4 @@
-"""Tokens for tests: good ones, and every kind of bad one that must be turned away."""
+"""Tokens for tests: valid ones, and every kind of invalid one that must be refused."""
 
 import base64
 import functools
@@ -17,16 +17,16 @@ AUDIENCE = "imc"
 EVERY_SCOPE = "send recall notice read gateway"
 
 OFF = {"IMC_AUTH": "off"}
-"""Settings with which nobody is asked for a token."""
+"""Settings that turn authentication off."""
 
 JWT = {"IMC_AUTH": "jwt", "IMC_JWT_SECRET": SECRET, "IMC_SERVICE_SECRET": SERVICE_SECRET}
-"""Settings with which `token` makes good tokens."""
+"""Settings for which `token` makes valid tokens."""
 
 Claims = dict[str, Any]
 
 
 def claims_of(app: str | Sequence[str] = "*", scope: str = EVERY_SCOPE, lifetime: float = 600) -> Claims:
-    """The claims of a good token that expires after ``lifetime`` seconds."""
+    """The claims of a valid token that expires after ``lifetime`` seconds."""
     return {
         "aud": AUDIENCE,
         "app": app if isinstance(app, str) else list(app),
@@ -36,17 +36,17 @@ def claims_of(app: str | Sequence[str] = "*", scope: str = EVERY_SCOPE, lifetime
 
 
 def token(app: str | Sequence[str] = "*", scope: str = EVERY_SCOPE, lifetime: float = 600) -> str:
-    """A good token."""
+    """A valid token."""
     return jwt.encode(claims_of(app, scope, lifetime), SECRET, "HS256")
 
 
 def bearer(app: str | Sequence[str] = "*", scope: str = EVERY_SCOPE, lifetime: float = 600) -> dict[str, str]:
-    """The headers of a call that bears a good token."""
+    """Headers with a valid token."""
     return {"Authorization": f"Bearer {token(app, scope, lifetime)}"}
 
 
 def bad_tokens(app: str = "*", scope: str = EVERY_SCOPE) -> dict[str, str]:
-    """By what is wrong with it, each token that looks like one for ``app`` and ``scope``, and is none."""
+    """Invalid tokens for ``app`` and ``scope``, by what is wrong with each."""
     good = claims_of(app, scope)
     return {**_badly_signed(good), **_with_bad_claims(good), **_malformed(good)}
 

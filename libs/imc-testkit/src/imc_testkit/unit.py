@@ -1,4 +1,4 @@
-"""Which tests start a process: all others need no server, and are the fast ones (``pytest -m 'not servers'``)."""
+"""Which tests start a process: all others are the fast ones (``pytest -m 'not servers'``)."""
 
 import contextlib
 import functools

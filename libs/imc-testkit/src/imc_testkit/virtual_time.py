@@ -1,18 +1,18 @@
-"""An event loop whose time passes at once: waiting costs nothing, and each run is the same."""
+"""An event loop with virtual time: sleeping takes no real time, and each run is the same."""
 
 import asyncio
 import selectors
 from collections.abc import Mapping
 
 
-class _NothingToHear(selectors.BaseSelector):
-    """Instead of waiting for sockets, time jumps to when the next timer is due."""
+class _VirtualClock(selectors.BaseSelector):
+    """Has no sockets. Instead of waiting, it advances the time to the next timer."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "everything waits for what can't happen"
+        assert timeout is not None, "all tasks wait, and there is no timer"
         self.now += max(timeout, 0)
         return []
 
@@ -27,12 +27,12 @@ class _NothingToHear(selectors.BaseSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """For code without sockets and threads. Tasks run in the order in which they became ready."""
+    """An event loop for code without sockets and threads. Tasks run in the order they became ready."""
 
     def __init__(self) -> None:
-        self._instant = _NothingToHear()
-        super().__init__(self._instant)
+        self._virtual_clock = _VirtualClock()
+        super().__init__(self._virtual_clock)
 
     def time(self) -> float:
-        """Seconds since the loop was made."""
-        return self._instant.now
+        """Virtual seconds since the loop was created."""
+        return self._virtual_clock.now

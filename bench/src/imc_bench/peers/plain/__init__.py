@@ -1,1 +1,1 @@
-"""The plain way: an ordinary FastAPI application, written as any tutorial has it."""
+"""An ordinary FastAPI application, written as tutorials do."""

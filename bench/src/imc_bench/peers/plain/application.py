@@ -1,7 +1,7 @@
-"""A message center the plain way: FastAPI, redis-py and databases, one call after the other.
+"""A plain message center: FastAPI, redis-py and databases, without optimizations.
 
-It sends into a stream and a channel, and reads the same table as IMC. It leaves out most of what IMC
-promises (idempotency, recalls, order of pushes, limits): that makes it faster, not slower.
+It writes to a stream and a channel, and reads the same table as IMC. It omits most guarantees of IMC
+(idempotency, recalls, order of pushes, limits), which makes it faster, not slower.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 
 
 class NewMessage(BaseModel):
-    """What a client sends."""
+    """The body of a send."""
 
     appId: str
     groupId: str
@@ -29,7 +29,7 @@ class NewMessage(BaseModel):
 
 
 class Receipt(BaseModel):
-    """What it gets."""
+    """The reply to a send."""
 
     messageId: str
     createTime: int

@@ -1,4 +1,4 @@
-"""The pushes of the plain way: a set of sockets for each app, and ``await send_text`` for each of them."""
+"""Plain pushes: a set of sockets per app, and ``await send_text`` for each of them."""
 
 import asyncio
 import contextlib
@@ -12,18 +12,18 @@ from redis.asyncio import Redis
 
 
 class ConnectionManager:
-    """Who listens to which app."""
+    """The sockets of each app."""
 
     def __init__(self) -> None:
         self._sockets: dict[str, set[WebSocket]] = defaultdict(set)
 
     async def connect(self, app_id: str, websocket: WebSocket) -> None:
-        """Take a listener in."""
+        """Accept a listener."""
         await websocket.accept()
         self._sockets[app_id].add(websocket)
 
     def disconnect(self, app_id: str, websocket: WebSocket) -> None:
-        """Let it go."""
+        """Remove a listener."""
         self._sockets[app_id].discard(websocket)
 
     async def broadcast(self, app_id: str, text: str) -> None:
@@ -33,7 +33,7 @@ class ConnectionManager:
 
 
 async def relay(redis: Any, manager: ConnectionManager) -> None:
-    """Send on what is published, message by message."""
+    """Send each published message to the listeners of its app."""
     async with redis.pubsub() as pubsub:
         await pubsub.psubscribe("plain:*:live")
         async for message in pubsub.listen():

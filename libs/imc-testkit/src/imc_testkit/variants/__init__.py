@@ -1,8 +1,8 @@
-"""Processes of ours in which something has been patched before they run.
+"""Runs a process of IMC with patches applied, so that production code needs no failpoints or test switches.
 
-``python -m imc_testkit.variants NAMES SCRIPT`` applies the variants of the comma-separated NAMES, in order,
-and runs the console script. So production code holds nothing for the tests: no failpoint, no switch. What a
-variant patches it names as text; a name that is not there any more is an `AttributeError` at the start.
+``python -m imc_testkit.variants NAMES SCRIPT`` applies the variants of the comma-separated NAMES in order,
+then runs the console script. Variants name what they patch as text. If a name no longer exists, the start
+fails with `AttributeError`.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,16 @@ from importlib.metadata import entry_points
 from imc_testkit.variants import broken, failpoints
 
 VARIANTS: dict[str, Callable[[], None]] = {**failpoints.VARIANTS, **broken.VARIANTS}
-"""Every variant by its name."""
+"""All variants by name."""
 
 
 def apply(names: str) -> None:
-    """Patch this process by each of the comma-separated variants; a later one goes around an earlier one."""
+    """Apply the comma-separated variants to this process. A later variant wraps an earlier one."""
     for name in names.split(","):
         VARIANTS[name]()
 
 
 def main_of(script: str) -> Callable[[], None]:
-    """What the console script calls."""
+    """The function that the console script calls."""
     (entry_point,) = entry_points(group="console_scripts", name=script)
     return entry_point.load()

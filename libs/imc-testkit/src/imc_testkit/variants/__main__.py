@@ -1,4 +1,4 @@
-"""Run a console script of ours as a variant of itself."""
+"""Run a console script of IMC with variants applied."""
 
 import sys
 

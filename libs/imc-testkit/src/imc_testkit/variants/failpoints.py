@@ -1,7 +1,7 @@
-"""Processes that die, or stop, when they reach a certain point the n-th time; once over all their starts.
+"""Failpoints: a process gets a signal when it reaches a point for the n-th time, once over all its starts.
 
-Their environment says more: ``FAILPOINT_MARK`` is a file that is made when the point has been used,
-``FAILPOINT_TIME`` says which time (1 if it is absent), ``FAILPOINT_SIGNAL`` by which signal (SIGKILL).
+The environment configures them: ``FAILPOINT_MARK`` is a file that is created when the failpoint triggers,
+``FAILPOINT_TIME`` is n (default 1), ``FAILPOINT_SIGNAL`` the signal (default SIGKILL).
 """
 
 import itertools
@@ -17,12 +17,12 @@ MARK, TIME, SIGNAL = "FAILPOINT_MARK", "FAILPOINT_TIME", "FAILPOINT_SIGNAL"
 
 
 def failpoint(mark: Path, *, time: int = 1, number: signal.Signals = signal.SIGKILL) -> Mapping[str, str]:
-    """The environment of a process with a failpoint."""
+    """The environment that configures a failpoint."""
     return {MARK: str(mark), TIME: str(time), SIGNAL: number.name}
 
 
-class _Fuse:
-    """Burns once."""
+class _Failpoint:
+    """Sends a signal to this process, once."""
 
     def __init__(self) -> None:
         self._mark = Path(os.environ[MARK])
@@ -31,27 +31,27 @@ class _Fuse:
         self._times = itertools.count(1)
 
     def is_due(self) -> bool:
-        """Whether this is the time; to be asked each time that the point is reached."""
+        """Count a visit of the point; return whether to trigger now."""
         return next(self._times) == self._time and not self._mark.exists()
 
-    def burn(self) -> None:
+    def trigger(self) -> None:
         """Send the signal to this process."""
         self._mark.touch()
         os.kill(os.getpid(), self._signal)
 
     def reach(self) -> None:
-        """Burn if it is due."""
+        """Count a visit, and trigger if it is due."""
         if self.is_due():
-            self.burn()
+            self.trigger()
 
 
 def _before(target: str) -> Callable[[], None]:
     def apply() -> None:
-        fuse = _Fuse()
+        failpoint = _Failpoint()
 
         def make(original: Any) -> Any:
             async def patched(*args: Any, **options: Any) -> Any:
-                fuse.reach()
+                failpoint.reach()
                 return await original(*args, **options)
 
             return patched
@@ -62,16 +62,16 @@ def _before(target: str) -> Callable[[], None]:
 
 
 def _after(target: str) -> Callable[[], None]:
-    """After a call that had a result which is not empty."""
+    """Trigger after a call whose result is not empty."""
 
     def apply() -> None:
-        fuse = _Fuse()
+        failpoint = _Failpoint()
 
         def make(original: Any) -> Any:
             async def patched(*args: Any, **options: Any) -> Any:
                 result = await original(*args, **options)
                 if result:
-                    fuse.reach()
+                    failpoint.reach()
                 return result
 
             return patched
@@ -82,12 +82,12 @@ def _after(target: str) -> Callable[[], None]:
 
 
 def _mid_transaction() -> None:
-    fuse = _Fuse()
+    failpoint = _Failpoint()
 
     def make(original: Any) -> Any:
         async def execute(self: Any, sql: str, *args: Any) -> Any:
             if sql == "COMMIT":
-                fuse.reach()
+                failpoint.reach()
             return await original(self, sql, *args)
 
         return execute
@@ -96,18 +96,18 @@ def _mid_transaction() -> None:
 
 
 def _mid_frame() -> None:
-    fuse = _Fuse()
+    failpoint = _Failpoint()
 
     def make(original: Any) -> Any:
         def enter(self: Any, lane: Any) -> Any:
-            go_on = original(self, lane)
+            write_all = original(self, lane)
 
             def write(frames: bytes) -> None:
-                if b'"code":2001' in frames and fuse.is_due():
-                    # Straight to the kernel: what an event loop keeps for later dies with the process.
+                if b'"code":2001' in frames and failpoint.is_due():
+                    # Write to the socket directly: what the event loop buffers is lost with the process.
                     os.write(self.transport.get_extra_info("socket").fileno(), frames[: len(frames) // 2])
-                    fuse.burn()
-                go_on(frames)
+                    failpoint.trigger()
+                write_all(frames)
 
             return write
 
@@ -117,7 +117,7 @@ def _mid_frame() -> None:
 
 
 VARIANTS: dict[str, Callable[[], None]] = {
-    # command-api: nobody knows of the batch; the log has it, but nobody was answered
+    # command-api: the log lacks the batch; the log has it, but no request was answered
     "fails-before-append": _before("imc_command_api.log.script:AppendScript.run"),
     "fails-after-append": _after("imc_command_api.log.script:AppendScript.run"),
     # projector
@@ -127,4 +127,4 @@ VARIANTS: dict[str, Callable[[], None]] = {
     # push-node
     "fails-mid-frame": _mid_frame,
 }
-"""By the point that they fail at."""
+"""Variants by the point at which they fail."""

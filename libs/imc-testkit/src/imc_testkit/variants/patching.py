@@ -1,4 +1,4 @@
-"""Putting something else in the place of a part of a process of ours."""
+"""Replaces functions and texts of IMC in the current process."""
 
 from collections.abc import Callable
 from pkgutil import resolve_name
@@ -6,9 +6,9 @@ from typing import Any
 
 
 def replace(target: str, make: Callable[[Any], Any]) -> None:
-    """Put ``make(original)`` in the place of ``target``, such as ``"package.module:Class.method"``.
+    """Replace ``target``, such as ``"package.module:Class.method"``, by ``make(original)``.
 
-    Raises `ModuleNotFoundError` or `AttributeError` if there is nothing in that place.
+    Raises `ModuleNotFoundError` or `AttributeError` if the target does not exist.
     """
     module, _, path = target.partition(":")
     owner_path, _, name = path.rpartition(".")
@@ -17,12 +17,12 @@ def replace(target: str, make: Callable[[Any], Any]) -> None:
 
 
 def replace_text(target: str, old: str, new: str) -> None:
-    """As `replace`, in a text. Raises `ValueError` if ``old`` is not in it."""
+    """Replace ``old`` by ``new`` in the text ``target``. Raises `ValueError` if it lacks ``old``."""
     replace(target, lambda text: with_text(text, old, new))
 
 
 def with_text(text: str, old: str, new: str) -> str:
-    """``text`` with ``new`` for ``old``. Raises `ValueError` if ``old`` is not in it."""
+    """Return ``text`` with ``old`` replaced by ``new``. Raises `ValueError` if it lacks ``old``."""
     if old not in text:
         raise ValueError(f"the text does not hold {old!r}")
     return text.replace(old, new)

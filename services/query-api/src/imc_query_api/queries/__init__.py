@@ -1,9 +1,9 @@
-"""From SQL to view: one module a question, plain statements, rows made the wire's dictionaries by hand.
+"""Queries, one module each: plain SQL statements, and rows converted to the dictionaries of the wire.
 
-A page is read in two steps of one statement: the ids of its rows from an index alone, however many are
-passed by on the way, then those rows by primary key. The ids are joined from the left, since every dialect
-keeps to that order, and the few rows are sorted here, since no dialect promises the order of a join. The
-index is named in the statement: which one serves is known here, and only guessed at there.
+One statement reads a page in two steps: the ids of its rows from an index, which is cheap even if many rows
+are skipped, then those rows by primary key. A LEFT JOIN keeps this order in every dialect. The rows are
+sorted here, since SQL does not guarantee the order of a join. The statement names the index, since the
+optimizer only guesses which one is right.
 
-Another question is another module here and another in http.
+A new query needs a module here and one in http.
 """

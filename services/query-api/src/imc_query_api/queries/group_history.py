@@ -1,7 +1,7 @@
-"""The messages of a group, page by page: of all histories the longest, read from whichever end is nearer.
+"""Pages of the messages of a group, the longest kind of history, read from the nearer end.
 
-The group's own row says how many messages it has, so that none are counted, and pages near the end, which is
-where the newest are, need not pass by all that came before.
+The row of the group has the number of its messages, so that they need not be counted. Pages near the end,
+where the newest messages are, are read backwards, so that they skip few rows.
 """
 
 from dataclasses import replace
@@ -17,13 +17,13 @@ from imc_query_api.queries.views import message_of, message_place
 from imc_query_api.queries.window import Window
 
 DEEP = 2_000
-"""Passing by fewer rows than this costs less than to ask first which end is nearer."""
+"""From this offset on the total is read first. Skipping fewer rows costs less than that query."""
 
 _ATTEMPTS = 3
 
-# Null where the times leave messages out, or the group has none: then it has to be counted.
+# Null if the times exclude messages, or the group has none: then the messages are counted.
 _KNOWN_TOTAL = (
-    f"(SELECT message_total FROM {GROUPS} "  # noqa: S608 - the name of a table, no values
+    f"(SELECT message_total FROM {GROUPS} "  # noqa: S608 - a table name, no values
     "WHERE app_id = ? AND group_id = ? AND newest_create_time < ? AND ? = 0)"
 )
 _OWNER, _INDEX = ("app_id", "group_id"), "imc_message_group"
@@ -68,11 +68,11 @@ class GroupHistory:
     async def _read_from_end(
         self, session: Session, owner: Values, window: Window, known: Values
     ) -> _Page | None:
-        """The page, counted back from the newest message; None if it is nearer to the oldest.
+        """The page, read backwards from the newest message; None if it is nearer to the oldest.
 
-        Where the page lies as seen from the end depends on the total, and messages arrive between the
-        statement that reads the total and the one that reads the page. The latter reads the total again, of
-        the same moment as its rows: if they differ the rows are not the page, and it is sought anew.
+        The offset from the end depends on the total, and messages may arrive between the statement that
+        reads the total and the one that reads the page. The second statement reads the total again, in the
+        same snapshot as its rows. If it has changed, the rows are not the page, and the read is repeated.
         """
         total = (await session.fetch_all(f"SELECT {_KNOWN_TOTAL}", known))[0][0]
         for _ in range(_ATTEMPTS):

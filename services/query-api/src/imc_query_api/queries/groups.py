@@ -8,10 +8,10 @@ from imc_query_api.queries.store import Store
 from imc_query_api.queries.views import MESSAGE_COLUMNS, message_of, message_place
 
 LEAP = 1_000
-"""So many of the user's messages are looked at before the rest of a group is leapt over."""
+"""How many of the user's messages are read before the rest of a group is skipped."""
 
-# A plain DISTINCT would let MariaDB leap by itself, but only where the average user has many messages in each
-# group; of the one user who has, among many who have not, it reads every single message.
+# With a plain DISTINCT, MariaDB skips messages only if users have many messages per group on average. For one
+# user with many messages among many users with few, it reads every message.
 _GROUPS = """
     SELECT {columns}, g.message_total, own.group_id, own.passed
     FROM (
@@ -52,9 +52,9 @@ class Groups:
                 found = await session.fetch_all(self.sql, (app_id, user_id, last, app_id))
                 rows += found
                 passed = sum(row[-1] for row in found)
-                # In the order of the index, which is that of code points here as there.
+                # The index and Python both order by code points.
                 last = max((row[-2] for row in found), default=last)
-        # Both are there by construction; whoever purges rows by hand may break that, and gets a shorter list.
+        # The projection keeps both rows. If rows were deleted by hand, the list is shorter.
         rows = [row for row in rows if row[0] is not None]
         rows.sort(key=message_place, reverse=True)
         return [_group_of(row) for row in rows]

@@ -1,4 +1,4 @@
-"""The statements that read one page of a history, and count it."""
+"""The statements that read a page of a history, and count the history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ _COUNT = "SELECT COUNT(*) FROM {through} WHERE {condition}"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What differs between messages and notices."""
+    """The differences between messages and notices."""
 
     name: str
     key: str
     columns: str
     shown: str = ""
-    """The condition on rows to be shown at all, if there is one."""
+    """The condition for rows to be shown, if there is one."""
 
 
 MESSAGE_TABLE = Table(MESSAGES, "message_id", MESSAGE_COLUMNS)
@@ -40,9 +40,9 @@ NOTICE_TABLE = Table(NOTICES, "information_id", NOTICE_COLUMNS, f"status = {STAT
 
 
 class History:
-    """The rows whose ``owner`` columns have given values, by time and id, found through ``index``.
+    """Rows selected by the values of their ``owner`` columns, ordered by time and id, read with ``index``.
 
-    ``beside`` is one more expression to select, the last of each row; its values come before the owner's.
+    ``beside`` is an additional expression, the last column of each row. Its values precede the owner's.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class History:
         return await session.fetch_all(self.page_sql, values)
 
     async def total(self, session: Session, owner: Values, window: Window, seen: int) -> int | None:
-        """How many rows lie between the window's times; ``seen`` of them are in the window.
+        """Count the rows between the times of the window, of which ``seen`` are in the window.
 
-        Ask after the rows were read: what was added in between is then counted rather than shown uncounted.
+        Call this after reading the rows, so that the total is never less than the rows shown.
         """
         if not window.with_total:
             return None
         if 0 < seen < window.size or (seen == 0 and window.offset == 0):
-            return window.offset + seen  # the end was in sight
+            return window.offset + seen  # the page reaches the end
         rows = await session.fetch_all(self.count_sql, (*owner, window.start, window.end))
         return int(rows[0][0])

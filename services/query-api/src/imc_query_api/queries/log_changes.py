@@ -1,9 +1,9 @@
-"""What happened to an app between two places of its log, as the tables remember it.
+"""The events of an app between two log ids, read from the tables after the log was trimmed.
 
-The log of that time may be gone, yet each row knows where in it it was made (``log_id``), and where it was
-retired (``last_log_id`` of a row with that status). So every event is found again at its own place: a page
-may end anywhere, and whoever goes on from there misses nothing and gets nothing twice, though rows change
-all the time. Rows that the Java version made have no place; of them only what was retired since is found.
+Each row has the log id of its creation (``log_id``) and, if it is retired, that of its recall or deletion
+(``last_log_id``). So every event is found at its log id. A page may end anywhere, and the next one continues
+there without loss or repetition, even while rows change. Rows of the Java version have no ``log_id``; only
+their later recalls and deletions are found.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ _RETIRED = f"status = {STATUS_RETIRED} AND "
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where one kind of event is found."""
+    """The statement that finds one kind of event."""
 
     kind: EventKind
     sql: str
@@ -54,13 +54,13 @@ class LogChanges:
     async def page(
         self, app_id: str, after: EntryId, before: EntryId, limit: int, *, with_notices: bool
     ) -> list[LogChange]:
-        """The first ``limit`` changes between the two places, in order; fewer are all that there are.
+        """The first ``limit`` changes between the two log ids (exclusive), in order. Fewer are the last ones.
 
-        Whoever asks must know that the database has everything from before ``before``.
+        The caller must know that everything before ``before`` is projected.
         Raises `Refused` (`UNAVAILABLE`).
         """
         if self._store is None:
-            # What it has not been told yet would be missing from the answer, and nobody could see that.
+            # A replica may lag, and events that it lacks would be missing without notice.
             raise unavailable("only a replica of the database is known here (IMC_DATABASE_URL is not set)")
         found: list[tuple[str, EventKind, Any]] = []
         bound = before.column
@@ -71,7 +71,7 @@ class LogChanges:
                 rows = await session.fetch_all(source.sql, (app_id, after.column, bound, limit))
                 found += [(row[-1], source.kind, source.view_of(row[:-1])) for row in rows]
                 if len(rows) == limit:
-                    # Whatever else is on the page lies before the last of these.
+                    # All other events of the page precede the last of these.
                     bound = max(row[-1] for row in rows)
         found.sort(key=itemgetter(0))
         return [_change(*each) for each in found[:limit]]
@@ -99,7 +99,7 @@ def _sources(store: Store) -> list[_Source]:
 
 
 def _as_published(row: Row) -> Notice:
-    """The notice as its first event showed it: that it was deleted is an event of its own."""
+    """The notice as it was published. Its deletion is another event."""
     return {**notice_of(row), "deleteTime": 0, "status": STATUS_NORMAL}
 
 

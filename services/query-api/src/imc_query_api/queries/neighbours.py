@@ -1,4 +1,4 @@
-"""The messages just before and just after one of a group: the way to walk a long history at even cost."""
+"""The messages before and after one message of a group, at a cost that does not depend on their position."""
 
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
@@ -12,8 +12,8 @@ _TIME = f"""
     SELECT create_time FROM {MESSAGES} WHERE message_id = ? AND app_id = ? AND group_id = ?
 """  # noqa: S608 - names of tables, no values
 
-# The bound on the time alone stands first: from it the index is entered. A comparison of pairs would say the
-# same, and MariaDB would read the whole group for it.
+# The separate condition on the time lets MariaDB use the index. For an equivalent comparison of pairs it
+# would read the whole group.
 _NEIGHBOURS = """
     SELECT {columns}
     FROM (

@@ -1,4 +1,4 @@
-"""The notices of a group, of a user, or both, page by page; deleted ones are passed over."""
+"""Pages of the notices of a group, of a user, or of both, without deleted ones."""
 
 from imc_contracts.views import NoticePage
 from imc_service.database import Values
@@ -27,7 +27,7 @@ class Notices:
         return await self._page(self._of_user, (app_id, user_id), window)
 
     async def of_user_in_group(self, app_id: str, group_id: str, user_id: str, window: Window) -> NoticePage:
-        """The notices that the user published in the group; else as `of_user`."""
+        """The notices that the user published in the group, newest first; raises as `of_user`."""
         return await self._page(self._of_both, (app_id, user_id, group_id), window)
 
     async def _page(self, history: History, owner: Values, window: Window) -> NoticePage:

@@ -1,4 +1,4 @@
-"""The messages of a user, in all groups or in one, page by page."""
+"""Pages of the messages of a user, in all groups or in one."""
 
 from imc_contracts.views import MessagePage
 from imc_service.database import Values

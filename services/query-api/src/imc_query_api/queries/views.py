@@ -1,21 +1,21 @@
-"""Rows as the wire shows them. Written out field by field: most of a page's cost here is in these lines."""
+"""Converts rows to views. Written out field by field for speed: this is most of the cost of a page."""
 
 from imc_contracts.schema import MESSAGE_VIEW_COLUMNS, NOTICE_VIEW_COLUMNS
 from imc_contracts.views import STATUS_NORMAL, STATUS_RETIRED, Message, Notice
 from imc_service.database import Row
 
 MESSAGE_COLUMNS = ", ".join(f"m.{column}" for column in MESSAGE_VIEW_COLUMNS)
-"""What `message_of` reads, of a table called ``m`` in the statement."""
+"""The columns that `message_of` reads, of the table alias ``m``."""
 
 NOTICE_COLUMNS = ", ".join(f"m.{column}" for column in NOTICE_VIEW_COLUMNS)
-"""What `notice_of` reads, of a table called ``m`` in the statement."""
+"""The columns that `notice_of` reads, of the table alias ``m``."""
 
 
 def message_of(row: Row) -> Message:
     """The message in a row that begins with `MESSAGE_COLUMNS`.
 
-    A recalled one shows no content, whatever the column holds: rows of the Java version kept it. Those rows
-    may also lack the time of recall and the status: null means what a new message has.
+    The content of a recalled message is empty, even if the column is not, as in rows of the Java version.
+    Those rows may also have null as recall time or status, which stands for the value of a new message.
     """
     message_id, app_id, group_id, user_id, content, create_time, recall_time, cause, status, kind = row[:10]
     retired = status == STATUS_RETIRED
@@ -52,10 +52,10 @@ def notice_of(row: Row) -> Notice:
 
 
 def message_place(row: Row) -> tuple[int, int]:
-    """Where the message stands in the order of all messages: its time, then its id."""
+    """The sort key of a message: time, then id."""
     return row[5], row[0]
 
 
 def notice_place(row: Row) -> tuple[int, int]:
-    """Where the notice stands in the order of all notices: its time, then its id."""
+    """The sort key of a notice: time, then id."""
     return row[6], row[0]

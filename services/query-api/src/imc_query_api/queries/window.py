@@ -1,4 +1,4 @@
-"""Which part of a history is asked for."""
+"""The requested part of a history."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from imc_contracts.fields import DEFAULT_PAGE_SIZE, INT64_MAX
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The ``size`` rows after the first ``offset`` ones of those from ``start`` to before ``end`` (ms)."""
+    """Rows from ``start`` to ``end`` (exclusive, in ms): skip ``offset`` of them, then take ``size``."""
 
     start: int = 0
     end: int = INT64_MAX
     offset: int = 0
     size: int = DEFAULT_PAGE_SIZE
     with_total: bool = True
-    """Whether all rows between the times are to be counted."""
+    """Whether to count all rows between the times."""

@@ -1,4 +1,4 @@
-"""Where mishaps happen: an installation under load, on servers and disks of its own."""
+"""The testbed for faults: an installation under load, with its own servers, disks and proxies."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -13,7 +13,7 @@ from imc_testkit.load import Load, load_on
 from imc_testkit.processes import run_script
 from imc_testkit.proxy import TcpProxy, tcp_proxy
 from imc_testkit.servers import PrivateMariadb, PrivateRedis, private_mariadb, private_redis
-from imc_testkit.settling import Stores
+from imc_testkit.stores import Stores
 
 READY_SECONDS = 60.0
 _SETTINGS = {"IMC_CLAIM_IDLE_SECONDS": "2", "IMC_DRAIN_SECONDS": "1", "IMC_LINGER_SECONDS": "2"}
@@ -21,8 +21,8 @@ _REDIS_MEGABYTES, _MARIADB_MEGABYTES = 512, 1024
 
 
 @dataclass(frozen=True)
-class Site:
-    """An installation under load, with servers of its own and proxies before them."""
+class Testbed:
+    """An installation under load, with its own servers and proxies in front of them."""
 
     redis: PrivateRedis
     mariadb: PrivateMariadb
@@ -35,23 +35,23 @@ class Site:
     random: Random
 
     def moment(self) -> Awaitable[None]:
-        """How long a mishap lasts: now and then longer than anybody's patience with a reply."""
+        """Sleep for as long as a fault lasts, which is sometimes longer than all reply timeouts."""
         return asyncio.sleep(self.random.choice((0.2, 1.0, 3.0, 7.0)))
 
     async def ready(self) -> None:
-        """Wait until every process says that it is ready."""
+        """Wait until all processes are ready."""
         for process in self.deployment.processes:
             await process.ready(READY_SECONDS)
 
 
-Mishap = Callable[[Site], Awaitable[None]]
+Fault = Callable[[Testbed], Awaitable[None]]
 
 
 @asynccontextmanager
-async def site(seed: int) -> AsyncGenerator[Site]:
-    """Two command-apis, projectors and push-nodes, a query-api, and a load whose gateways are connected.
+async def open_testbed(seed: int) -> AsyncGenerator[Testbed]:
+    """Start two command-apis, projectors and push-nodes, one query-api, and a load with connected gateways.
 
-    Raises `NotPermitted` where no disk can be mounted.
+    Raises `NotPermitted` if no disk can be mounted.
     """
     async with AsyncExitStack() as stack:
         redis_disk = stack.enter_context(small_disk(_REDIS_MEGABYTES))
@@ -73,5 +73,7 @@ async def site(seed: int) -> AsyncGenerator[Site]:
         )
         stores = Stores(redis.url, database_url)
         load = await stack.enter_async_context(load_on(deployment, stores, seed=seed, apps=3, gateways=4))
-        random = Random(seed)  # noqa: S311 - to be repeated, not secret
-        yield Site(redis, mariadb, redis_disk, mariadb_disk, to_redis, to_mariadb, deployment, load, random)
+        random = Random(seed)  # noqa: S311 - repeatable, not secret
+        yield Testbed(
+            redis, mariadb, redis_disk, mariadb_disk, to_redis, to_mariadb, deployment, load, random
+        )

@@ -1,42 +1,42 @@
-"""Processes of the installation die, hang, or are restarted."""
+"""Faults of the processes of the installation: killed, hung, restarted."""
 
 from collections.abc import Callable
 
 from imc_testkit.deployment import Deployment
-from imc_testkit.mishaps.site import READY_SECONDS, Mishap, Site
+from imc_testkit.faults.testbed import READY_SECONDS, Fault, Testbed
 from imc_testkit.processes import Process
 
 _Kind = Callable[[Deployment], list[Process]]
 
 
-def _killed(processes: _Kind) -> Mishap:
-    async def mishap(site: Site) -> None:
-        process = site.random.choice(processes(site.deployment))
+def _killed(processes: _Kind) -> Fault:
+    async def fault(testbed: Testbed) -> None:
+        process = testbed.random.choice(processes(testbed.deployment))
         await process.kill()
-        await site.moment()
+        await testbed.moment()
         await process.start()
 
-    return mishap
+    return fault
 
 
-def _hung(processes: _Kind) -> Mishap:
-    async def mishap(site: Site) -> None:
-        process = site.random.choice(processes(site.deployment))
+def _hung(processes: _Kind) -> Fault:
+    async def fault(testbed: Testbed) -> None:
+        process = testbed.random.choice(processes(testbed.deployment))
         process.pause()
-        await site.moment()
+        await testbed.moment()
         process.resume()
 
-    return mishap
+    return fault
 
 
-async def _rolling_restart(site: Site) -> None:
-    for process in site.deployment.processes:
+async def _rolling_restart(testbed: Testbed) -> None:
+    for process in testbed.deployment.processes:
         await process.terminate()
         await process.start()
         await process.ready(READY_SECONDS)
 
 
-MISHAPS: dict[str, Mishap] = {
+FAULTS: dict[str, Fault] = {
     "command-api killed": _killed(lambda deployment: deployment.command_apis),
     "command-api hung": _hung(lambda deployment: deployment.command_apis),
     "projector killed": _killed(lambda deployment: deployment.projectors),
@@ -46,4 +46,4 @@ MISHAPS: dict[str, Mishap] = {
     "query-api killed": _killed(lambda deployment: deployment.query_apis),
     "rolling restart": _rolling_restart,
 }
-"""By what happens."""
+"""The faults of this module by name."""

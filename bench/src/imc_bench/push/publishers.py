@@ -1,22 +1,21 @@
-"""The ways in: each peer's own, as cheap for it as it offers them."""
+"""Publishers: the cheapest way that each relay offers to send messages to it."""
 
 import asyncio
-import re
 from typing import Any, cast
 
 import orjson
 
+from imc_bench.http.callers import STATUS, body_of
 from imc_bench.push.listener import masked_frame, upgrade_request
-from imc_bench.rows import Faulty
+from imc_bench.rows import InvalidRun
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 KEPT_SECONDS = 2.0
-"""Servers close what is idle for longer; uvicorn waits 5 seconds, say."""
+"""How long an idle connection is reused. Servers close it later; uvicorn after 5 seconds."""
 
 
 class HttpConnection(asyncio.Protocol):
-    """One request at a time."""
+    """An HTTP connection for one request at a time."""
 
     def __init__(self) -> None:
         self._received = b""
@@ -24,46 +23,46 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
+        """Keep the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Part of a reply."""
+        """Take a reply, or part of one."""
         self._received += data
-        head, end, body = self._received.partition(b"\r\n\r\n")
-        length = _LENGTH.search(head)
-        if end and length is not None and len(body) >= int(length[1]) and self._answered is not None:
-            answered, self._answered, self._received = self._answered, None, b""
+        body = body_of(self._received)
+        if body is not None and self._answered is not None:
+            reply, self._received = self._received, b""
+            answered, self._answered = self._answered, None
             if answered.done():
-                return  # nobody waits for it any more
-            if head[9:11] != b"20" or b'"success":false' in body:
-                answered.set_exception(Faulty(f"a send was answered {head[:60]!r} {body[:300]!r}"))
+                return  # the request has timed out
+            if not reply[STATUS].startswith(b"20") or b'"success":false' in body:
+                answered.set_exception(InvalidRun(f"a send was answered with {reply[:300]!r}"))
             else:
                 answered.set_result(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The server hung up."""
+        """Fail the request under way."""
         if self._answered is not None and not self._answered.done():
-            self._answered.set_exception(Faulty(f"the connection of a sender ended: {exc}"))
+            self._answered.set_exception(InvalidRun(f"the connection of a sender ended: {exc}"))
 
     async def post(self, path: str, body: bytes, media_type: str) -> bytes:
-        """The reply's body; raises `Faulty` for any but a success."""
+        """Send a POST request; return the body of the reply. Raises `InvalidRun` unless it succeeds."""
         assert self._transport is not None
         self._answered = asyncio.get_running_loop().create_future()
         answered = self._answered
         head = f"POST {path} HTTP/1.1\r\nHost: imc\r\nContent-Type: {media_type}\r\n"
         self._transport.write(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             return await answered
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.close()
 
 
 class HttpSender:
-    """Posts to one server, over a connection that is replaced before the server finds it idle."""
+    """Sends requests to one server, and replaces the connection before the server closes it as idle."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -71,7 +70,7 @@ class HttpSender:
         self._used = 0.0
 
     async def post(self, path: str, body: bytes, media_type: str = "application/json") -> bytes:
-        """The reply's body; raises `Faulty` for any but a success."""
+        """Send a POST request; return the body of the reply. Raises `InvalidRun` unless it succeeds."""
         loop = asyncio.get_running_loop()
         if self._connection is None or loop.time() - self._used > KEPT_SECONDS:
             self.close()
@@ -81,20 +80,20 @@ class HttpSender:
         return answer
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
 
 
-class ImcOutlet:
-    """IMC's calls ``create`` and ``createBatch``."""
+class ImcPublisher:
+    """Publishes to IMC with ``create`` and ``createBatch``."""
 
     def __init__(self, http: HttpSender, app_id: str) -> None:
         self._http = http
         self._fields = {"appId": app_id, "groupId": "group-1", "userId": "user-1"}
 
-    async def put(self, contents: list[str]) -> None:
-        """Acknowledged from the log."""
+    async def publish(self, contents: list[str]) -> None:
+        """Send messages, and wait for the acknowledgement."""
         messages = [{**self._fields, "content": content} for content in contents]
         if len(messages) == 1:
             await self._http.post("/chat/message/create", orjson.dumps(messages[0]))
@@ -102,29 +101,29 @@ class ImcOutlet:
             await self._http.post("/chat/message/createBatch", orjson.dumps({"messages": messages}))
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._http.close()
 
 
-class PostOutlet:
-    """A path that each message is posted to."""
+class PostPublisher:
+    """Publishes each message with a POST request."""
 
     def __init__(self, http: HttpSender, path: str) -> None:
         self._http = http
         self._path = path
 
-    async def put(self, contents: list[str]) -> None:
-        """Answered."""
+    async def publish(self, contents: list[str]) -> None:
+        """Post messages one by one, and wait for the replies."""
         for content in contents:
             await self._http.post(self._path, content.encode(), "text/plain")
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._http.close()
 
 
-class WebSocketOutlet(asyncio.Protocol):
-    """A WebSocket that each message is written to as a frame; what comes back is not looked at."""
+class WebSocketPublisher(asyncio.Protocol):
+    """Publishes each message as a WebSocket frame, and ignores what it receives."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -132,62 +131,62 @@ class WebSocketOutlet(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the upgrade."""
+        """Send the upgrade request."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(upgrade_request(self._path))
 
     def data_received(self, data: bytes) -> None:
-        """The upgrade, or an answer."""
+        """Take the reply to the upgrade; ignore all else."""
         if not self.opened.done():
             self.opened.set_result(None)
 
-    async def put(self, contents: list[str]) -> None:
-        """Written; the window of the load keeps it from being too much."""
+    async def publish(self, contents: list[str]) -> None:
+        """Write messages. The load limits how many are under way."""
         assert self._transport is not None
         self._transport.write(b"".join(masked_frame(0x81, content.encode()) for content in contents))
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.close()
 
 
-class RedisOutlet:
-    """A channel of Redis."""
+class RedisPublisher:
+    """Publishes to a Redis channel."""
 
     def __init__(self, redis: Any, channel: str) -> None:
         self._redis = redis
         self._channel = channel
 
-    async def put(self, contents: list[str]) -> None:
-        """Published."""
+    async def publish(self, contents: list[str]) -> None:
+        """Publish messages in one pipeline."""
         async with self._redis.pipeline(transaction=False) as pipeline:
             for content in contents:
                 pipeline.publish(self._channel, content)
             await pipeline.execute()
 
     def close(self) -> None:
-        """The client is another's to close."""
+        """Do nothing: the client is shared."""
 
 
-class RawOutlet(asyncio.Protocol):
-    """A connection for chunks of frames as they go to listeners: nothing is left to do but write them."""
+class RawPublisher(asyncio.Protocol):
+    """Publishes chunks of encoded frames, which the bare relay only has to copy to the listeners."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
+        """Keep the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
-    async def put(self, contents: list[str]) -> None:
-        """Written."""
+    async def publish(self, contents: list[str]) -> None:
+        """Write messages as one chunk."""
         assert self._transport is not None
         payloads = [content.encode() for content in contents]
         chunk = b"".join(b"\x81\x7e" + len(payload).to_bytes(2) + payload for payload in payloads)
         self._transport.write(len(chunk).to_bytes(4) + chunk)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.close()

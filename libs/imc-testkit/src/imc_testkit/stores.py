@@ -1,4 +1,4 @@
-"""The end of a run: everything has arrived where it belongs, and what the checker reads is collected."""
+"""The Redis and the database of a run: waits for the projection, and reads what the checker needs."""
 
 import contextlib
 import json
@@ -15,18 +15,18 @@ from imc_testkit.waiting import wait_until
 
 _ROWS = """
     SELECT message_id, app_id, content, status, log_id, last_log_id
-    FROM imc_chat_message WHERE app_id IN ({})"""  # - the apps are names that the run made itself
+    FROM imc_chat_message WHERE app_id IN ({})"""  # - app ids are made by the run itself
 
 
 class Stores:
-    """The Redis and the database of a run, looked at from outside."""
+    """Reads the Redis and the database of a run directly."""
 
     def __init__(self, redis_url: str, database_url: str) -> None:
         self._redis_url = redis_url
         self.database_url = database_url
 
     async def projected(self, app_ids: Collection[str], timeout: float) -> None:
-        """Wait until the database has all that was ever appended to these apps' logs."""
+        """Wait until all entries of these apps' logs are projected."""
 
         async def behind() -> dict[str, tuple[int, int]]:
             counts = {app_id: await self._counts(redis, app_id) for app_id in app_ids}
@@ -58,13 +58,13 @@ class Stores:
         await wait_until(are_stored, timeout, 0.05, what="messages to be stored")
 
     async def end_of_log(self, app_id: str) -> str:
-        """The cursor of the newest entry; empty while there is none."""
+        """The cursor of the newest entry, or an empty string."""
         async with self.redis() as redis:
             state: Any = await redis.hmget(names.log_state(app_id), ["lineage", "last"])  # pyright: ignore
         return b".".join(state).decode() if all(state) else ""
 
     async def rows(self, app_ids: Collection[str]) -> list[Row]:
-        """All messages of these apps in the database."""
+        """All rows of these apps in the message table."""
         apps = ", ".join(f"'{app_id}'" for app_id in app_ids)
         found = await databases.run(self.database_url, _ROWS.format(apps))
         return [
@@ -73,7 +73,7 @@ class Stores:
         ]
 
     async def dead_letters(self, app_ids: Collection[str]) -> set[str]:
-        """The ids of the messages whose events were put aside; what was made by hand is none."""
+        """The ids of the messages among the dead letters. Entries that are not events are skipped."""
         found: set[str] = set()
         async with self.redis() as redis:
             for app_id in app_ids:
@@ -91,7 +91,7 @@ class Stores:
         await databases.run(self.database_url, statement)
 
     def redis(self) -> Redis:
-        """A client, to be entered."""
+        """A new client; use it as a context manager."""
         return Redis.from_url(self._redis_url)  # pyright: ignore[reportUnknownMemberType]
 
     async def _counts(self, redis: Redis, app_id: str) -> tuple[int, int]:
