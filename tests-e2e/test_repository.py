@@ -13,8 +13,6 @@ ROOT = Path(__file__).parents[1]
 PASSED_OVER = {".venv", ".uv", ".bench", ".git", "node_modules", ".imc-data"}
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
-COMING = {"unit"}
-"""Targets that documents name already."""
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@(v\d+\.\d+\.\d+|[0-9a-f]{40})|\./[\w./-]+")
 
 
@@ -96,7 +94,7 @@ def test_documents_name_targets_that_are_there():
         named = {
             name for each in code for name in re.findall(r"(?:^|\s)make ([a-z][a-z-]*)", each[0] or each[1])
         }
-        assert named <= TARGETS | COMING, path
+        assert named <= TARGETS, path
 
 
 @pytest.mark.parametrize(
