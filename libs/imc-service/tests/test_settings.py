@@ -49,7 +49,7 @@ def test_all_faults_are_told_at_once_and_no_value() -> None:
     assert len(faults) == 6
     assert PASSWORD not in message
     assert "  IMC_REDIS_URL: is missing (Where Redis is.)" in faults
-    assert "must begin with mysql:// or mariadb:// or sqlite:// (Where the database is.)" in message
+    assert "must begin with mysql://, mariadb:// or sqlite:/// (Where the database is.)" in message
     assert caught.value.__cause__ is None
 
 

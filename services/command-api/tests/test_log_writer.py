@@ -13,7 +13,6 @@ from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.script import AppendResult, BacklogFull
 from imc_command_api.log.writer import MAX_BATCH, MAX_BATCH_BYTES, MAX_IN_FLIGHT, UNKNOWN_END, LogWriter
 from imc_command_api.log.writes import Appended, Write
-from imc_contracts import names
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind
@@ -46,17 +45,25 @@ class Script:
 
 
 class Apps:
-    """In the place of Redis: the apps that were made known, one by one."""
+    """In the place of the list of apps: those that were made known, one by one."""
 
     def __init__(self) -> None:
         self.announced: list[str] = []
+        self.limited: list[bool] = []
+        """Of each announcement, whether it kept to the quota of new apps."""
         self.error: Exception | None = None
 
-    async def sadd(self, key: str, app_id: str) -> None:
-        assert key == names.APPS
+    def __contains__(self, app_id: str) -> bool:
+        return app_id in self.announced
+
+    async def add(self, app_id: str, *, is_limited: bool) -> None:
         if self.error is not None:
             raise self.error
         self.announced.append(app_id)
+        self.limited.append(is_limited)
+
+    async def add_again(self, app_id: str) -> None:
+        await self.add(app_id, is_limited=False)
 
 
 class Bench:
@@ -205,6 +212,7 @@ async def test_an_app_is_announced_before_its_first_append_and_again_with_a_new_
     bench.script.makes_a_new_log = True
     await bench.writer.append_one("a", write(3))
     assert bench.apps.announced == ["a", "a"]
+    assert bench.apps.limited == [True, False], "an app that was known is not refused as a new one"
     bench.script.makes_a_new_log = False
     await bench.writer.append_one("a", write(4))
     assert bench.apps.announced == ["a", "a"]
