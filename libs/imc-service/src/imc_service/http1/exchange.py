@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import Any, Protocol
 
 from fastapi import Response
@@ -13,12 +12,9 @@ from starlette.types import ASGIApp, Message, Scope
 from imc_service import replies
 from imc_service.guard import rules
 from imc_service.http1.head import Head, Header
+from imc_service.http1.reply_heads import HeadStarts, head_of, lines_of
 from imc_service.http1.targets import read_target
 
-_STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus
-}
-_CLOSE = b"connection: close\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BAD_NAME = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -28,8 +24,9 @@ _WITHOUT_BODY = (204, 304)
 class Connection(Protocol):
     """What an exchange needs of the connection that it takes place on."""
 
-    def default_lines(self) -> bytes:
-        """The lines that stand in each head, encoded."""
+    @property
+    def head_starts(self) -> HeadStarts:
+        """How the heads of replies begin."""
         ...
 
     def write(self, data: bytes) -> None:
@@ -63,6 +60,9 @@ class Exchange:
     host: bytes | None = None
     """The host in its target, where that bears one."""
 
+    has_origin = False
+    """Whether it tells for the page of what origin it is sent."""
+
     task: asyncio.Task[None] | None = None
     buffered = 0
     """Bytes of the body that wait for the application."""
@@ -77,42 +77,36 @@ class Exchange:
     """Whether some of the reply was written."""
 
     is_replied = False
-    _expects_continue = _all_read = _body_is_cut = _is_chunked = False
+    _is_head = _expects_continue = _all_read = _body_is_cut = _is_chunked = False
     _news: asyncio.Event | None = None
     _head = b""
     _left: int | None = None
 
-    def __init__(
-        self, connection: Connection, head: Head, stays: bool, scope: Scope, state: dict[str, Any]
-    ) -> None:
-        """``scope`` is what is the same for all requests of a connection; ``stays`` whether that goes on."""
-        self.scope: Scope = {
-            **scope,
-            "http_version": head.version,
-            # HEAD is answered as GET is, without the body (RFC 9110, section 9.3.2).
-            "method": "GET" if head.method == b"HEAD" else head.method.decode("ascii"),
-            "headers": head.headers,
-            "state": state,
-        }
-        self.keep_alive = stays and head.version == "1.1"
+    def __init__(self, connection: Connection, head: Head, stays: bool, scope: Scope) -> None:
+        """``scope`` is a copy of `scope_of` for this request; ``stays`` is whether the connection does."""
         self._connection = connection
-        self._is_head = head.method == b"HEAD"
         self._parts: list[bytes] = []
-        hosts = 0
-        for name, value in head.headers:
-            if name == b"host":
-                hosts += 1
-            elif name == b"expect" and value.lower() == b"100-continue":
-                self._expects_continue = head.version == "1.1"
+        self.scope = scope
+        self.keep_alive = stays and head.version == "1.1"
+        method = head.method.decode("ascii")
+        if method == "HEAD":
+            # Answered as GET is, without the body (RFC 9110, section 9.3.2).
+            method, self._is_head = "GET", True
+        scope["http_version"], scope["method"], scope["headers"] = head.version, method, head.headers
         try:
-            target = read_target(head.target)
+            (scope["path"], scope["raw_path"], self.host), scope["query_string"] = read_target(head.target)
+            hosts = 0
+            for name, value in head.noted:
+                if name == b"host":
+                    hosts += 1
+                elif name == b"expect" and value.lower() == b"100-continue":
+                    self._expects_continue = head.version == "1.1"
+                elif name == b"origin":
+                    self.has_origin = True
             if hosts > 1:
                 raise rules.several_hosts()
         except Refused as refused:
             self.refused = refused
-        else:
-            scope = self.scope
-            scope["path"], scope["raw_path"], scope["query_string"], self.host = target
 
     # What the connection calls.
 
@@ -121,12 +115,14 @@ class Exchange:
         if not self.is_replied:
             self._parts.append(part)
             self.buffered += len(part)
-            self._wake()
+            if self._news is not None:
+                self._news.set()
 
     def end(self) -> None:
         """All of the request is here."""
         self.is_whole = True
-        self._wake()
+        if self._news is not None:
+            self._news.set()
 
     def cut_body(self) -> None:
         """The rest of the body will not come; whoever sent the request still waits for a reply."""
@@ -149,8 +145,8 @@ class Exchange:
             return
         # What `send` does in steps: this is on every hot call's way.
         connection = self._connection
-        lines = b"".join([b"%b: %b\r\n" % header for header in reply.raw_headers])
-        head = self._head_of(reply.status_code, lines)
+        start = connection.head_starts.of(reply.status_code)
+        head = head_of(start, lines_of(reply.raw_headers), stays=self.keep_alive)
         self.has_begun = self.is_replied = True
         self._parts, self.buffered = [], 0
         connection.write(head if self._is_head else head + bytes(reply.body))
@@ -220,16 +216,7 @@ class Exchange:
             else:
                 self._is_chunked = True
                 lines.append(b"transfer-encoding: chunked\r\n")
-        self._head = self._head_of(status, b"".join(lines))
-
-    def _head_of(self, status: int, lines: bytes) -> bytes:
-        defaults = self._connection.default_lines()
-        if _CLOSE in defaults:
-            self.keep_alive = False
-        elif not self.keep_alive:
-            lines += _CLOSE
-        line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-        return b"%b%b%b\r\n" % (line, defaults, lines)
+        self._head = head_of(self._connection.head_starts.of(status), lines, stays=self.keep_alive)
 
     def _go_on(self, body: bytes, *, more: bool) -> None:
         if self._left is not None:
@@ -263,14 +250,21 @@ class Exchange:
             self._news.set()
 
 
-def whole(reply: Response, default_lines: bytes) -> bytes:
-    """A reply as it goes over the wire, the last of its connection."""
-    lines = [b"%b: %b\r\n" % header for header in reply.raw_headers]
-    if _CLOSE not in default_lines:
-        lines.append(_CLOSE)
-    return b"%b%b%b\r\n%b" % (
-        _STATUS_LINES[reply.status_code],
-        default_lines,
-        b"".join(lines),
-        bytes(reply.body),
-    )
+def scope_of(transport: asyncio.BaseTransport, asgi_version: str) -> dict[str, Any]:
+    """What is the same in the scopes of all requests of a connection, with room for what is not."""
+    peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+    return {
+        "type": "http",
+        "asgi": {"version": asgi_version, "spec_version": "2.3"},
+        "server": (own[0], own[1]) if own else None,
+        "client": (peer[0], peer[1]) if peer else None,
+        "scheme": "https" if transport.get_extra_info("sslcontext") else "http",
+        "root_path": "",
+        # A copy of a dict is cheap, and so is replacing what it holds: adding is not.
+        **dict.fromkeys(("http_version", "method", "headers", "path", "raw_path", "query_string", "state")),
+    }
+
+
+def whole(reply: Response, head_start: bytes) -> bytes:
+    """A reply as it goes over the wire, the last of its connection; ``head_start`` is of `HeadStarts`."""
+    return head_of(head_start, lines_of(reply.raw_headers), stays=False) + bytes(reply.body)

@@ -12,6 +12,7 @@ from websockets.server import ServerProtocol
 from imc_service import replies
 from imc_service.guard.addresses import Visitor
 from imc_service.http1.exchange import whole
+from imc_service.http1.reply_heads import status_line
 
 
 def refuses_handshake(head: bytes) -> Refused | None:
@@ -51,4 +52,5 @@ class CountedSocket:
         protocol = cast(Any, self)
         if not (protocol.initial_response or protocol.handshake_complete):
             words = "the handshake was not answered; try again"
-            protocol.transport.write(whole(replies.refusal(Refused(ErrorCode.INTERNAL, words)), b""))
+            reply = replies.refusal(Refused(ErrorCode.INTERNAL, words))
+            protocol.transport.write(whole(reply, status_line(reply.status_code)))

@@ -4,19 +4,22 @@ A client wishes for another protocol by ``Connection: upgrade`` and ``Upgrade``,
 that speaks none of them answers as if that header were not there (RFC 9110, section 7.8).
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 Header = tuple[bytes, bytes]
 
+NOTED = frozenset((b"host", b"expect", b"origin"))
+"""Names of the headers by which a request may be refused, or asks for more than an answer."""
 
-class Head(NamedTuple):
+
+class Head:
     """The head of a request as it came; names of headers are in lower case."""
 
-    method: bytes
-    target: bytes
-    version: str
-    headers: Sequence[Header]
+    method = target = b""
+    version = ""
+
+    def __init__(self) -> None:
+        self.headers: list[Header] = []
+        self.noted: list[Header] = []
+        """Those that are `NOTED`: nearly always one, so that nobody has to look at all of them."""
 
     def asks_for_websocket(self) -> bool:
         """Whether it begins a WebSocket (RFC 6455, section 4.1): a ``GET`` of HTTP/1.1, without a body."""

@@ -23,10 +23,11 @@ from imc_service.guard import rules
 from imc_service.guard.addresses import Visitor
 from imc_service.guard.rules import Guard
 from imc_service.hot_path import HotCall, HotPath
-from imc_service.http1.deadlines import NEVER, Deadline
-from imc_service.http1.exchange import Exchange, whole
+from imc_service.http1.deadlines import Deadline
+from imc_service.http1.exchange import Exchange, scope_of, whole
 from imc_service.http1.handshakes import refuses_handshake
-from imc_service.http1.head import Head, Header
+from imc_service.http1.head import Head
+from imc_service.http1.reply_heads import HeadStarts
 from imc_service.http1.requests import PIECE_BYTES, RequestReader
 
 LINGER_SECONDS = 1.0
@@ -60,7 +61,7 @@ class HttpProtocol(asyncio.Protocol):
         # What comes.
         has_websockets = config.ws_protocol_class is not None
         self._reader = RequestReader(guard.max_header_bytes, self._take, has_websockets=has_websockets)
-        self._unread = memoryview(b"")
+        self._unread, self._read_to = b"", 0
         self._is_reading, self._paused_at = True, 0.0
         self._has_ended = self._is_over = False
         # What is answered.
@@ -68,8 +69,7 @@ class HttpProtocol(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._refused: Refused | None = None
         self._drain: asyncio.Future[None] | None = None
-        self._default_headers: list[Header] = []
-        self._lines = b""
+        self.head_starts = HeadStarts(server_state)
         # What is waited for.
         self._awaited = _Awaited.NOTHING
         self._deadline = Deadline(self._loop, self._on_deadline)
@@ -82,16 +82,9 @@ class HttpProtocol(asyncio.Protocol):
         """Count the connection, and give it its time for the first head."""
         self._transport = transport
         self._server.connections.add(self)
-        peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        self._scope = {
-            "type": "http",
-            "asgi": {"version": self._config.asgi_version, "spec_version": "2.3"},
-            "server": (own[0], own[1]) if own else None,
-            "client": (peer[0], peer[1]) if peer else None,
-            "scheme": "https" if transport.get_extra_info("sslcontext") else "http",
-            "root_path": "",
-        }
-        self._visitor = Visitor(self._guard.presence, self._guard.proxies, peer[0] if peer else "")
+        self._scope = scope_of(transport, self._config.asgi_version)
+        client = self._scope["client"]
+        self._visitor = Visitor(self._guard.presence, self._guard.proxies, client[0] if client else "")
         if not self._visitor.connect():
             self._refuse(rules.too_many_connections())
             return
@@ -115,9 +108,9 @@ class HttpProtocol(asyncio.Protocol):
         if self._is_over:
             return
         if self._unread:
-            self._unread = memoryview(bytes(self._unread) + data)
+            self._unread, self._read_to = self._unread[self._read_to :] + data, 0
         elif len(data) > PIECE_BYTES:
-            self._unread = memoryview(data)
+            self._unread = data
         else:
             self._feed(data)
         self._go_on()
@@ -149,7 +142,7 @@ class HttpProtocol(asyncio.Protocol):
         if drain is not None:
             drain.set_result(None)
         if self._awaited == _Awaited.READING:
-            self._await(_Awaited.NOTHING, NEVER)
+            self._awaited = _Awaited.NOTHING
         self._await_next()
 
     def shutdown(self) -> None:
@@ -165,9 +158,7 @@ class HttpProtocol(asyncio.Protocol):
     def _go_on(self) -> None:
         """Read until a request is here that must wait for its turn, and answer what has its turn."""
         while self._unread and not self._is_over and self._wants_more():
-            size = self._reader.piece_bytes(self._unread)
-            piece, self._unread = self._unread[:size], self._unread[size:]
-            self._feed(piece)
+            self._feed_piece()
         self._start_next()
         if self._waiting or self._unread or self._reader.request or not self._is_reading:
             self._mind_reading()
@@ -179,6 +170,15 @@ class HttpProtocol(asyncio.Protocol):
         body = None if request is None else request.body
         return not self._waiting or (len(self._waiting) == 1 and body is self._waiting[0])
 
+    def _feed_piece(self) -> None:
+        begin, end = self._read_to, self._reader.piece_end(self._unread, self._read_to)
+        piece = memoryview(self._unread)[begin:end]
+        if end < len(self._unread):
+            self._read_to = end
+        else:
+            self._unread, self._read_to = b"", 0
+        self._feed(piece)
+
     def _feed(self, piece: bytes | memoryview) -> None:
         try:
             self._reader.feed(piece)
@@ -187,7 +187,9 @@ class HttpProtocol(asyncio.Protocol):
 
     def _take(self, head: Head, stays: bool) -> Exchange:
         """Let a request whose head is here wait for its turn."""
-        exchange = Exchange(self, head, stays, self._scope, self._state.copy())
+        scope = self._scope.copy()
+        scope["state"] = self._state.copy()
+        exchange = Exchange(self, head, stays, scope)
         self._waiting.append(exchange)
         return exchange
 
@@ -252,14 +254,6 @@ class HttpProtocol(asyncio.Protocol):
 
     # What exchanges call.
 
-    def default_lines(self) -> bytes:
-        """What stands in each head; it changes with uvicorn's list, which is a new one each second."""
-        headers = self._server.default_headers
-        if headers is not self._default_headers:
-            self._default_headers = headers
-            self._lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-        return self._lines
-
     def write(self, data: bytes) -> None:
         """Send; never waits."""
         self._transport.write(data)
@@ -280,14 +274,15 @@ class HttpProtocol(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         self._server.total_requests += 1
         self._visitor.end_request()
-        if exchange is not None and not exchange.keep_alive:
+        if self.head_starts.say_close or (exchange is not None and not exchange.keep_alive):
             self.close()
         elif not self._transport.is_closing():
             self._idle_until = self._loop.time() + self._keep_alive_seconds
             if self._waiting or self._unread or self._is_over or self._reader.request or self._has_ended:
                 self._go_on()
             elif self._drain is None:
-                self._await(_Awaited.REQUEST, self._idle_until)  # as nearly always
+                self._awaited = _Awaited.REQUEST  # as nearly always
+                self._deadline.set(self._idle_until)
 
     def close(self) -> None:
         """Hang up once the client has taken what was written, or has had the time for it."""
@@ -322,7 +317,8 @@ class HttpProtocol(asyncio.Protocol):
         refused, self._refused = self._refused, None
         if refused is not None:
             self._guard.count(refused)
-            self._transport.write(whole(replies.refusal(refused), self.default_lines()))
+            reply = replies.refusal(refused)
+            self._transport.write(whole(reply, self.head_starts.of(reply.status_code)))
         # Closed while something comes, a connection is reset, and our words may be lost with it.
         self._transport.write_eof()
         self._mind_reading()
@@ -344,6 +340,8 @@ class HttpProtocol(asyncio.Protocol):
             rules.OPERATIONS
         ):
             return rules.too_many_requests()
+        if not exchange.has_origin:
+            return None
         return guard.refuses_origin(scope["headers"], exchange.host, is_proxied=visitor.is_proxy)
 
     def _mind_reading(self) -> None:
@@ -370,7 +368,7 @@ class HttpProtocol(asyncio.Protocol):
         request, guard = self._reader.request, self._guard
         is_busy = request is None and self._exchange is not None
         if is_busy or self._has_ended or not self._is_reading:
-            self._await(_Awaited.NOTHING, NEVER)
+            self._awaited = _Awaited.NOTHING  # the deadline stays: to lift it would cost every request
             return
         is_first = not self._reader.heads
         if request is None:
@@ -395,5 +393,5 @@ class HttpProtocol(asyncio.Protocol):
             self._refuse(rules.too_slow("body", self._guard.body_seconds))
         elif self._awaited == _Awaited.REQUEST:
             self.close()
-        else:
+        elif self._awaited != _Awaited.NOTHING:
             self._transport.abort()

@@ -7,7 +7,7 @@ import httptools
 from imc_contracts.errors import Refused
 
 from imc_service.guard import rules
-from imc_service.http1.head import Head, Header
+from imc_service.http1.head import NOTED, Head, Header
 
 PIECE_BYTES = 4096
 """The most to feed at once: what the heads of the requests within may take of memory is bounded by it."""
@@ -28,7 +28,7 @@ class Body(Protocol):
         ...
 
 
-class Request:
+class Request(Head):
     """The request that is being read."""
 
     body: Body | None = None
@@ -40,10 +40,6 @@ class Request:
 
     deadline = 0.0
     """For whoever waits for the rest of it."""
-
-    def __init__(self) -> None:
-        self.target = b""
-        self.headers: list[Header] = []
 
 
 class RequestReader:
@@ -62,6 +58,7 @@ class RequestReader:
         self._has_websockets = has_websockets
         self._parser: Any = None
         self._fields: list[Header] = []
+        self._noted: list[Header] = []
         self.request: Request | None = None
         """What is here in part; None between requests."""
         self.heads = 0
@@ -85,56 +82,72 @@ class RequestReader:
         if self.request is not None and (self.request is request or self.heads == heads):
             self._count(self.request, len(piece))
 
-    def piece_bytes(self, unread: memoryview) -> int:
-        """How much of ``unread`` to feed next: a head by itself, so that its body comes in one piece."""
-        request = self.request
+    def piece_end(self, unread: bytes, begin: int) -> int:
+        """Where the piece of ``unread`` ends that is to be fed next, and begins at ``begin``.
+
+        A head is a piece by itself, so that its body comes in one; with its body, if nothing is behind that.
+        """
+        request, end = self.request, begin + PIECE_BYTES
         if request is None or request.body is None:
-            end = bytes(unread[:PIECE_BYTES]).find(b"\r\n\r\n")
-            return PIECE_BYTES if end < 0 else end + 4
-        length = next((int(value) for name, value in request.headers if name == b"content-length"), 0)
-        return max(PIECE_BYTES, length - request.body_bytes)
+            blank = unread.find(b"\r\n\r\n", begin, end)
+            if blank < 0:
+                return end
+            head_end, all_end = blank + 4, len(unread)
+            length = b"\r\ncontent-length: %d\r\n" % (all_end - head_end)
+            is_all = length in unread[begin : blank + 2].lower()
+            return all_end if is_all else head_end
+        for name, value in request.headers:
+            if name == b"content-length":
+                return max(end, begin + int(value) - request.body_bytes)
+        return end
 
     # What the parser calls.
 
     def on_message_begin(self) -> None:
         """A request begins."""
         request = self.request = Request()
-        self._fields = request.headers
+        self._fields, self._noted = request.headers, request.noted
 
     def on_url(self, url: bytes) -> None:
         """Some of its target."""
-        self._now().target += url
+        request = self.request
+        assert request is not None
+        request.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a field behind a body in chunks, which is none (RFC 9110, section 6.5.1)."""
-        self._fields.append((name.lower(), value))
+        name = name.lower()
+        self._fields.append((name, value))
+        if name in NOTED:
+            self._noted.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head of a request is here."""
-        if not self._parser.should_upgrade():  # else `HttpParserUpgrade` follows
-            self._take_head(self._head(), self._parser.should_keep_alive())
+        parser = self._parser
+        if not parser.should_upgrade():  # else `HttpParserUpgrade` follows
+            self._take_head(parser.should_keep_alive())
 
     def on_body(self, body: bytes) -> None:
         """Some of its body, or all of it."""
-        request = self._now()
+        request = self.request
+        assert request is not None
         assert request.body is not None
         request.body_bytes += len(body)
         request.body.feed(body)
 
     def on_message_complete(self) -> None:
         """All of it is here."""
-        body = self._now().body
-        if body is not None:
+        request = self.request
+        assert request is not None
+        if request.body is not None:
             self.request = None
-            body.end()
+            request.body.end()
 
-    def _now(self) -> Request:
-        assert self.request is not None
-        return self.request
-
-    def _head(self) -> Head:
-        parser, request = self._parser, self._now()
-        return Head(parser.get_method(), request.target, parser.get_http_version(), request.headers)
+    def _complete_head(self) -> Request:
+        request, parser = self.request, self._parser
+        assert request is not None
+        request.method, request.version = parser.get_method(), parser.get_http_version()
+        return request
 
     def _new_parser(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
@@ -143,7 +156,7 @@ class RequestReader:
 
     def _take_upgrade(self, rest: bytes) -> None:
         """The head of a request with an upgrade is here, and ``rest`` behind it."""
-        head = self._head()
+        head = self._complete_head()
         if head.method == b"CONNECT":
             raise rules.no_proxy()
         if not self._has_websockets or not head.asks_for_websocket():
@@ -155,19 +168,19 @@ class RequestReader:
         if rest:
             raise rules.frames_too_early()
         self.handshake = head.with_upgrade(b"websocket")
-        self._take_head(head, False)
+        self._take_head(False)
         self.on_message_complete()
 
-    def _take_head(self, head: Head, stays: bool) -> None:
-        if head.version not in ("1.1", "1.0"):
-            raise rules.wrong_version(head.version)
-        request = self._now()
+    def _take_head(self, stays: bool) -> None:
+        request = self._complete_head()
+        if request.version not in ("1.1", "1.0"):
+            raise rules.wrong_version(request.version)
         # Counted where it may be too much: nearly all heads come in one piece.
-        if request.around + PIECE_BYTES > self._limit and _size(head) > self._limit:
+        if request.around + PIECE_BYTES > self._limit and _size(request) > self._limit:
             raise rules.headers_too_large(self._limit)
         self.heads += 1
-        self._fields = []  # for what comes behind the body
-        request.body, request.deadline, request.around = self._take(head, stays), 0.0, 0
+        self._fields = self._noted = []  # for what comes behind the body
+        request.body, request.deadline, request.around = self._take(request, stays), 0.0, 0
 
     def _count(self, request: Request, size: int) -> None:
         """Hold the head, and what is around a body in chunks, against the limit."""

@@ -12,6 +12,16 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 
 _CUT_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_ASCII_AND_ESCAPES = re.compile(
+    rb"""(?: [^%\x80-\xff]++ | %(?:
+        [0-7][0-9a-f]
+        | (?: c[2-9a-f] | d[0-9a-f] ) %[89ab][0-9a-f]
+        | e(?: 0%[ab] | [1-9a-cef]%[89ab] | d%[89] ) [0-9a-f] %[89ab][0-9a-f]
+        | f(?: 0%[9ab] | [1-3]%[89ab] | 4%8 ) [0-9a-f] %[89ab][0-9a-f] %[89ab][0-9a-f]
+    ))*+""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Text without a fault: its escapes are characters of UTF-8 (RFC 3629, section 4), and the rest is ASCII."""
 _SHORT = 100
 _SCHEMES = (b"http://", b"https://", b"ws://", b"wss://")
 
@@ -19,44 +29,40 @@ MAX_PARAMETERS = 1000
 """The most that a query or a form may hold: each costs more than its bytes."""
 
 
-class Target(NamedTuple):
-    """A request's target (RFC 9112, section 3.2)."""
+class Path(NamedTuple):
+    """What stands before the query in a request's target (RFC 9112, section 3.2)."""
 
-    path: str
-    raw_path: bytes
-    query: bytes
+    decoded: str
+    raw: bytes
     host: bytes | None
     """The host of a target in absolute form, which replaces that of the Host header."""
 
 
-def read_target(target: bytes) -> Target:
-    """Take a target apart; raises `Refused` (`INVALID_FIELD`).
+def read_target(target: bytes) -> tuple[Path, bytes]:
+    """The path and the query of a target; raises `Refused` (`INVALID_FIELD`).
 
     The path is decoded. The query is not, but each of its escapes is one of UTF-8 afterwards.
     """
-    if len(target) <= _SHORT and b"?" not in target:
-        return _read_known(target)  # most calls are of few paths
-    return _read(target)
-
-
-def _read(target: bytes) -> Target:
-    host = None
     if not target.isascii():
         raise _refusal("the request's target holds bytes that are not ASCII")
-    if not target.startswith(b"/"):
-        host, target = _origin_form(target)
     if b"#" in target:
         target = target.partition(b"#")[0]
-    raw_path, _, query = target.partition(b"?")
-    if b"%" not in target:
-        return Target(raw_path.decode("ascii"), raw_path, query, host)
-    path = unquote_strictly(raw_path, "the path") if b"%" in raw_path else raw_path.decode("ascii")
+    before, _, query = target.partition(b"?")
+    path = _read_known_path(before) if len(before) <= _SHORT else _read_path(before)
     if b"%" in query:
         check_form(query)
-    return Target(path, raw_path, query, host)
+    return path, query
 
 
-_read_known = lru_cache(256)(_read)
+def _read_path(text: bytes) -> Path:
+    host = None
+    if not text.startswith(b"/"):
+        host, text = _origin_form(text)
+    decoded = unquote_strictly(text, "the path") if b"%" in text else text.decode("ascii")
+    return Path(decoded, text, host)
+
+
+_read_known_path = lru_cache(256)(_read_path)  # most calls are of few paths
 
 
 def check_form(text: bytes) -> str:
@@ -66,6 +72,8 @@ def check_form(text: bytes) -> str:
     """
     if text.count(b"&") >= MAX_PARAMETERS:
         raise Refused(ErrorCode.INVALID_FIELD, f"there are more than {MAX_PARAMETERS} parameters")
+    if _ASCII_AND_ESCAPES.fullmatch(text):
+        return text.decode("ascii")
     try:
         unquote_strictly(text, "")  # as a whole first: no character lies across a separator
     except Refused:
@@ -87,12 +95,11 @@ def unquote_strictly(text: bytes, name: str) -> str:
 
 
 def _origin_form(target: bytes) -> tuple[bytes | None, bytes]:
-    """The host and the rest of a target that does not begin with a path."""
+    """The host and the path of a target that does not begin with a path, and has no query."""
     if not target.lower().startswith(_SCHEMES):
         return None, target  # `*`: a path that nobody has
     parts = urlsplit(target)
-    query = b"?" + parts.query if parts.query else b""
-    return parts.netloc.rpartition(b"@")[2], (parts.path or b"/") + query
+    return parts.netloc.rpartition(b"@")[2], parts.path or b"/"
 
 
 def _refusal(fault: str) -> Refused:
