@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from imc_contracts.codes import CloseCode
+from imc_push_node import drain, protocol
 from imc_push_node.drain import Drain
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.processes import Process
@@ -91,6 +92,10 @@ class FakeHub:
 
     async def settled(self) -> None:
         """As a forwarder without anything to forward."""
+
+
+def test_the_end_waits_for_those_who_answer_no_close_frame() -> None:
+    assert drain.SETTLE_SECONDS >= protocol.CLOSE_SECONDS
 
 
 def test_gateways_are_sent_away_evenly_over_the_time_of_the_drain() -> None:

@@ -175,6 +175,7 @@ async def test_one_that_leaves_between_the_two_steps_is_not_registered(held_up: 
             redis.may_go.release()
             await wait_until(lambda: is_registered(app_log, {"next"}))
         redis.may_go.release()
+    assert node.push_node.connections._metrics.refused._value.get() == 0, "who has left is refused nothing"
 
 
 async def test_the_departure_of_an_older_one_leaves_the_newer_registered(node: Any, app_log: Any) -> None:

@@ -60,8 +60,9 @@ AREAS = (
         (
             *_in(
                 _PUSH_TESTS,
-                *("test_tail.py", "test_stretch.py", "test_recent_pages.py", "test_feed.py", "test_slow.py"),
-                "test_resume.py",
+                *("test_tail.py", "test_stretch.py", "test_lane.py", "test_recall_marks.py"),
+                *("test_feed_reading.py", "test_log_reader.py", "test_feed.py", "test_resume.py"),
+                *("test_recent_pages.py", "test_slow.py"),
             ),
             f"{_E2E}/properties/test_pushes_in_memory.py::test_pushes",
         ),
@@ -89,14 +90,17 @@ AREAS = (
     Area(
         "drain",
         _in(_PUSH, "drain.py", "protocol.py"),
-        _in(
-            _PUSH_TESTS,
-            *("test_drain.py", "test_protocol.py"),
-            "test_incoming.py::test_a_frame_that_does_not_end_is_given_up",
-            "test_incoming.py::test_what_is_finished_is_forgotten",
-            "test_incoming.py::test_frames_that_carry_nothing_are_borne_up_to_a_rate",
-            "test_incoming.py::test_a_flood_after_the_close_frame_is_not_answered",
-            "test_slow.py",
+        (
+            f"{_E2E}/deployment/test_compose.py::test_a_service_drops_rights_and_has_time_to_stop",
+            *_in(
+                _PUSH_TESTS,
+                *("test_drain.py", "test_protocol.py"),
+                "test_incoming.py::test_a_frame_that_does_not_end_is_given_up",
+                "test_incoming.py::test_what_is_finished_is_forgotten",
+                "test_incoming.py::test_frames_that_carry_nothing_are_borne_up_to_a_rate",
+                "test_incoming.py::test_a_flood_after_the_close_frame_is_not_answered",
+                "test_slow.py",
+            ),
         ),
     ),
     Area(
