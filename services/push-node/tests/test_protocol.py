@@ -248,6 +248,23 @@ async def test_a_close_that_the_peer_does_not_take_ends_in_time(
     writer.transport.abort()
 
 
+@pytest.mark.usefixtures("patient")
+async def test_who_ends_its_side_leaves_before_it_has_taken_the_rest(start_node: Any, app_log: Any) -> None:
+    node = await start_node(ping_seconds=3600, gateway_buffer_bytes=10**9)
+    reader, writer = await open_by_hand(node.url, app_log.app_id)
+    await reader.readuntil(b"2000")
+    cast(Any, writer.transport).pause_reading()
+    socket = node.gateway(app_log.app_id, "raw").socket
+    while not socket.transport.get_write_buffer_size():
+        socket.write(b"x" * 1_000_000)
+        await asyncio.sleep(0)
+    writer.write_eof()
+    await wait_until(lambda: not node.app(app_log.app_id).members)
+    assert not socket.disconnected
+    socket.transport.abort()
+    writer.transport.abort()
+
+
 async def test_a_close_frame_beside_a_fault_is_answered(node: Any, app_id: str) -> None:
     """Both come in one read: the peer has closed before its fault is looked at."""
     fault = Frame(Opcode.BINARY, b"bytes").serialize(mask=True)
