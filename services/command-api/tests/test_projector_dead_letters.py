@@ -241,12 +241,21 @@ async def test_an_entry_is_put_aside_once_and_only_while_it_waits(
     assert len(await feed.dead_letters()) == 1
 
 
+def _milliseconds(time: tuple[int, int]) -> int:
+    seconds, microseconds = time
+    return seconds * 1000 + microseconds // 1000
+
+
 async def test_fields_that_are_repeated_are_kept(log_group: Any, feed: Any, history: Any, log_redis: Redis):
     key = names.log(history.app_id)
     place = await log_redis.execute_command("XADD", key, "*", "k", "s", "k", "r", "v", b"\r\n\x00")
     await log_redis.xgroup_create(key, GROUP, "0")
     await log_redis.xreadgroup(GROUP, "one", {key: ">"})
+    before = _milliseconds(await log_redis.time())
     assert await log_group.put_aside(history.app_id, place, "bad")
+    after = _milliseconds(await log_redis.time())
+    [letter] = await feed.dead_letters()
+    assert before <= int(letter[b"time"]) <= after, "by the clock of Redis, as all times of the log"
     script = "return redis.call('XRANGE', KEYS[1], '-', '+')[1][2]"
     kept = await log_redis.eval(script, 1, names.dead_letters(history.app_id))  # pyright: ignore
     assert kept[:6] == [b"k", b"s", b"k", b"r", b"v", b"\r\n\x00"]

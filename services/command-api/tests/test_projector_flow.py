@@ -93,17 +93,18 @@ async def test_an_entry_seen_twice_is_counted_once(
 async def test_an_entry_is_counted_when_it_is_acknowledged_and_never_again(
     log_group: Any, feed: Any, history: Any, log_redis: Redis
 ):
-    ids = await feed.append([history.sent(history.message()) for _ in range(2500)])
+    ids = await feed.append([history.sent(history.message()) for _ in range(9000)])
     await log_group.acknowledge({history.app_id: ids}, {})
-    assert await feed.counters() == (2500, 0), "there is no group yet"
+    assert await feed.counters() == (9000, 0), "there is no group yet"
     key = names.log(history.app_id)
     await log_redis.xgroup_create(key, GROUP, "0")
     await log_redis.xreadgroup(GROUP, "one", {key: ">"})
     for _ in range(2):
-        await log_group.acknowledge({history.app_id: ids[:2200]}, {})
-        assert await feed.counters() == (2500, 2200)
+        await log_group.acknowledge({history.app_id: ids[:8500]}, {})
+        assert await feed.counters() == (9000, 8500)
     await log_group.acknowledge({history.app_id: ids, "nobody": [b"1-1"]}, {})
-    assert await feed.counters() == (2500, 2500)
+    assert await feed.counters() == (9000, 9000)
+    assert not await log_redis.exists(names.log_state("nobody")), "an app that was forgotten stays so"
 
 
 async def test_what_others_left_is_looked_for_at_times_and_not_at_every_turn(

@@ -59,6 +59,9 @@ def test_bounds_themselves_are_within(app_id: str, message: dict[str, Any], noti
     assert row_of(app_id, entry(EventKind.MESSAGE_RECALLED, message | widest))[0] == 2**63 - 1
     widest = {"informationId": "1", "title": "t" * 255, "jumpUrl": "j" * 2048, "type": 2**31 - 1}
     assert row_of(app_id, entry(EventKind.NOTICE_DELETED, notice | widest))[0] == 1
+    least = {"messageId": "1", "groupId": "g", "userId": "u", "content": "", "createTime": 0}
+    for type_ in (-(2**31), 0, 2**31 - 1, None):
+        assert row_of(app_id, entry(EventKind.MESSAGE_SENT, message | least | {"type": type_}))[0] == 1
 
 
 @pytest.mark.parametrize(

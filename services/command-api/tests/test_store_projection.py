@@ -2,10 +2,12 @@
 
 import asyncio
 import random
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
 from imc_command_api.projector.patience import patiently
+from imc_command_api.store import projection as projection_module
 from imc_command_api.store.changes import row_of
 from imc_command_api.store.lookup import find_message, find_notice
 from imc_command_api.store.projection import PlacedEntry, Projection
@@ -191,6 +193,31 @@ async def test_a_large_batch_takes_several_statements_and_one_transaction(
     groups = await tables.groups(history.app_id)
     assert sum(total for total, _, _ in groups.values()) == await tables.count(history.app_id) == 2501
     assert groups["g0"][0] == 5
+
+
+async def test_what_is_sent_is_looked_for_only_where_it_may_be_known(
+    projection: Projection, history: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """A look costs a statement; where it is left out wrongly, all is written once more."""
+    looked_for: list[Sequence[int]] = []
+    look = projection_module._existing
+
+    async def noted(session: Any, table: Any, keys: Sequence[int]) -> Collection[int]:
+        looked_for.append(keys)
+        return await look(session, table, keys)
+
+    monkeypatch.setattr(projection_module, "_existing", noted)
+    messages = [history.message() for _ in range(3)]
+    ids = [int(message["messageId"]) for message in messages]
+    sends = [history.sent(message) for message in messages]
+    await projection.apply(sends)
+    assert looked_for == [[], []], "of messages and of notices"
+    looked_for.clear()
+    await projection.apply([history.recalled(messages[0])])
+    assert looked_for == [[ids[0]], []]
+    looked_for.clear()
+    await projection.apply(sends)
+    assert looked_for == [[], ids, []], "seen a second time, in a second attempt"
 
 
 async def test_writers_side_by_side_count_each_message_once(

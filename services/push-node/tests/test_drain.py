@@ -6,9 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
+from imc_contracts.codes import CloseCode
+from imc_push_node import drain, protocol
+from imc_push_node.drain import Drain
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.processes import Process
 from imc_testkit.servers import private_redis
+from imc_testkit.virtual_time import VirtualTimeLoop
 from imc_testkit.waiting import wait_until
 from websockets.asyncio.client import connect as connect_websocket
 
@@ -52,6 +56,57 @@ async def test_gateways_are_sent_away_with_their_answers(
             await newcomer.keep_reading()
             assert [frame["code"] for frame in newcomer.frames] == [4000]
             assert newcomer.close_code == 1012
+
+
+async def test_what_was_sent_by_one_that_has_left_is_waited_for(
+    start_node: Any, command_api: Any, app_id: str
+) -> None:
+    node = await start_node(command_api_url=command_api.url, drain_seconds=0)
+    command_api.gate.clear()
+    async with connect(node.url, app_id, "one") as gateway:
+        await gateway.wait_for_code(2000)
+        await gateway.send_json({"groupId": "g", "userId": "u", "content": "last words"})
+        await wait_until(lambda: command_api.calls)
+    await wait_until(lambda: not node.push_node.connections.hub.gateways)
+    draining = asyncio.create_task(node.push_node.drain.run())
+    await wait_until(lambda: is_not_ready(node.url))
+    assert not draining.done()
+    command_api.gate.set()
+    await draining
+    assert not node.push_node.connections._forwarder._tasks
+
+
+class FakeHub:
+    """A hub whose gateways leave as soon as they are sent away."""
+
+    def __init__(self, count: int) -> None:
+        self.sent_away_after: list[float] = []
+        self.gateways = [self] * count
+
+    def close_when_answered(self, code: CloseCode, reason: str) -> None:
+        assert code == CloseCode.NODE_RESTARTS
+        self.sent_away_after.append(asyncio.get_running_loop().time())
+
+    async def emptied(self) -> None:
+        assert len(self.sent_away_after) == len(self.gateways)
+
+    async def settled(self) -> None:
+        """As a forwarder without anything to forward."""
+
+
+def test_the_end_waits_for_those_who_answer_no_close_frame() -> None:
+    assert drain.SETTLE_SECONDS >= protocol.CLOSE_SECONDS
+
+
+def test_gateways_are_sent_away_evenly_over_the_time_of_the_drain() -> None:
+    """Each has its share of the time for itself, and is sent away somewhere within it."""
+    seconds, count = 10.0, 200
+    hub = FakeHub(count)
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(Drain(hub, hub, seconds).run())  # pyright: ignore[reportArgumentType]
+    shares = [after / (seconds / count) for after in hub.sent_away_after]
+    assert [int(share + 1e-6) for share in shares] == pytest.approx(range(count), abs=1)
+    assert 0.1 < sum(share % 1 for share in shares) / count < 0.9, "not all at the beginning of their shares"
 
 
 @pytest.mark.parametrize("signals", [1, 2])

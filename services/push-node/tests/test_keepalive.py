@@ -69,6 +69,8 @@ def test_half_open_gateways_are_found_within_40_seconds() -> None:
         ([frame(Opcode.TEXT, b"123456")[:6]], PONG, False),
         ([frame(Opcode.TEXT, b"1")[:1]], PONG, False),
         ([frame(Opcode.TEXT, b"1"), frame(Opcode.TEXT, b"x" * 200)[:8]], PONG, False),
+        # As long as it would be if 126 were its size, where it says that its size comes next.
+        ([frame(Opcode.TEXT, b"x" * 200)[: 6 + 126]], PONG, False),
         # It is not known where a frame begins after several at once.
         ([PONG + PONG], PONG, False),
         ([], PONG + PONG, False),
@@ -244,6 +246,27 @@ def test_a_greeting_comes_before_the_first_ping() -> None:
             first, last = min(first, seconds), max(last, seconds)
     assert first >= 5
     assert last <= keepalive.PING_SECONDS + keepalive.TURN_SECONDS
+
+
+def test_those_who_come_together_are_not_pinged_together() -> None:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(_come_together())
+
+
+async def _come_together() -> None:
+    sockets, pings = [FakeSocket() for _ in range(1000)], Keepalive()
+    pulses = [Pulse(socket) for socket in sockets]
+    for pulse in pulses:
+        pings.join(pulse)
+    most = before = 0
+    for _ in range(round(keepalive.PING_SECONDS / keepalive.TURN_SECONDS) + 1):
+        await asyncio.sleep(keepalive.TURN_SECONDS)
+        pinged = sum(len(socket.frames) for socket in sockets)
+        most, before = max(most, pinged - before), pinged
+    assert before >= len(sockets)
+    assert most < len(sockets) / 5, "of forty turns"
+    for pulse in pulses:
+        pulse.end()
 
 
 def test_every_socket_has_its_turn_and_no_timer_is_left() -> None:

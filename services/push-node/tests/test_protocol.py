@@ -9,8 +9,11 @@ import pytest
 from imc_contracts.codes import CloseCode
 from imc_push_node import protocol
 from imc_push_node.gateway import Hold
+from imc_push_node.settings import PushNodeSettings
+from imc_service.guard.settings import GuardSettings
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.waiting import wait_until
+from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
@@ -215,6 +218,8 @@ async def test_a_gateway_that_hangs_up_is_gone_at_once(node: Any, app_id: str) -
     writer.write_eof()
     await wait_until(lambda: socket.disconnected)
     assert not node.app(app_id).members
+    socket.close(CloseCode.NODE_RESTARTS)
+    assert socket.conn.close_sent is None, "nobody is there to be told"
     writer.close()
 
 
@@ -241,6 +246,61 @@ async def test_a_close_that_the_peer_does_not_take_ends_in_time(
     await wait_until(lambda: socket.disconnected)
     assert not node.app(app_log.app_id).members
     writer.transport.abort()
+
+
+@pytest.mark.usefixtures("patient")
+async def test_who_ends_its_side_leaves_before_it_has_taken_the_rest(start_node: Any, app_log: Any) -> None:
+    node = await start_node(ping_seconds=3600, gateway_buffer_bytes=10**9)
+    reader, writer = await open_by_hand(node.url, app_log.app_id)
+    await reader.readuntil(b"2000")
+    cast(Any, writer.transport).pause_reading()
+    socket = node.gateway(app_log.app_id, "raw").socket
+    while not socket.transport.get_write_buffer_size():
+        socket.write(b"x" * 1_000_000)
+        await asyncio.sleep(0)
+    writer.write_eof()
+    await wait_until(lambda: not node.app(app_log.app_id).members)
+    assert not socket.disconnected
+    socket.transport.abort()
+    writer.transport.abort()
+
+
+async def test_a_close_frame_beside_a_fault_is_answered(node: Any, app_id: str) -> None:
+    """Both come in one read: the peer has closed before its fault is looked at."""
+    fault = Frame(Opcode.BINARY, b"bytes").serialize(mask=True)
+    close = Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True)
+    assert (await exchange(node.url, app_id, fault + close))[1] == 1000
+
+
+async def test_who_is_still_here_as_the_server_ends_is_sent_away(node: Any, app_id: str) -> None:
+    async with connect(node.url, app_id, "one") as gateway:
+        await gateway.wait_for_code(2000)
+        node.gateway(app_id, "one").socket.shutdown()
+        assert await gateway.wait_closed() == 1012
+
+
+async def test_a_fault_of_ours_at_a_handshake_is_answered_and_told(
+    node: Any, app_id: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def take(_app_id: str, _gateway_id: str) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(node.push_node.places, "take", take)
+    with pytest.raises(InvalidStatus) as caught:
+        async with connect(node.url, app_id, "one"):
+            pass
+    assert caught.value.response.status_code == 500
+    assert "a fault of ours" in caplog.text
+
+
+def test_the_limits_of_the_process_come_before_the_nodes_own() -> None:
+    given = {"auth": "off", "redis_url": "redis://h", "command_api_url": "http://h"}
+    settings = PushNodeSettings.model_validate({**given, "max_requests_in_flight": 5})
+    process = GuardSettings.model_validate({"auth": "off", "max_requests_in_flight": 7})
+    for limits, most in ((process, 7), (None, 5)):
+        options = protocol.server_options(settings, CollectorRegistry(), limits=limits)
+        [guard] = options["http"].args
+        assert guard.max_requests == most
 
 
 @pytest.mark.parametrize("size", [9_000, 30_000])

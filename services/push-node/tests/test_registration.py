@@ -175,6 +175,7 @@ async def test_one_that_leaves_between_the_two_steps_is_not_registered(held_up: 
             redis.may_go.release()
             await wait_until(lambda: is_registered(app_log, {"next"}))
         redis.may_go.release()
+    assert node.push_node.connections._metrics.refused._value.get() == 0, "who has left is refused nothing"
 
 
 async def test_the_departure_of_an_older_one_leaves_the_newer_registered(node: Any, app_log: Any) -> None:
@@ -214,6 +215,31 @@ async def test_after_a_loss_of_redis_those_who_are_here_are_registered_again(nod
         assert await registered(app_log) == before
         assert int(await app_log.redis.zscore(fence, "f")) == before["one"]
         assert gateway.close_code is None
+
+
+async def test_a_loss_of_redis_is_borne_where_nobody_is_left(node: Any, app_log: Any) -> None:
+    """The app is still followed for a while."""
+    async with connect(node.url, app_log.app_id, "one") as gateway:
+        await gateway.wait_for_code(2000)
+        app = node.app(app_log.app_id)
+        await wait_until(lambda: app.fence)
+    await wait_until(lambda: not app.newest)
+    assert not await node.push_node.connections._registration.check(app, 0)
+    assert not await registered(app_log)
+
+
+async def test_one_whose_registration_is_lost_hides_no_other(node: Any, app_log: Any) -> None:
+    async with (
+        connect(node.url, app_log.app_id, "one") as one,
+        connect(node.url, app_log.app_id, "two") as two,
+    ):
+        await one.wait_for_code(2000)
+        await two.wait_for_code(2000)
+        await app_log.redis.delete(names.gateways(app_log.app_id))
+        number = await app_log.redis.zincrby(names.gateway_fence(app_log.app_id), 1, "f")
+        await app_log.redis.zadd(names.gateways(app_log.app_id), {"two": number}, gt=True)
+        assert await two.wait_closed() == 4409
+        assert one.close_code is None
 
 
 async def test_numbers_go_on_after_redis_was_emptied(node: Any, app_log: Any) -> None:

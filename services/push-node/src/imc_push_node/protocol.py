@@ -118,7 +118,7 @@ class GatewayProtocol(LaneMember, WebSocketsSansIOProtocol):
 
     def close(self, code: CloseCode, reason: str = "") -> None:
         """Send a close frame after all that was written; hang up once it is answered, or soon."""
-        if self.has_ended or self.close_sent:
+        if self.has_ended:
             return
         if self.conn.state is not State.OPEN:
             return  # it broke the protocol, or closed, within the same read: that is handled next

@@ -48,7 +48,7 @@ AREAS = (
     Area(
         "gateway quota",
         _in(_PUSH, "places.py"),
-        _in(_E2E, "test_quotas.py"),
+        (f"{_PUSH_TESTS}/test_places.py", f"{_E2E}/test_quotas.py::test_gateways_are_counted_over_all_nodes"),
     ),
     Area(
         "stream",
@@ -60,8 +60,9 @@ AREAS = (
         (
             *_in(
                 _PUSH_TESTS,
-                *("test_tail.py", "test_stretch.py", "test_recent_pages.py", "test_feed.py", "test_slow.py"),
-                "test_resume.py",
+                *("test_tail.py", "test_stretch.py", "test_lane.py", "test_recall_marks.py"),
+                *("test_feed_reading.py", "test_log_reader.py", "test_feed.py", "test_resume.py"),
+                *("test_recent_pages.py", "test_slow.py"),
             ),
             f"{_E2E}/properties/test_pushes_in_memory.py::test_pushes",
         ),
@@ -74,34 +75,63 @@ AREAS = (
     Area(
         "keepalive",
         _in(_PUSH, "keepalive.py"),
-        _in(_PUSH_TESTS, "test_keepalive.py", "test_protocol.py"),
+        _in(_PUSH_TESTS, "test_keepalive.py", "test_gone_peers.py", "test_protocol.py"),
     ),
     Area(
         "registration",
         _in(_PUSH, "registration.py", "membership.py"),
-        _in(_PUSH_TESTS, "test_registration.py", "test_session.py"),
+        _in(
+            _PUSH_TESTS,
+            *("test_membership.py", "test_registration.py"),
+            "test_pinning.py::test_a_lease_follows_readiness_and_old_answers_are_none",
+            "test_session.py",
+        ),
     ),
     Area(
         "drain",
         _in(_PUSH, "drain.py", "protocol.py"),
-        _in(_PUSH_TESTS, "test_drain.py", "test_protocol.py", "test_slow.py"),
+        (
+            f"{_E2E}/deployment/test_compose.py::test_a_service_drops_rights_and_has_time_to_stop",
+            *_in(
+                _PUSH_TESTS,
+                *("test_drain.py", "test_protocol.py"),
+                "test_incoming.py::test_a_frame_that_does_not_end_is_given_up",
+                "test_incoming.py::test_what_is_finished_is_forgotten",
+                "test_incoming.py::test_frames_that_carry_nothing_are_borne_up_to_a_rate",
+                "test_incoming.py::test_a_flood_after_the_close_frame_is_not_answered",
+                "test_slow.py",
+            ),
+        ),
     ),
     Area(
         "projection",
-        (
-            *_in(
-                f"{_COMMAND}/projector",
-                *("acknowledge.lua", "dead_letter.lua", "forget_consumers.lua", "lag.lua", "trim.lua"),
-                *("projector.py", "reader.py", "writer.py", "upkeep.py", "quarantine.py", "log_group.py"),
-                "patience.py",
-            ),
-            *_in(f"{_COMMAND}/store", "changes.py", "folding.py", "projection.py"),
+        _in(f"{_COMMAND}/store", "changes.py", "folding.py", "projection.py"),
+        _in(_COMMAND_TESTS, "test_store_changes.py", "test_store_projection.py"),
+    ),
+    Area(
+        "projector",
+        _in(
+            f"{_COMMAND}/projector",
+            *("projector.py", "reader.py", "writer.py", "upkeep.py", "quarantine.py", "patience.py"),
         ),
         _in(
             _COMMAND_TESTS,
-            *("test_projector_reader.py", "test_store_changes.py", "test_store_projection.py"),
-            *("test_projector_flow.py", "test_projector_trim.py", "test_projector_dead_letters.py"),
-            "test_projector_faults.py",
+            *("test_projector_batches.py", "test_projector_reader.py", "test_projector_flow.py"),
+            "test_projector_dead_letters.py",
+            *("test_projector_trim.py", "test_projector_faults.py"),
+        ),
+    ),
+    Area(
+        "group of projectors",
+        _in(
+            f"{_COMMAND}/projector",
+            *("acknowledge.lua", "dead_letter.lua", "forget_app.lua", "forget_consumers.lua", "lag.lua"),
+            *("trim.lua", "log_group.py"),
+        ),
+        _in(
+            _COMMAND_TESTS,
+            *("test_projector_trim.py", "test_projector_dead_letters.py", "test_apps.py"),
+            "test_projector_flow.py",
         ),
     ),
 )
