@@ -36,6 +36,7 @@ async def push_node(redis_url: str) -> AsyncGenerator[Process]:
         "IMC_COMMAND_API_URL": "http://127.0.0.1:9",
         "IMC_FORWARD_SECONDS": "0.1",
         "IMC_FRAME_SECONDS": "15",
+        "IMC_MAX_FRAME_BYTES": str(FRAME_BYTES + 1_048_576),
     }
     async with Process("imc-push-node", environment) as process:
         await process.ready()

@@ -154,7 +154,7 @@ async def test_other_methods_are_refused_in_the_envelope(client: httpx.AsyncClie
 
 
 async def test_other_paths_are_refused_in_the_envelope(client: httpx.AsyncClient) -> None:
-    for path in ("/", "/chat/message", "/chat/message/findByGroup", "/chat/message/findByGroupId/x"):
+    for path in ("/chat", "/chat/message", "/chat/message/findByGroup", "/chat/message/findByGroupId/x"):
         reply = await client.get(path)
         assert (reply.status_code, reply.json()["code"]) == (404, 40400)
         assert reply.json()["success"] is False
