@@ -21,14 +21,14 @@ run: setup            ## start everything in one process, on http://127.0.0.1:80
 
 # Two files at once, since many tests wait more than they compute; in the order of the folders, so that the
 # installations of tests-e2e, which stay until the end, begin after the tests that want a Redis to themselves.
-test: check           ## everything that must pass, on a real MariaDB and Redis: some twelve minutes on the Python that ships,
-                      ## after a short form of two minutes on each other one that IMC supports and that is installed
+test: check           ## everything that must pass, on a real MariaDB and Redis: a quarter of an hour on the Python that ships,
+                      ## after a short form of some minutes on each other one that IMC supports and that is installed
 	@for other in $$(sh requirements/python.sh others); do \
 	  $(MAKE) --no-print-directory short PYTHON="$${other#*=}" VENV=".venv-$${other%%=*}" || exit; done
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 short: setup          ## what depends on the version of Python and is quick: all that needs no server, a start of each process
-	$(BIN)/pytest -m 'not servers or programs' libs services tests-e2e/test_programs.py
+	$(BIN)/pytest -m 'not servers or programs' --numprocesses=2 --dist=loadfile libs services tests-e2e/test_programs.py
 
 unit: setup           ## what needs no server: under a minute on two quiet cores
 	$(BIN)/pytest -m 'not servers' --numprocesses=2 --dist=loadfile

@@ -10,18 +10,17 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from project_files import ROOT, project_files
 
-ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs/images"
 RECORDS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
-PASSED_OVER = {".venv", ".uv", ".bench", ".git", "node_modules", ".pytest_cache", ".imc-data"}
 FROM_OUTSIDE = {"CHANGELOG.md", ".github/pull_request_template.md", "SECURITY.md"}
 """Documents that people find without a link."""
 
 
 def markdown() -> list[Path]:
     """All documents of the repository."""
-    return sorted(path for path in ROOT.rglob("*.md") if not PASSED_OVER & set(path.relative_to(ROOT).parts))
+    return project_files(".md")
 
 
 def prose(text: str) -> str:
@@ -109,7 +108,7 @@ def test_a_decision_has_its_parts(path: Path):
     ]
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("**/*.zh-CN.md")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", project_files(".zh-CN.md"), ids=lambda path: path.name)
 def test_a_chinese_document_is_level_with_its_english_one(path: Path):
     texts = [each.read_text() for each in (path.with_name(path.name.replace(".zh-CN", "")), path)]
     english, chinese = (

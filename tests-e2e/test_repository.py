@@ -8,18 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from project_files import ROOT, project_files
 
-ROOT = Path(__file__).parents[1]
-PASSED_OVER = {".venv", ".uv", ".bench", ".git", "node_modules", ".imc-data"}
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@(v\d+\.\d+\.\d+|[0-9a-f]{40})|\./[\w./-]+")
-
-
-def files(*suffixes: str) -> list[Path]:
-    """All files of the repository with one of the suffixes."""
-    every = (path for suffix in suffixes for path in ROOT.rglob(f"*{suffix}"))
-    return sorted(path for path in every if not PASSED_OVER & set(path.relative_to(ROOT).parts))
 
 
 def steps(workflow: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -40,7 +33,7 @@ def faults(workflow: dict[str, Any]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", files(".yml", ".yaml"), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", project_files(".yml", ".yaml"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_yaml_can_be_read(path: Path):
     assert [each for each in yaml.safe_load_all(path.read_text()) if each is not None] != []
 
@@ -89,7 +82,7 @@ def test_workflows_cover_what_is_supported_and_what_ships():
 
 
 def test_documents_name_targets_that_are_there():
-    for path in files(".md"):
+    for path in project_files(".md"):
         code = re.findall(r"`([^`\n]+)`|^(make [^\n]*)$", path.read_text(), re.MULTILINE)
         named = {
             name for each in code for name in re.findall(r"(?:^|\s)make ([a-z][a-z-]*)", each[0] or each[1])
