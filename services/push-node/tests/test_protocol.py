@@ -223,6 +223,18 @@ async def test_a_gateway_that_hangs_up_is_gone_at_once(node: Any, app_id: str) -
     writer.close()
 
 
+async def open_and_fill(node: Any, app_id: str) -> tuple[asyncio.StreamWriter, Any]:
+    """A gateway that reads nothing, and its socket at the node, which holds more than its machine takes."""
+    reader, writer = await open_by_hand(node.url, app_id)
+    await reader.readuntil(b"2000")
+    cast(Any, writer.transport).pause_reading()
+    socket = node.gateway(app_id, "raw").socket
+    while not socket.transport.get_write_buffer_size():
+        socket.write(b"x" * 1_000_000)
+        await asyncio.sleep(0)
+    return writer, socket
+
+
 @pytest.mark.parametrize("ends_by", ["a close frame", "an end of file", "nothing"])
 async def test_a_close_that_the_peer_does_not_take_ends_in_time(
     start_node: Any, app_log: Any, monkeypatch: pytest.MonkeyPatch, ends_by: str
@@ -230,13 +242,7 @@ async def test_a_close_that_the_peer_does_not_take_ends_in_time(
     """More waits for it than its machine takes, and it reads nothing any more."""
     monkeypatch.setattr(protocol, "CLOSE_SECONDS", 0.2)
     node = await start_node(gateway_buffer_bytes=10**9)
-    reader, writer = await open_by_hand(node.url, app_log.app_id)
-    await reader.readuntil(b"2000")
-    cast(Any, writer.transport).pause_reading()
-    socket = node.gateway(app_log.app_id, "raw").socket
-    while not socket.transport.get_write_buffer_size():
-        socket.write(b"x" * 1_000_000)
-        await asyncio.sleep(0)
+    writer, socket = await open_and_fill(node, app_log.app_id)
     if ends_by == "a close frame":
         writer.write(Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True))
     elif ends_by == "an end of file":
@@ -251,13 +257,7 @@ async def test_a_close_that_the_peer_does_not_take_ends_in_time(
 @pytest.mark.usefixtures("patient")
 async def test_who_ends_its_side_leaves_before_it_has_taken_the_rest(start_node: Any, app_log: Any) -> None:
     node = await start_node(ping_seconds=3600, gateway_buffer_bytes=10**9)
-    reader, writer = await open_by_hand(node.url, app_log.app_id)
-    await reader.readuntil(b"2000")
-    cast(Any, writer.transport).pause_reading()
-    socket = node.gateway(app_log.app_id, "raw").socket
-    while not socket.transport.get_write_buffer_size():
-        socket.write(b"x" * 1_000_000)
-        await asyncio.sleep(0)
+    writer, socket = await open_and_fill(node, app_log.app_id)
     writer.write_eof()
     await wait_until(lambda: not node.app(app_log.app_id).members)
     assert not socket.disconnected
