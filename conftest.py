@@ -17,7 +17,7 @@ _OURS = [
 ]
 
 _MAY_BLOCK = [
-    ("imc_service/redis_client.py", "script_in"),  # reads a script's file when a process starts
+    ("imc_service/redis/client.py", "script_in"),  # reads a script's file when a process starts
     ("importlib/metadata/__init__.py", "version"),  # redis-py asks for its own version
     ("linecache.py", "updatecache"),  # a traceback shows its source lines
 ]

@@ -16,7 +16,7 @@ from imc_command_api.projector.settings import ProjectorSettings
 from imc_command_api.settings import CommandApiSettings
 from imc_push_node.settings import PushNodeSettings
 from imc_query_api.settings import QueryApiSettings
-from imc_service.access.settings import TokenSettings
+from imc_service.auth.settings import TokenSettings
 from imc_service.settings import Settings
 from imc_standalone.settings import MADE_UP, StandaloneSettings
 

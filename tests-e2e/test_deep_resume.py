@@ -70,9 +70,9 @@ async def trim(redis: Redis, app_id: str) -> Cursor:
     while await LogGroup(redis).trim(app_id, 0, 1):
         pass
     entries: Any = await redis.xrange(names.log(app_id))
-    lineage: Any = await redis.hget(names.log_state(app_id), "lineage")  # pyright: ignore
+    epoch: Any = await redis.hget(names.log_state(app_id), "epoch")  # pyright: ignore
     ((first, _),) = entries
-    return Cursor.parse(f"{lineage.decode()}.{first.decode()}")
+    return Cursor.parse(f"{epoch.decode()}.{first.decode()}")
 
 
 async def send_many(client: Any, app_id: str, contents: list[str]) -> list[dict[str, Any]]:

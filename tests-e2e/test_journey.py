@@ -210,8 +210,8 @@ async def test_a_cursor_of_another_log_gets_a_gap(client: Any, app_id: str):
         # From the announced end of the gap on, nothing is missing.
         pushes = await gateway.wait_for_code(2001, 2)
         assert [push["data"]["content"] for push in pushes] == ["one", "two"]
-        lineage, _, place = gap["data"]["to"].partition(".")
-        assert lineage == first["cursor"].partition(".")[0]
+        epoch, _, place = gap["data"]["to"].partition(".")
+        assert epoch == first["cursor"].partition(".")[0]
         assert [int(part) for part in place.split("-")] < [
             int(part) for part in first["cursor"].partition(".")[2].split("-")
         ]

@@ -9,7 +9,7 @@ from typing import Any
 import aiomysql
 import httpx
 import pytest
-from imc_service.database import StoreUnavailable, open_database
+from imc_service.database.database import StoreUnavailable, open_database
 from imc_testkit import databases
 from imc_testkit.deployment import Deployment, Start, separate
 from imc_testkit.gateway import connect

@@ -17,11 +17,12 @@ from imc_command_api.projector.reader import LogReader
 from imc_contracts import names
 from imc_contracts.events import EventKind
 from imc_push_node.metrics import NodeMetrics
-from imc_push_node.proof import NodeProof
-from imc_push_node.subscriber import Subscriber
-from imc_service import background, redis_client
-from imc_service.redis_errors import NotConnected
-from imc_service.redis_health import RedisHealth
+from imc_push_node.pubsub.subscriber import Subscriber
+from imc_push_node.stream.proof import NodeProof
+from imc_service import background
+from imc_service.redis import client as redis_client
+from imc_service.redis.errors import NotConnected
+from imc_service.redis.health import RedisHealth
 from imc_testkit.programs import search_path
 from imc_testkit.servers import PrivateRedis, private_redis
 from imc_testkit.waiting import wait_until
@@ -282,7 +283,7 @@ async def _why_not_ready(redis: Redis, user: str) -> str | None:
         proof = WorkProof(redis)
         of = proof.of_command_api if user == "command-api" else proof.of_projector
         return await RedisHealth(redis, of, registry, "test").ready()
-    subscriber = Subscriber(redis, NodeMetrics(registry))
+    subscriber = Subscriber(redis, NodeMetrics(registry).subscriptions)
     node = NodeProof(redis, subscriber)
     health = RedisHealth(redis, node.of_commands, registry, "test")
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from imc_command_api.migrations.settings import MigrateSettings
 from imc_command_api.settings import CommandApiSettings
-from imc_push_node.drain import SETTLE_SECONDS
+from imc_push_node.cluster.drain import SETTLE_SECONDS
 from imc_service import health
 from imc_service.health import Readiness
-from imc_service.server import SHUTDOWN_SECONDS
+from imc_service.http.server import SHUTDOWN_SECONDS
 from imc_service.settings import SettingsError, load
 from prometheus_client import CollectorRegistry
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 from compose_spec import PyCompose
-from imc_push_node.drain import SETTLE_SECONDS
-from imc_service.server import SHUTDOWN_SECONDS
+from imc_push_node.cluster.drain import SETTLE_SECONDS
+from imc_service.http.server import SHUTDOWN_SECONDS
 from imc_service.settings import load
 
 from deployment.code import DOCKERFILE, PROCESSES, ROOT, image_environment, project

@@ -11,22 +11,22 @@ import pytest
 import structlog
 from imc_contracts.cursor import Cursor
 from imc_contracts.events import LiveBatch, read_live_batch, read_message
-from imc_push_node.catch_up import CatchUp
-from imc_push_node.connection import Connections
-from imc_push_node.drain import Drain
-from imc_push_node.feed import Feed
-from imc_push_node.gateway import Gateway
-from imc_push_node.hub import App, Hub
-from imc_push_node.log_reader import LogReader
-from imc_push_node.log_state import Stretch
+from imc_push_node.cluster.drain import Drain
+from imc_push_node.cluster.monitor import Monitor
+from imc_push_node.cluster.takeover import Takeover
+from imc_push_node.gateway.gateway import Gateway
+from imc_push_node.gateway.token_expiry import TokenExpiry
+from imc_push_node.http.connection import Connections
 from imc_push_node.metrics import NodeMetrics
-from imc_push_node.recall_marks import RecallMarks
-from imc_push_node.registration import Registration
-from imc_push_node.subscriber import ChannelListener
-from imc_push_node.tokens import Tokens
-from imc_push_node.watch import Watch
-from imc_service.access.gatekeeper import Gatekeeper
-from imc_service.access.grant import EVERYTHING
+from imc_push_node.pubsub.subscriber import ChannelListener
+from imc_push_node.stream.follower import Follower
+from imc_push_node.stream.hub import App, Hub
+from imc_push_node.stream.log_reader import LogReader
+from imc_push_node.stream.log_replay import LogReplay
+from imc_push_node.stream.log_state import Stretch
+from imc_push_node.stream.recall_marks import RecallMarks
+from imc_service.auth.gatekeeper import Gatekeeper
+from imc_service.auth.grant import EVERYTHING
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.memory_socket import MemorySocket
 from imc_testkit.push_model import NEVER, Moment
@@ -54,11 +54,11 @@ class Wire:
         self._last_due = 0.0
         self._newest: tuple[str, bytes] | None = None
 
-    def hold(self, channel: str, listener: ChannelListener) -> None:
+    def subscribe(self, channel: str, listener: ChannelListener) -> None:
         self._listeners[channel] = listener
         self._later(listener.on_subscribed)
 
-    def release(self, channel: str) -> None:
+    def unsubscribe(self, channel: str) -> None:
         self._listeners.pop(channel, None)
 
     async def ask(self, commands: bytes, count: int) -> list[Any]:
@@ -131,15 +131,15 @@ class MemoryNode:
         metrics = NodeMetrics(CollectorRegistry())
         reader = _SmallPages(redis, metrics.skipped)
         self.hub = Hub(reader=reader, archive=None, subscriber=subscriber, metrics=metrics, linger_seconds=2)
-        registration = Registration(redis, self.hub)
-        watch = Watch(self.hub, registration, subscriber, STALL_SECONDS)
+        takeover = Takeover(redis, self.hub)
+        watch = Monitor(self.hub, takeover, subscriber, STALL_SECONDS)
         nothing_is_sent = cast(Any, None)
         drain = Drain(self.hub, nothing_is_sent, 0)
-        tokens = Tokens(Gatekeeper(None), metrics)
+        tokens = TokenExpiry(Gatekeeper(None), metrics.frames_refused)
         self._connections = Connections(
-            self.hub, registration, nothing_is_sent, drain, tokens, metrics, BUFFER_BYTES, 1000
+            self.hub, takeover, nothing_is_sent, drain, tokens, metrics, BUFFER_BYTES, 1000
         )
-        self._tasks = [asyncio.create_task(part) for part in (registration.run(), watch.run())]
+        self._tasks = [asyncio.create_task(part) for part in (takeover.run(), watch.run())]
 
     def connect(
         self, socket: MemorySocket, app_id: str, gateway_id: str, cursor: Cursor | None, *, with_notices: bool
@@ -159,10 +159,10 @@ class MemoryNode:
     def knows(self, app_id: str, cursor: Cursor) -> bool:
         """Whether all up to an entry is told here."""
         app = self._app(app_id)
-        if app is None or not app.audience.has_begun:
+        if app is None or not app.subscribers.has_begun:
             return False
-        tip = app.audience.tip
-        return tip.lineage == cursor.lineage and tip.entry >= cursor.entry
+        head = app.subscribers.head
+        return head.epoch == cursor.epoch and head.entry >= cursor.entry
 
     def cut_off(self, seconds: float) -> None:
         """Redis answers nothing for so long; what it publishes comes through."""
@@ -209,19 +209,19 @@ def only_grave_logs() -> Generator[None]:
 
 def no_hole_repair(patch: pytest.MonkeyPatch) -> None:
     """A batch is told whether or not it follows."""
-    fits = Feed._fits
+    fits = Follower._fits
 
-    def fits_anyhow(feed: Feed, batch: LiveBatch) -> bool:
-        tip = feed._audience.tip
-        is_new = batch.lineage == tip.lineage and batch.prev > tip.entry
-        return fits(feed, batch._replace(prev=tip.entry) if is_new else batch)
+    def fits_anyhow(follower: Follower, batch: LiveBatch) -> bool:
+        head = follower._subscribers.head
+        is_new = batch.epoch == head.epoch and batch.prev > head.entry
+        return fits(follower, batch._replace(prev=head.entry) if is_new else batch)
 
-    patch.setattr(Feed, "_fits", fits_anyhow)
+    patch.setattr(Follower, "_fits", fits_anyhow)
 
 
-def no_look_at_the_tail(patch: pytest.MonkeyPatch) -> None:
+def no_look_at_the_replay_buffer(patch: pytest.MonkeyPatch) -> None:
     """Nobody asks whether the newest batch was lost."""
-    patch.setattr(Feed, "check", lambda *_: False)
+    patch.setattr(Follower, "check", lambda *_: False)
 
 
 def no_masking(patch: pytest.MonkeyPatch) -> None:
@@ -235,12 +235,12 @@ def no_masking(patch: pytest.MonkeyPatch) -> None:
 
 def position_off_by_one(patch: pytest.MonkeyPatch) -> None:
     """A gateway is brought up from where it stood one entry ago."""
-    add = CatchUp.add
+    add = LogReplay.add
 
-    def add_before(catch_up: CatchUp, gateway: Gateway, position: Cursor) -> None:
-        add(catch_up, gateway, position._replace(entry=position.entry.preceding))
+    def add_before(log_replay: LogReplay, gateway: Gateway, position: Cursor) -> None:
+        add(log_replay, gateway, position._replace(entry=position.entry.preceding))
 
-    patch.setattr(CatchUp, "add", add_before)
+    patch.setattr(LogReplay, "add", add_before)
 
 
 def no_retire_guard(patch: pytest.MonkeyPatch) -> None:
@@ -261,7 +261,7 @@ def older_connections_stay(patch: pytest.MonkeyPatch) -> None:
 
 FINDINGS = {
     no_hole_repair: "does not follow",
-    no_look_at_the_tail: "got pushes up to",
+    no_look_at_the_replay_buffer: "got pushes up to",
     no_masking: "was recalled",
     position_off_by_one: "does not follow|resumes from",
     no_retire_guard: "recalled twice",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from imc_contracts import names
 from imc_contracts.cursor import Cursor, EntryId
-from imc_push_node.log_reader import LogReader
+from imc_push_node.stream.log_reader import LogReader
 from imc_testkit.deployment import Deployment
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.push_model import NEVER, ConnectionModel, LogModel, Moment
@@ -79,7 +79,7 @@ class Installation(RuleBasedStateMachine):
         self.notices: list[Reply] = []
         self.cursors: list[str] = []
         reader = LogReader(self.redis, Counter("skipped", "Skipped.", registry=CollectorRegistry()))
-        unborn = self.run(reader.state(self.app_id)).lineage
+        unborn = self.run(reader.state(self.app_id)).epoch
         self.happened = LogModel(lambda: unborn)
         self.links: list[Link] = []
 
@@ -254,13 +254,13 @@ class Installation(RuleBasedStateMachine):
 
     async def read_log(self) -> None:
         """Take over what the log has got since."""
-        lineage = await self.redis.hget(names.log_state(self.app_id), "lineage")
+        epoch = await self.redis.hget(names.log_state(self.app_id), "epoch")
         end = self.happened.end
         first = f"({end.entry}" if end else "-"
         for place, fields in await self.redis.xrange(names.log(self.app_id), first):
             prev = self.happened.end.entry if self.happened.end else EntryId(0, 0)
             entry = b"%b %b %b" % (place, fields[b"k"], fields[b"v"])
-            self.happened.take(b"%b %b\n%b" % (lineage, str(prev).encode(), entry), NEVER)
+            self.happened.take(b"%b %b\n%b" % (epoch, str(prev).encode(), entry), NEVER)
         for message_id, moment in self.recalled_at.items():
             self.happened.recalls[message_id] = self.happened.recalls[message_id][0], moment
 

@@ -15,7 +15,7 @@ from imc_contracts.cursor import ORIGIN, UNBORN, Cursor, EntryId
 from imc_contracts.errors import Refused
 from imc_contracts.events import EventKind, LiveBatch, RecallMark, read_live_batch, read_message
 from imc_contracts.views import Message, recalled
-from imc_push_node.log_reader import LogReader
+from imc_push_node.stream.log_reader import LogReader
 from imc_service.quotas import Quotas
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.waiting import wait_until
@@ -103,13 +103,13 @@ def log(request: pytest.FixtureRequest) -> Log:
 
 async def test_a_log_is_unborn_until_its_first_entry(log: Log):
     before = await log.reader.state(log.app_id)
-    assert (before.lineage, before.last) == (before.unborn, ORIGIN)
+    assert (before.epoch, before.last) == (before.unborn, ORIGIN)
     assert before.point.is_unborn
-    assert (await log.reader.state(log.app_id)).lineage == before.lineage
+    assert (await log.reader.state(log.app_id)).epoch == before.epoch
     first, second = await log.add(log.message(), log.message())
     assert first.entry < second.entry
     after = await log.reader.state(log.app_id)
-    assert (after.lineage, after.born, after.last) == (first.lineage, first.entry, second.entry)
+    assert (after.epoch, after.born, after.last) == (first.epoch, first.entry, second.entry)
     assert (after.unborn, after.point.is_unborn) == (before.unborn, False)
     assert before.now_ms <= first.entry.ms <= after.now_ms
 
@@ -119,9 +119,9 @@ async def test_each_batch_is_published_with_the_place_before_it(log: Log):
     first = await log.add(sent, log.message())
     second = await log.add(log.recall(sent), NOTICE)
     one, two = await log.heard()
-    assert [(one.prev, one.lineage), (two.prev, two.lineage)] == [
-        (ORIGIN, first[0].lineage),
-        (first[-1].entry, first[0].lineage),
+    assert [(one.prev, one.epoch), (two.prev, two.epoch)] == [
+        (ORIGIN, first[0].epoch),
+        (first[-1].entry, first[0].epoch),
     ]
     assert [entry.id for entry in one.entries + two.entries] == [cursor.entry for cursor in first + second]
     kinds = [EventKind.MESSAGE_SENT, EventKind.MESSAGE_RECALLED, EventKind.NOTICE_PUBLISHED]
@@ -196,7 +196,7 @@ async def test_every_point_is_read_from_and_proven_alike(log: Log):
 
 async def test_a_log_that_was_cut_off_goes_on_from_where_it_was(log: Log):
     first, second = await log.add(log.message(), log.message())
-    await log.trim(Cursor(second.lineage, second.entry.following))
+    await log.trim(Cursor(second.epoch, second.entry.following))
     assert (await log.reader.after(log.app_id, NOWHERE)).places == frozenset()
     stretch = await log.reader.after(log.app_id, second)
     assert stretch.proves(second)
@@ -205,12 +205,10 @@ async def test_a_log_that_was_cut_off_goes_on_from_where_it_was(log: Log):
     assert third > second
     assert (await log.heard())[-1].prev == second.entry
     far = EntryId(third.entry.ms + 1_000_000, 0)
-    assert not (await log.reader.after(log.app_id, Cursor(third.lineage, far))).proves(
-        Cursor(third.lineage, far)
-    )
+    assert not (await log.reader.after(log.app_id, Cursor(third.epoch, far))).proves(Cursor(third.epoch, far))
 
 
-async def test_scores_are_kept_as_registration_needs_them(log: Log):
+async def test_scores_are_kept_as_takeover_needs_them(log: Log):
     redis, key = log.redis, names.gateways(log.app_id)
     await redis.zadd(key, {"a": 5, "b": 7}, gt=True)
     await redis.zadd(key, {"a": 3, "b": 9}, gt=True)

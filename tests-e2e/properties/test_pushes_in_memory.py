@@ -28,7 +28,7 @@ from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import UNBORN, Cursor, EntryId
 from imc_contracts.events import RecallMark, read_message
 from imc_contracts.views import Message, recalled
-from imc_push_node.log_reader import LogReader
+from imc_push_node.stream.log_reader import LogReader
 from imc_service.quotas import Quotas
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.memory_socket import MemorySocket
@@ -231,8 +231,8 @@ class PushMachine(RuleBasedStateMachine):
     @rule(keep=st.integers(0, 12))
     def trim(self, keep: int) -> None:
         gone = self.keys.trim(APP, keep)
-        lineage = self.log.end.lineage if self.log.end else ""
-        self.log.trim({Cursor(lineage, at) for at in gone})
+        epoch = self.log.end.epoch if self.log.end else ""
+        self.log.trim({Cursor(epoch, at) for at in gone})
 
     @rule()
     def replica_catches_up(self) -> None:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from imc_contracts.cursor import ORIGIN, UNBORN, Cursor, EntryId
 
 entry_ids = st.builds(EntryId, st.integers(0, 10**13 - 1), st.integers(0, 10**10 - 1))
-lineages = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=32)
+epochs = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=32)
 
 
 @given(entry_ids)
@@ -30,9 +30,9 @@ def test_no_id_lies_between_one_and_its_neighbour(entry: EntryId) -> None:
     assert (ms_apart, seq_apart) == (0, 1) or (ms_apart, entry.seq, seq_apart) == (1, 0, 1 - 10**10)
 
 
-@given(lineages, entry_ids)
-def test_a_cursor_reads_what_it_writes(lineage: str, entry: EntryId) -> None:
-    cursor = Cursor(lineage, entry)
+@given(epochs, entry_ids)
+def test_a_cursor_reads_what_it_writes(epoch: str, entry: EntryId) -> None:
+    cursor = Cursor(epoch, entry)
     assert Cursor.parse(str(cursor)) == cursor
 
 
@@ -88,7 +88,7 @@ def test_any_text_is_a_cursor_or_refused(text: str) -> None:
         cursor = Cursor.parse(text)
     except ValueError:
         return
-    assert (cursor.lineage, EntryId.parse(text.partition(".")[2])) == (text.partition(".")[0], cursor.entry)
+    assert (cursor.epoch, EntryId.parse(text.partition(".")[2])) == (text.partition(".")[0], cursor.entry)
 
 
 def test_bytes_beyond_ascii_are_refused() -> None:

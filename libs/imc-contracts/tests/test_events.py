@@ -59,10 +59,10 @@ def fields_of(event: Event) -> dict[bytes, bytes]:
     return {b"k": event.kind.value, b"v": event.body}
 
 
-def payload_of(lineage: str, prev: EntryId, batch: list[Entry]) -> bytes:
+def payload_of(epoch: str, prev: EntryId, batch: list[Entry]) -> bytes:
     """What the append script publishes."""
     lines = [b"%s %s %s" % (entry.place, entry.kind.value, entry.body) for entry in batch]
-    return b"\n".join([f"{lineage} {prev}".encode(), *lines])
+    return b"\n".join([f"{epoch} {prev}".encode(), *lines])
 
 
 @given(messages)

@@ -145,7 +145,7 @@ def test_a_command_is_read_as_ever(name: str) -> None:
 def test_a_live_batch_keeps_its_shape() -> None:
     frozen = golden("live-batch")
     batch = events.read_live_batch(frozen["payload"].encode())
-    assert batch.lineage == frozen["lineage"]
+    assert batch.epoch == frozen["epoch"]
     assert str(batch.prev) == frozen["prev"]
     assert [
         {"id": str(entry.id), "k": entry.kind.decode(), "v": json.loads(entry.body)}

@@ -8,12 +8,12 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Request
 from imc_contracts.codes import ErrorCode
-from imc_service.access.gatekeeper import gatekeeper_of
-from imc_service.access.grant import Scope
-from imc_service.access.middleware import OPEN_PATHS, Authenticated, grant_in
-from imc_service.access.settings import AccessSettings
-from imc_service.application import equip
+from imc_service.auth.gatekeeper import gatekeeper_of
+from imc_service.auth.grant import Scope
+from imc_service.auth.middleware import OPEN_PATHS, Authenticated, grant_in
+from imc_service.auth.settings import AccessSettings
 from imc_service.health import Readiness
+from imc_service.http.application import equip
 from imc_service.settings import load
 from imc_testkit.tokens import JWT, OFF, bad_tokens, bearer, token
 from prometheus_client import CollectorRegistry

@@ -2,8 +2,8 @@
 
 import jwt
 import pytest
-from imc_service.access import mint
-from imc_service.access.settings import AccessSettings, ServiceAccessSettings
+from imc_service.auth import mint
+from imc_service.auth.settings import AccessSettings, ServiceAccessSettings
 from imc_service.settings import SettingsError, load
 from imc_testkit.processes import Process
 from imc_testkit.tokens import AUDIENCE, JWT, OFF, SECRET, SERVICE_SECRET

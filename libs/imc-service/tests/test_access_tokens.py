@@ -8,12 +8,12 @@ import jwt
 import pytest
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
-from imc_service.access import gatekeeper as gatekeeper_module
-from imc_service.access import service_tokens
-from imc_service.access.gatekeeper import Gatekeeper, gatekeeper_of
-from imc_service.access.grant import EVERYTHING, Grant, Scope
-from imc_service.access.service_tokens import COMMAND_API, QUERY_API, ServiceToken
-from imc_service.access.settings import ServiceAccessSettings
+from imc_service.auth import gatekeeper as gatekeeper_module
+from imc_service.auth import service_tokens
+from imc_service.auth.gatekeeper import Gatekeeper, gatekeeper_of
+from imc_service.auth.grant import EVERYTHING, Grant, Scope
+from imc_service.auth.service_tokens import COMMAND_API, QUERY_API, ServiceToken
+from imc_service.auth.settings import ServiceAccessSettings
 from imc_service.settings import load
 from imc_testkit.tokens import JWT, OFF, SECRET, SERVICE_SECRET, bad_tokens, claims_of, token
 from pydantic import SecretStr

@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI, Request
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
-from imc_service import replies
-from imc_service.bodies import LARGE_BYTES, BodyRoom, media_type_of, read_body, read_json_body
+from imc_service.http import replies
+from imc_service.http.bodies import LARGE_BYTES, BodyRoom, media_type_of, read_body, read_json_body
 from starlette.types import ASGIApp
 
 Caller = Callable[[ASGIApp], AbstractAsyncContextManager[httpx.AsyncClient]]

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from imc_service.database import Database, Refusal, StatementRefused, StoreUnavailable, open_database
+from imc_service.database.database import Database, Refusal, StatementRefused, StoreUnavailable, open_database
 
 ALL_TEXTS = [
     "",

@@ -5,7 +5,7 @@ import ssl
 
 import pymysql.err
 import pytest
-from imc_service.database_errors import Refusal, StatementRefused, StoreUnavailable, meaning_of
+from imc_service.database.errors import Refusal, StatementRefused, StoreUnavailable, meaning_of
 
 WAIT = None
 

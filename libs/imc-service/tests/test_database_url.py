@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from imc_service.database import open_database
-from imc_service.database_url import MysqlServer, SqliteFile, parse, sqlite_url
+from imc_service.database.database import open_database
+from imc_service.database.url import MysqlServer, SqliteFile, parse, sqlite_url
 from imc_service.settings import Settings, SettingsError, load
 from imc_service.urls import DatabaseUrl
 
@@ -107,7 +107,7 @@ for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
 
 
 def test_a_url_without_a_user_means_the_one_of_the_system_if_it_has_a_name() -> None:
-    ask = "from imc_service.database_url import parse\nprint(parse('mysql://h/db').user)"
+    ask = "from imc_service.database.url import parse\nprint(parse('mysql://h/db').user)"
     named = subprocess.run([sys.executable, "-c", ask], env={"USER": "me"}, capture_output=True, text=True)
     assert named.stdout == "me\n"
     nameless = subprocess.run(

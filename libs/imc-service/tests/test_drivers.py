@@ -1,4 +1,4 @@
-"""What `imc_service._drivers` and `_mysql_rows` rely on in other packages, beyond their documentation."""
+"""What `_drivers` and `_mysql_rows` rely on in other packages, beyond the documentation of these."""
 
 import inspect
 import subprocess
@@ -51,7 +51,7 @@ import asyncio, os, pwd, sys
 def nobody(number):
     raise KeyError(f"getpwuid(): uid not found: {number}")
 pwd.getpwuid = nobody
-from imc_service.database import open_database
+from imc_service.database.database import open_database
 async def main():
     async with open_database(sys.argv[1]) as database:
         print(await database.fetch_all("SELECT 'connected'"))

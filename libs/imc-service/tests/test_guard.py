@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request, WebSocket
-from imc_service import replies
-from imc_service.access.settings import AccessSettings
-from imc_service.guard.addresses import Presence, Proxies, address_key
-from imc_service.guard.options import guarded
-from imc_service.guard.rules import Guard
-from imc_service.guard.settings import GuardSettings
+from imc_service.auth.settings import AccessSettings
+from imc_service.http import replies
+from imc_service.http.guard.addresses import Presence, Proxies, address_key
+from imc_service.http.guard.options import guarded
+from imc_service.http.guard.rules import Guard
+from imc_service.http.guard.settings import GuardSettings
 from imc_service.settings import SettingsError, load
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry

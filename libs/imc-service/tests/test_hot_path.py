@@ -7,10 +7,10 @@ import pytest
 from fastapi import APIRouter, FastAPI, Request, Response
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
-from imc_service import replies
-from imc_service.application import equip
 from imc_service.health import Readiness
-from imc_service.hot_path import HotPath, HotPathMiddleware
+from imc_service.http import replies
+from imc_service.http.application import equip
+from imc_service.http.hot_path import HotPath, HotPathMiddleware
 from imc_service.metrics import HttpSeries
 from prometheus_client import CollectorRegistry
 

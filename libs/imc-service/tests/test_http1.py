@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
-from imc_service import replies
-from imc_service.application import equip
-from imc_service.bodies import BodyRoom, read_body
-from imc_service.guard.options import guarded
-from imc_service.guard.settings import GuardSettings
 from imc_service.health import Readiness
-from imc_service.server import _Server  # pyright: ignore[reportPrivateUsage]
+from imc_service.http import replies
+from imc_service.http.application import equip
+from imc_service.http.bodies import BodyRoom, read_body
+from imc_service.http.guard.options import guarded
+from imc_service.http.guard.settings import GuardSettings
+from imc_service.http.server import _Server  # pyright: ignore[reportPrivateUsage]
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol

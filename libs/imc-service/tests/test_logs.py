@@ -7,26 +7,26 @@ import pytest
 
 PROGRAM = r"""
 import logging
-from imc_service.logs import configure, logger
+from imc_service.logs import configure, get_logger
 
 configure("test-service", LEVEL)
-log = logger("part")
+logger = get_logger("part")
 for text in TEXTS:
-    log.info("event " + text, field=text, nested={"k": [text]})
-log.info("numbers", big=2**70, negative=-(2**70), none=None, data=b"\xff", kind=ValueError("v"))
-log.info("keys", mapping={1: "a", ("t",): "b", None: "c"})
-log.info("not a number", value=float("nan"))
-log.debug("not at this level")
+    logger.info("event " + text, field=text, nested={"k": [text]})
+logger.info("numbers", big=2**70, negative=-(2**70), none=None, data=b"\xff", kind=ValueError("v"))
+logger.info("keys", mapping={1: "a", ("t",): "b", None: "c"})
+logger.info("not a number", value=float("nan"))
+logger.debug("not at this level")
 try:
     raise ValueError("line one\nline two\u2028")
 except ValueError as error:
-    log.error("failed", exc_info=error)
-    log.exception("failed again")
+    logger.error("failed", exc_info=error)
+    logger.exception("failed again")
     logging.getLogger("library").exception("a %s\nof a library", "fault")
 logging.getLogger("library").info("at info")
 logging.getLogger("uvicorn.error").info("chatter")
 logging.getLogger("uvicorn.error").warning("no chatter")
-log.warning("last")
+logger.warning("last")
 """
 
 TEXTS = [

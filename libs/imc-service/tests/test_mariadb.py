@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from databases.core import Connection
-from imc_service.database import Database, StatementRefused, StoreUnavailable, open_database
+from imc_service.database.database import Database, StatementRefused, StoreUnavailable, open_database
 from imc_testkit import databases
 from imc_testkit.processes import free_port
 from imc_testkit.servers import PrivateMariadb, private_mariadb
@@ -125,7 +125,7 @@ async def test_uses_one_after_another_are_of_one_connection(
         taken.append(Connection(*parts))
         return taken[-1]
 
-    monkeypatch.setattr("imc_service.database.Connection", counted)
+    monkeypatch.setattr("imc_service.database.database.Connection", counted)
     ids = {(await database.fetch_all("SELECT CONNECTION_ID()"))[0][0] for _ in range(10)}
     async with database.transaction() as session:
         ids.add((await session.fetch_all("SELECT CONNECTION_ID()"))[0][0])

@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 import httpx
 import pytest
 from fastapi import FastAPI
-from imc_service import replies
+from imc_service.http import replies
 from imc_service.metrics import HttpMetrics, HttpSeries
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp

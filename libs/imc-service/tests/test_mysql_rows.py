@@ -7,8 +7,8 @@ from typing import Any
 
 import pymysql.err
 import pytest
-from imc_service._mysql_rows import ResultReader, fetch_rows
-from imc_service.database import Database, StoreUnavailable, open_database
+from imc_service.database._mysql_rows import ResultReader, fetch_rows
+from imc_service.database.database import Database, StoreUnavailable, open_database
 from imc_testkit import databases
 from pymysql.constants import FIELD_TYPE
 

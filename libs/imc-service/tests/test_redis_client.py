@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import pytest
 import uvloop
-from imc_service import redis_client
-from imc_service.redis_url import check as redis_url_of
+from imc_service.redis import client as redis_client
+from imc_service.redis.url import check as redis_url_of
 from imc_testkit.processes import free_port
 from imc_testkit.servers import PrivateRedis, private_redis
 from imc_testkit.waiting import wait_until

@@ -1,6 +1,6 @@
 import pytest
-from imc_service import redis_client
-from imc_service.redis_errors import NotConnected, leads_elsewhere, was_not_run, words_of
+from imc_service.redis import client as redis_client
+from imc_service.redis.errors import NotConnected, leads_elsewhere, was_not_run, words_of
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as ConnectionFailed
 from redis.exceptions import MovedError, ReadOnlyError, RedisError, ResponseError

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Query
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused, unavailable
 from imc_contracts.fields import RULES, PageSize
-from imc_service import replies
+from imc_service.http import replies
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from imc_service import server
+from imc_service.http import server
 from imc_testkit.processes import Process, free_port
 from imc_testkit.waiting import wait_until
 
@@ -18,8 +18,9 @@ import asyncio, os
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from fastapi import FastAPI
-from imc_service import logs, server
-from imc_service.application import equip
+from imc_service import logs
+from imc_service.http import server
+from imc_service.http.application import equip
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
 

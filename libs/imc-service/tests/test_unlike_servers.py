@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from urllib.parse import quote
 
 import pytest
-from imc_service.database import Database, StatementRefused, open_database
+from imc_service.database.database import Database, StatementRefused, open_database
 from imc_testkit import databases
 from imc_testkit.servers import PrivateMariadb, private_mariadb
 

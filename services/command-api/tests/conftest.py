@@ -18,7 +18,7 @@ from imc_contracts import events, names, schema, views
 from imc_contracts.cursor import EntryId
 from imc_contracts.events import Event
 from imc_contracts.views import Message, Notice
-from imc_service.database import Database, open_database
+from imc_service.database.database import Database, open_database
 from imc_service.health import Readiness
 from imc_testkit.databases import new_database
 from imc_testkit.servers import PrivateRedis, private_redis

@@ -13,11 +13,11 @@ from imc_command_api.http.state import CommandApi
 from imc_contracts.codes import ErrorCode
 from imc_contracts.commands import SendMessage
 from imc_contracts.errors import Refused, unavailable
-from imc_service.access.grant import EVERYTHING
-from imc_service.application import equip
-from imc_service.bodies import BodyRoom
+from imc_service.auth.grant import EVERYTHING
 from imc_service.health import Readiness
-from imc_service.hot_path import HotPathMiddleware
+from imc_service.http.application import equip
+from imc_service.http.bodies import BodyRoom
+from imc_service.http.hot_path import HotPathMiddleware
 from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 

@@ -19,8 +19,8 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.cursor import ORIGIN
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind, RecallMark, read_entry, read_live_batch
-from imc_service import redis_client
 from imc_service.quotas import Quotas
+from imc_service.redis import client as redis_client
 from imc_testkit.servers import private_redis
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry
@@ -175,7 +175,7 @@ async def test_recent_entries_are_found_until_they_are_retired(
         await recent.find(app_id, sent.id, EventKind.MESSAGE_SENT)
 
 
-async def test_an_emptied_redis_begins_a_new_lineage_and_is_announced_again(ids: Snowflakes, app_id: str):
+async def test_an_emptied_redis_begins_a_new_epoch_and_is_announced_again(ids: Snowflakes, app_id: str):
     async with private_redis() as server:
         redis: Any = redis_client.connect(server.url)
         writer = writer_on(redis)
@@ -184,7 +184,7 @@ async def test_an_emptied_redis_begins_a_new_lineage_and_is_announced_again(ids:
         after = await writer.append_one(app_id, message(ids))
         assert isinstance(before, Appended)
         assert isinstance(after, Appended)
-        assert before.cursor.lineage != after.cursor.lineage
+        assert before.cursor.epoch != after.cursor.epoch
         assert await redis.sismember(names.APPS, app_id)
         await redis.aclose()
 

@@ -11,7 +11,7 @@ import pytest
 from imc_command_api import migrations
 from imc_command_api.migrations import MigrationError, migrate
 from imc_contracts.cursor import EntryId
-from imc_service.database import open_database
+from imc_service.database.database import open_database
 from imc_testkit.databases import run
 from imc_testkit.processes import Process, free_port, run_script
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from imc_command_api.store.projection import Projection
 from imc_contracts import names
-from imc_service.database import open_database
+from imc_service.database.database import open_database
 from imc_testkit import databases
 from imc_testkit.waiting import wait_until
 from redis.asyncio import Redis

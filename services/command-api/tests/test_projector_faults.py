@@ -8,7 +8,7 @@ import httpx
 import pytest
 from imc_command_api.migrations import migrate
 from imc_contracts import names
-from imc_service.database import open_database
+from imc_service.database.database import open_database
 from imc_testkit.processes import Process
 from imc_testkit.servers import PrivateMariadb, PrivateRedis, private_mariadb, private_redis
 from imc_testkit.waiting import wait_until

@@ -3,7 +3,7 @@
 from typing import Any
 
 from imc_command_api.projector.reader import LogReader
-from imc_service import redis_client
+from imc_service.redis import client as redis_client
 from imc_testkit.servers import private_redis
 
 

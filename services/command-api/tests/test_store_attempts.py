@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from imc_command_api.store import attempts
 from imc_command_api.store.attempts import Attempts
-from imc_service.database import Refusal, StatementRefused, StoreUnavailable
+from imc_service.database.database import Refusal, StatementRefused, StoreUnavailable
 
 
 class Clock:

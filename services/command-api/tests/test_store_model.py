@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from imc_command_api.projector.patience import patiently
 from imc_command_api.store.projection import PlacedEntry, Projection
-from imc_service.database import Database, StoreUnavailable
+from imc_service.database.database import Database, StoreUnavailable
 
 GROUPS = ("g", "G", "h")
 

@@ -14,7 +14,7 @@ from imc_command_api.store.projection import PlacedEntry, Projection
 from imc_command_api.store.statements import statements
 from imc_contracts.events import MalformedEvent
 from imc_contracts.views import deleted, recalled
-from imc_service.database import Database, StatementRefused, StoreUnavailable
+from imc_service.database.database import Database, StatementRefused, StoreUnavailable
 
 HOSTILE = {
     "empty": "",

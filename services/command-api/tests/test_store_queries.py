@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from imc_command_api.store.projection import Projection
-from imc_service.database import Database, open_database
+from imc_service.database.database import Database, open_database
 
 MESSAGE_PAGE = "create_time >= 5 AND create_time < 900 ORDER BY create_time, message_id LIMIT 20"
 BEFORE = (

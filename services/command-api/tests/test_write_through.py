@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 from imc_command_api.store.projection import Projection
 from imc_command_api.store.write_through import ProjectionWriteThrough
-from imc_service.database import open_database
+from imc_service.database.database import open_database
 from imc_testkit import databases
 from imc_testkit.processes import free_port
 

@@ -25,14 +25,13 @@ from imc_contracts.events import (
 )
 from imc_contracts.log_changes import PATH
 from imc_contracts.views import Message, Notice, deleted, recalled
-from imc_push_node.app import create_app
-from imc_push_node.bootstrap import PushNode
-from imc_push_node.gateway import Gateway
-from imc_push_node.hub import App
-from imc_push_node.keepalive import Keepalive
-from imc_push_node.protocol import server_options
+from imc_push_node.app import create_app, server_options
+from imc_push_node.gateway.gateway import Gateway
+from imc_push_node.gateway.keepalive import Keepalive
+from imc_push_node.http.state import PushNode
 from imc_push_node.settings import PushNodeSettings
-from imc_service.redis_client import database_of
+from imc_push_node.stream.hub import App
+from imc_service.redis.client import database_of
 from redis.asyncio import Redis
 
 APPEND = Path(__file__).parents[2] / "command-api/src/imc_command_api/log/append.lua"
@@ -49,7 +48,7 @@ class AppLog:
     def __init__(self, redis: Redis, app_id: str) -> None:
         self.redis = redis
         self.app_id = app_id
-        self.lineage = "line"
+        self.epoch = "line"
         self.changes: list[dict[str, Any]] = []
         """What was appended, as query-api remembers it."""
         self._numbers = itertools.count(1)
@@ -61,7 +60,7 @@ class AppLog:
         """
         channel = names.live(self.app_id, database_of(self.redis)) if publish else self.app_id + "-lost"
         limits = (_NO_LIMIT, _KEEP_MS, _KEEP_MS, names.PROJECTOR_GROUP, *_NO_QUOTA)
-        arguments: list[Any] = [channel, self.lineage, *limits]
+        arguments: list[Any] = [channel, self.epoch, *limits]
         views = [orjson.loads(event.body) for event in events]
         for event, view in zip(events, views, strict=True):
             id_ = view.get("messageId") or view["informationId"]
@@ -74,10 +73,10 @@ class AppLog:
             names.recent(self.app_id, 0),
         )
         redis = cast(Any, self.redis)
-        lineage, _, _, *ids = await redis.eval(APPEND.read_text(), len(keys), *keys, *arguments)
+        epoch, _, _, *ids = await redis.eval(APPEND.read_text(), len(keys), *keys, *arguments)
         for entry_id, event, view in zip(ids, events, views, strict=True):
             self.changes.append({"place": entry_id.decode(), "kind": event.kind.value.decode(), "view": view})
-        return [Cursor(lineage.decode(), EntryId.parse(entry_id)) for entry_id in ids]
+        return [Cursor(epoch.decode(), EntryId.parse(entry_id)) for entry_id in ids]
 
     async def trim(self, first: Cursor) -> None:
         """Forget everything before ``first``."""
@@ -86,7 +85,7 @@ class AppLog:
     async def end(self) -> None:
         """Lose the whole log: what is appended from here on is another one."""
         await self.redis.delete(names.log(self.app_id), names.log_state(self.app_id))
-        self.lineage += "2"
+        self.epoch += "2"
 
     def message(self, content: str | None = None) -> Message:
         """A message that nobody has sent yet; its content is its number if none is given."""

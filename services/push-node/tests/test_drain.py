@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import pytest
 from imc_contracts.codes import CloseCode
-from imc_push_node import drain, protocol
-from imc_push_node.drain import Drain
+from imc_push_node.cluster import drain
+from imc_push_node.cluster.drain import Drain
+from imc_push_node.gateway import websocket
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.processes import Process
 from imc_testkit.servers import private_redis
@@ -95,7 +96,7 @@ class FakeHub:
 
 
 def test_the_end_waits_for_those_who_answer_no_close_frame() -> None:
-    assert drain.SETTLE_SECONDS >= protocol.CLOSE_SECONDS
+    assert drain.SETTLE_SECONDS >= websocket.CLOSE_SECONDS
 
 
 def test_gateways_are_sent_away_evenly_over_the_time_of_the_drain() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from fastapi import Response
-from imc_push_node.forwarder import BATCH_BYTES
+from imc_push_node.forwarding.forwarder import BATCH_BYTES
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.waiting import wait_until
 

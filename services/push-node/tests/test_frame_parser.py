@@ -1,7 +1,7 @@
 """The inner parts of the websockets library that the node relies on, at each place where bytes may end."""
 
 import pytest
-from imc_push_node import frame_parser
+from imc_push_node.gateway import frame_parser
 from imc_testkit.wire_fuzz import frame
 from websockets.protocol import OPEN, SERVER, Protocol
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from imc_contracts.cursor import Cursor, EntryId
 from imc_contracts.events import Event, EventKind
-from imc_push_node import frames
+from imc_push_node.gateway import frames
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from imc_contracts.codes import CloseCode
-from imc_push_node.gateway import Gateway, Hold
-from imc_push_node.keepalive import Keepalive, Pulse
-from imc_service.access.grant import EVERYTHING
+from imc_push_node.gateway.gateway import Gateway, PauseReason
+from imc_push_node.gateway.keepalive import Keepalive, Pulse
+from imc_service.auth.grant import EVERYTHING
 from imc_testkit.virtual_time import VirtualTimeLoop
 
 STEP = 0.125
@@ -68,11 +68,11 @@ class Cable:
         waits = self._has_sent_into_window or self._probes > 1
         return waits and now() - self._acknowledged_at >= seconds
 
-    def enter(self, lane: Any) -> Any:
-        """It is in no lane."""
+    def enter(self, group: Any) -> Any:
+        """It is in no group."""
 
     def leave(self) -> None:
-        """It is in no lane."""
+        """It is in no group."""
 
     # What happens on the way.
 
@@ -129,11 +129,11 @@ async def live(cable: Cable, seconds: float, happens: Callable[[float, Gateway],
         unacknowledged = cable.written - cable.taken
         if unacknowledged > BUFFER_BYTES and not cable.is_full:
             cable.is_full = True
-            gateway.hold(Hold.BUFFER)
+            gateway.pause(PauseReason.BUFFER)
         elif unacknowledged < BUFFER_BYTES / 4 and cable.is_full:
             cable.is_full = False
-            gateway.release(Hold.BUFFER)
-        # As `Watch` does each second.
+            gateway.resume(PauseReason.BUFFER)
+        # As `Monitor` does each second.
         if step % 8 == 0 and cable.is_full and gateway.is_stuck(now(), STALL_SECONDS):
             cable.close(CloseCode.NO_PROGRESS, "too slow for too long")
 
@@ -146,7 +146,7 @@ def in_virtual_time(main: Coroutine[Any, Any, None]) -> None:
 def greet(time: float, gateway: Gateway) -> None:
     if time < 2 * STEP:
         gateway.socket.write(b"2000")
-        gateway.release(Hold.GREETING)
+        gateway.resume(PauseReason.GREETING)
 
 
 def let_it_wait(_time: float, _gateway: Gateway) -> None:
@@ -156,12 +156,12 @@ def let_it_wait(_time: float, _gateway: Gateway) -> None:
 def hold_forwards(time: float, gateway: Gateway) -> None:
     greet(time, gateway)
     if time > 5:
-        gateway.hold(Hold.FORWARDS)
+        gateway.pause(PauseReason.FORWARDS)
 
 
 def hold_forwards_by_turns(time: float, gateway: Gateway) -> None:
     greet(time, gateway)
-    (gateway.hold if time % 7 < 3.5 else gateway.release)(Hold.FORWARDS)
+    (gateway.pause if time % 7 < 3.5 else gateway.resume)(PauseReason.FORWARDS)
 
 
 def drain(time: float, gateway: Gateway) -> None:

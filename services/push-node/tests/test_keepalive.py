@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from imc_contracts.codes import CloseCode
-from imc_push_node import keepalive
-from imc_push_node.keepalive import PING, Keepalive, Pulse
+from imc_push_node.gateway import keepalive
+from imc_push_node.gateway.keepalive import PING, Keepalive, Pulse
 from imc_testkit.gateway import connect
 from imc_testkit.virtual_time import VirtualTimeLoop
 from imc_testkit.waiting import wait_until

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
-from imc_push_node.log_reader import LogReader
+from imc_push_node.stream.log_reader import LogReader
 from imc_testkit.waiting import wait_until
 from prometheus_client import Counter
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from imc_contracts import names
 from imc_contracts.errors import Refused
-from imc_push_node import membership
-from imc_push_node.membership import Membership
-from imc_service import redis_client
+from imc_push_node.cluster import membership
+from imc_push_node.cluster.membership import Membership
 from imc_service.health import Readiness
+from imc_service.redis import client as redis_client
 from imc_testkit.servers import private_redis
 from imc_testkit.waiting import wait_until
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from imc_contracts.codes import CloseCode
-from imc_push_node.log_reader import LogReader
+from imc_push_node.stream.log_reader import LogReader
 from imc_testkit.gateway import connect
 from imc_testkit.waiting import wait_until
 

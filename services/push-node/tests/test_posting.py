@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from imc_push_node.command_api import NothingAccepted
-from imc_push_node.posting import LARGE_BYTES, posting
+from imc_push_node.forwarding.command_api import NothingAccepted
+from imc_push_node.forwarding.posting import LARGE_BYTES, posting
 from imc_push_node.settings import PushNodeSettings
 from imc_service.settings import load
 from imc_testkit.child import free_port

@@ -6,7 +6,7 @@ import orjson
 from imc_contracts import events, names
 from imc_contracts.cursor import EntryId
 from imc_contracts.events import RecallMark
-from imc_push_node.recall_marks import RecallMarks
+from imc_push_node.stream.recall_marks import RecallMarks
 from prometheus_client import CollectorRegistry, Counter
 
 

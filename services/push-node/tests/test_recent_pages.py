@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from imc_contracts.cursor import Cursor, EntryId
 from imc_contracts.events import Event, EventKind, message_sent
-from imc_push_node.log_reader import PAGE, LogReader
-from imc_push_node.log_state import LogState, Stretch
-from imc_push_node.recent_pages import LogPage, RecentPages
+from imc_push_node.stream.log_reader import PAGE, LogReader
+from imc_push_node.stream.log_state import LogState, Stretch
+from imc_push_node.stream.recent_pages import LogPage, RecentPages
 from imc_testkit.gateway import Gateway, connect
 
 
@@ -75,25 +75,25 @@ async def test_another_log_is_announced_all_the_same(node: Any, app_log: Any) ->
         assert contents(gateway) == []
 
 
-def page(first: int, last: int, lineage: str = "line", epoch: int = 0) -> LogPage:
+def page(first: int, last: int, epoch: str = "line", generation: int = 0) -> LogPage:
     """A page of entries of those numbers, which begins after the one before ``first``."""
     ids = [EntryId(number, 0) for number in range(first, last + 1)]
     entries = [Event(EventKind.MESSAGE_SENT, b"{}").at(at) for at in ids]
-    end = Cursor(lineage, ids[-1])
+    end = Cursor(epoch, ids[-1])
     stretch = Stretch(
-        state=LogState(lineage, EntryId(1, 0), EntryId(1000, 0), 0),
-        start=Cursor(lineage, EntryId(first - 1, 0)),
+        state=LogState(epoch, EntryId(1, 0), EntryId(1000, 0), 0),
+        start=Cursor(epoch, EntryId(first - 1, 0)),
         places=frozenset([EntryId(first - 1, 0), *ids]),
         entries=entries,
         end=end,
         is_last=False,
         is_from_birth=False,
     )
-    return LogPage(stretch, Cursor(lineage, EntryId(1000, 0)), epoch)
+    return LogPage(stretch, Cursor(epoch, EntryId(1000, 0)), generation)
 
 
-def point(number: int, lineage: str = "line") -> Cursor:
-    return Cursor(lineage, EntryId(number, 0))
+def point(number: int, epoch: str = "line") -> Cursor:
+    return Cursor(epoch, EntryId(number, 0))
 
 
 def test_a_page_is_for_those_whom_it_leads_on() -> None:

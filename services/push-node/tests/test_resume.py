@@ -8,7 +8,7 @@ import pytest
 from imc_contracts import names
 from imc_contracts.cursor import Cursor, EntryId
 from imc_contracts.events import message_sent
-from imc_push_node.log_reader import PAGE
+from imc_push_node.stream.log_reader import PAGE
 from imc_testkit.gateway import Gateway, connect
 
 
@@ -236,6 +236,6 @@ class TestBeforeTheFirstEntry:
     async def test_a_log_that_is_older_than_the_point_is_a_gap(self, node: Any, app_log: Any) -> None:
         cursor = Cursor.parse(await greeting(node, app_log))
         (born,) = await app_log.send()
-        later = Cursor(cursor.lineage, EntryId(born.entry.ms + 1, 0))
+        later = Cursor(cursor.epoch, EntryId(born.entry.ms + 1, 0))
         async with connect(node.url, app_log.app_id, "one", cursor=str(later)) as gateway:
             await gateway.wait_for_code(4002)

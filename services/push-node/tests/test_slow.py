@@ -31,7 +31,7 @@ def slow_connection(url: str, app_id: str, gateway_id: str) -> Any:
 
 
 def lagging(node: Any, app_id: str) -> int:
-    return len(node.app(app_id).catch_up)
+    return len(node.app(app_id).log_replay)
 
 
 async def test_a_slow_gateway_costs_others_nothing_and_gets_everything(start_node: Any, app_log: Any) -> None:

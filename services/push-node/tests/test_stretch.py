@@ -2,7 +2,7 @@
 
 import pytest
 from imc_contracts.cursor import UNBORN, Cursor, EntryId
-from imc_push_node.log_state import LogState, Stretch
+from imc_push_node.stream.log_state import LogState, Stretch
 
 
 def stretch(*places: int) -> Stretch:
@@ -32,7 +32,7 @@ NAMED = LogState("a", EntryId(3, 0), EntryId(9, 0), 99, OURS)
 
 
 @pytest.mark.parametrize(
-    ("lineage", "at", "is_proven"),
+    ("epoch", "at", "is_proven"),
     [
         ("a", 5, True),
         ("a", 6, False),
@@ -49,12 +49,12 @@ NAMED = LogState("a", EntryId(3, 0), EntryId(9, 0), 99, OURS)
     ],
 )
 @pytest.mark.parametrize("is_from_birth", [True, False])
-def test_what_a_stretch_proves(lineage: str, at: int, is_proven: bool, is_from_birth: bool) -> None:
+def test_what_a_stretch_proves(epoch: str, at: int, is_proven: bool, is_from_birth: bool) -> None:
     places = frozenset(EntryId(place, 0) for place in (3, 5))
     read = Stretch(
         NAMED, Cursor(OURS, EntryId(2, 0)), places, [], Cursor("a", EntryId(5, 0)), False, is_from_birth
     )
-    point = Cursor(lineage, EntryId(at, 0))
+    point = Cursor(epoch, EntryId(at, 0))
     assert read.proves(point) is (is_proven and (is_from_birth or not point.is_unborn))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import cast
 
 import pytest
-from imc_push_node import tcp
+from imc_push_node.gateway import tcp
 from imc_testkit.waiting import wait_until
 
 

@@ -14,7 +14,7 @@ import pytest
 from imc_contracts.schema import GROUPS, MESSAGE_VIEW_COLUMNS, MESSAGES, NOTICE_VIEW_COLUMNS, NOTICES
 from imc_query_api.app import create_app
 from imc_query_api.settings import QueryApiSettings
-from imc_service.database import Database, open_database
+from imc_service.database.database import Database, open_database
 from imc_service.settings import load
 from imc_testkit.tokens import OFF
 

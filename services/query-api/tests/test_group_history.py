@@ -8,7 +8,7 @@ import pytest
 from imc_query_api.queries.group_history import DEEP, GroupHistory
 from imc_query_api.queries.store import Store
 from imc_query_api.queries.window import Window
-from imc_service.database import Database, Row, Session, Values
+from imc_service.database.database import Database, Row, Session, Values
 from prometheus_client import CollectorRegistry
 
 Rows = list[dict[str, Any]]

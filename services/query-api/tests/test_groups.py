@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 from imc_contracts.schema import MESSAGES
 from imc_query_api.queries.groups import LEAP
-from imc_service.database import Database
+from imc_service.database.database import Database
 
 Rows = list[dict[str, Any]]
 PATH = "/chat/group/findGroupListByUserId"

@@ -23,7 +23,7 @@ from imc_query_api.bootstrap import open_query_api
 from imc_query_api.queries.log_changes import LogChanges
 from imc_query_api.queries.store import Store
 from imc_query_api.settings import QueryApiSettings
-from imc_service.database import Database, Session, open_database
+from imc_service.database.database import Database, Session, open_database
 from imc_service.health import Readiness
 from imc_service.settings import load
 from imc_testkit.tokens import OFF

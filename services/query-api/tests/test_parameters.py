@@ -7,8 +7,8 @@ import httpx
 import pytest
 from fastapi import Request
 from imc_query_api.http.parameters import OfGroup, read
-from imc_service.access.grant import EVERYTHING
-from imc_service.access.middleware import STATE
+from imc_service.auth.grant import EVERYTHING
+from imc_service.auth.middleware import STATE
 
 MESSAGES = "/chat/message/findByGroupId"
 BEFORE = "/chat/message/findBeforeByMessageId"

@@ -13,7 +13,7 @@ from imc_query_api.queries.history import MESSAGE_TABLE, NOTICE_TABLE, History
 from imc_query_api.queries.neighbours import Neighbours
 from imc_query_api.queries.store import Store
 from imc_query_api.queries.window import Window
-from imc_service.database import Database, Session, Values, open_database
+from imc_service.database.database import Database, Session, Values, open_database
 from prometheus_client import CollectorRegistry
 
 Rows = list[dict[str, Any]]

@@ -10,7 +10,7 @@ _CURSOR = re.compile(r"([a-z0-9]{1,32})\.([0-9]{1,13}-[0-9]{1,10})", re.ASCII)
 _LAST_SEQ = 9_999_999_999
 
 UNBORN = "u"
-"""The prefix of the lineage of a log without entries. With its first entry it gets a hexadecimal one."""
+"""The prefix of the epoch of a log without entries. With its first entry it gets a hexadecimal one."""
 
 
 class EntryId(NamedTuple):
@@ -58,18 +58,18 @@ ORIGIN = EntryId(0, 0)
 
 
 class Cursor(NamedTuple):
-    """A position in one lineage of a log. Its text is opaque to gateways."""
+    """A position in one epoch of a log. Its text is opaque to gateways."""
 
-    lineage: str
+    epoch: str
     entry: EntryId
 
     def __str__(self) -> str:
-        return cursor_text(self.lineage, str(self.entry))
+        return cursor_text(self.epoch, str(self.entry))
 
     @property
     def is_unborn(self) -> bool:
         """Whether it was taken before the log had an entry. ``entry`` is then a time, not an entry."""
-        return self.lineage.startswith(UNBORN)
+        return self.epoch.startswith(UNBORN)
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
@@ -80,6 +80,6 @@ class Cursor(NamedTuple):
         return cls(match[1], EntryId.parse(match[2]))
 
 
-def cursor_text(lineage: str, entry: str) -> str:
+def cursor_text(epoch: str, entry: str) -> str:
     """The text of a cursor at the entry with the id ``entry``, without parsing the id."""
-    return f"{lineage}.{entry}"
+    return f"{epoch}.{entry}"

@@ -70,7 +70,7 @@ class Entry(NamedTuple):
 class LiveBatch(NamedTuple):
     """The entries that one append published, in order. ``prev`` is the id of the entry before them."""
 
-    lineage: str
+    epoch: str
     prev: EntryId
     entries: list[Entry]
 
@@ -146,15 +146,15 @@ def read_notice(body: bytes) -> Notice:
 
 
 def read_live_batch(payload: bytes) -> LiveBatch:
-    """Parse a published batch: a line ``lineage prev``, then a line ``id kind body`` for each entry.
+    """Parse a published batch: a line ``epoch prev``, then a line ``id kind body`` for each entry.
 
     JSON bodies have no raw line breaks, so that lines need no escaping.
     Raises `MalformedEvent` for anything else.
     """
     head, _, lines = payload.partition(b"\n")
     try:
-        lineage, prev = head.decode("ascii").split(" ")
-        batch = LiveBatch(lineage, EntryId.parse(prev), _read_lines(lines))
+        epoch, prev = head.decode("ascii").split(" ")
+        batch = LiveBatch(epoch, EntryId.parse(prev), _read_lines(lines))
     except ValueError as error:
         raise MalformedEvent("not a published batch") from error
     if len(batch.entries) != payload.count(b"\n"):

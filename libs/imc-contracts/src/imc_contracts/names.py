@@ -34,9 +34,9 @@ def log(app_id: str) -> str:
 def log_state(app_id: str) -> str:
     """Hash beside the log.
 
-    ``lineage``; ``born`` and ``last``, the first and the newest entry ever made; ``appended`` and
+    ``epoch``; ``born`` and ``last``, the first and the newest entry ever made; ``appended`` and
     ``projected``, how many entries were made and how many of them the database has; ``waiting``, the bytes of
-    those that it has not; ``unborn``, the lineage of cursors taken before the first entry.
+    those that it has not; ``unborn``, the epoch of cursors taken before the first entry.
     """
     return f"imc:{{{app_id}}}:log-state"
 

@@ -5,9 +5,9 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
-from imc_service.logs import logger
+from imc_service.logs import get_logger
 
-log = logger("background")
+logger = get_logger("background")
 
 INSIST_SECONDS = 0.1
 AGAIN_SECONDS = 1.0
@@ -19,7 +19,7 @@ async def lasting(work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except Exception as fault:
-            log.error("a part of the process failed, and begins again", exc_info=fault)
+            logger.error("a part of the process failed, and begins again", exc_info=fault)
         await asyncio.sleep(AGAIN_SECONDS)
 
 

@@ -9,10 +9,10 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from imc_service.logs import logger
-from imc_service.replies import JsonReply
+from imc_service.http.replies import JsonReply
+from imc_service.logs import get_logger
 
-log = logger("health")
+logger = get_logger("health")
 
 Check = Callable[[], Awaitable[str | None]]
 """Says why the process can't do its job just now, or None."""
@@ -60,10 +60,10 @@ class Readiness:
                 known = told.setdefault(name, set())
                 if reason not in known and len(known) < REASONS_TOLD:
                     known.add(reason)
-                    log.error("not ready", part=name, reason=reason)
+                    logger.error("not ready", part=name, reason=reason)
             for name in told.keys() - failing.keys():
                 del told[name]
-                log.warning("ready again", part=name)
+                logger.warning("ready again", part=name)
 
     async def _failing(self, exclude: Collection[str] = ()) -> dict[str, str]:
         """The parts that can't do their job, and why."""

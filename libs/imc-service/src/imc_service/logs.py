@@ -51,7 +51,7 @@ def configure(service: str, level: str) -> None:
         logging.getLogger(chatty).setLevel(max(threshold, logging.WARNING))
 
 
-def logger(name: str) -> FilteringBoundLogger:
+def get_logger(name: str) -> FilteringBoundLogger:
     """A logger whose events carry ``name`` as their component."""
     return cast(FilteringBoundLogger, structlog.get_logger(name, component=name))
 

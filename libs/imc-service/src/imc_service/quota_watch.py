@@ -8,10 +8,10 @@ from pathlib import Path
 from prometheus_client import Gauge
 
 from imc_service import background
-from imc_service.logs import logger
+from imc_service.logs import get_logger
 from imc_service.quotas import Quotas, QuotaSettings, QuotasInvalid
 
-log = logger("quotas")
+logger = get_logger("quotas")
 
 LOOK_SECONDS = 1.0
 
@@ -46,10 +46,10 @@ async def _watch(quotas: Quotas, path: Path, seen: object, stale: Gauge) -> None
             await asyncio.to_thread(quotas.read_file, path)
         except QuotasInvalid as error:
             stale.set(1)
-            log.error("the quotas stay as they were: the file can't be used", fault=str(error))
+            logger.error("the quotas stay as they were: the file can't be used", fault=str(error))
         else:
             stale.set(0)
-            log.info("quotas read anew")
+            logger.info("quotas read anew")
         seen = stamp
 
 

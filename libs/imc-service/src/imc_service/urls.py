@@ -5,7 +5,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
-from imc_service import database_url, redis_url
+from imc_service.database import url as database_url
+from imc_service.redis import url as redis_url
 
 
 def authority(host: str, port: int) -> str:

@@ -125,19 +125,19 @@ class Keys(_Commands):
 
     def append(self, keys: Sequence[str], args: Sequence[Any]) -> bytes | list[bytes | int]:
         """What ``append.lua`` does for an app without quotas."""
-        channel, lineage, most, *_ = (str(arg) for arg in args[:6])
+        channel, epoch, most, *_ = (str(arg) for arg in args[:6])
         state = self.hashes[keys[1]]
-        known = state.get(b"lineage")
+        known = state.get(b"epoch")
         writes = [args[at : at + 7] for at in range(9, len(args), 7)]
         appended = int(state.get(b"appended", 0))
         if appended - int(state.get(b"projected", 0)) + len(writes) > int(most):
             return b"full"
-        word = known or lineage.encode()
+        word = known or epoch.encode()
         lines = [b"%b %b" % (word, state.get(b"last", b"0-0"))]
         results = [self._append_one(keys, write, lines) for write in writes]
         if len(lines) > 1:
             first, last = (lines[at].partition(b" ")[0] for at in (1, -1))
-            state |= {b"lineage": word, b"last": last, b"appended": b"%d" % (appended + len(lines) - 1)}
+            state |= {b"epoch": word, b"last": last, b"appended": b"%d" % (appended + len(lines) - 1)}
             state.setdefault(b"born", first)
             self.publish(channel, b"\n".join(lines))
         return [word, 0 if known else 1, 0, *results]

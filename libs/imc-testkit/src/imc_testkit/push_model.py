@@ -29,12 +29,12 @@ NEVER = Moment(-1, float("-inf"))
 
 @dataclass
 class LogModel:
-    """All entries that one app's log ever held, over all its lineages."""
+    """All entries that one app's log ever held, over all its epochs."""
 
     unborn: Callable[[], str]
-    """Returns the lineage of positions taken before the current log had an entry; "" if there is none."""
+    """Returns the epoch of positions taken before the current log had an entry; "" if there is none."""
     before: dict[Cursor, Cursor] = field(default_factory=dict[Cursor, Cursor])
-    """For each entry the previous one. `ORIGIN` precedes the first entry of a lineage."""
+    """For each entry the previous one. `ORIGIN` precedes the first entry of an epoch."""
     notices: set[Cursor] = field(default_factory=set[Cursor])
     contents: dict[str, str] = field(default_factory=dict[str, str])
     recalls: dict[str, tuple[Cursor, Moment]] = field(default_factory=dict[str, tuple[Cursor, Moment]])
@@ -48,9 +48,9 @@ class LogModel:
     def take(self, payload: bytes, moment: Moment) -> None:
         """Add the entries of a published batch."""
         batch = read_live_batch(payload)
-        prev = Cursor(batch.lineage, batch.prev)
+        prev = Cursor(batch.epoch, batch.prev)
         for entry in batch.entries:
-            cursor = Cursor(batch.lineage, entry.id)
+            cursor = Cursor(batch.epoch, entry.id)
             assert cursor not in self.before, "two entries have one id"
             self.before[cursor] = prev
             self.end = prev = cursor
@@ -87,16 +87,16 @@ class LogModel:
     def reaches(self, start: Cursor, end: Cursor | None, *, with_notices: bool) -> bool:
         """Whether there is nothing to push between the two positions."""
         if end is None:
-            return start.lineage == self.unborn()
+            return start.epoch == self.unborn()
         while end != start and end in self.notices and not with_notices:
             end = self.before[end]
-        return end == start or (start.lineage == self.unborn() and end.entry == ORIGIN)
+        return end == start or (start.epoch == self.unborn() and end.entry == ORIGIN)
 
     def knows_what_follows(self, point: Cursor) -> bool:
         """Whether the log still knows what follows ``point``: then no gap may be announced there."""
         if point.is_unborn:
-            return point.lineage == self.unborn() and not self.forgotten
-        is_of_this_log = self.end is not None and point.lineage == self.end.lineage
+            return point.epoch == self.unborn() and not self.forgotten
+        is_of_this_log = self.end is not None and point.epoch == self.end.epoch
         return is_of_this_log and point in self.before and point not in self.forgotten
 
 
@@ -156,7 +156,7 @@ class ConnectionModel:
         else:
             here = self.position or start
             # All positions in a log without entries are the same.
-            is_here = start.is_unborn and here.lineage == start.lineage
+            is_here = start.is_unborn and here.epoch == start.epoch
             is_here |= self.log.reaches(here, start, with_notices=self.with_notices)
             self._expect(is_here, f"a gap from {start}, but the last push was {self.position}")
         self._expect(not self.log.knows_what_follows(start), f"a gap after {start}, which the log still has")

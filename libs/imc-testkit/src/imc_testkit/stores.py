@@ -60,7 +60,7 @@ class Stores:
     async def end_of_log(self, app_id: str) -> str:
         """The cursor of the newest entry, or an empty string."""
         async with self.redis() as redis:
-            state: Any = await redis.hmget(names.log_state(app_id), ["lineage", "last"])  # pyright: ignore
+            state: Any = await redis.hmget(names.log_state(app_id), ["epoch", "last"])  # pyright: ignore
         return b".".join(state).decode() if all(state) else ""
 
     async def rows(self, app_ids: Collection[str]) -> list[Row]:

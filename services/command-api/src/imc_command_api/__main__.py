@@ -1,7 +1,7 @@
 """The process command-api."""
 
-from imc_service.guard.options import guarded
-from imc_service.runner import run_service, service_of
+from imc_service.http.guard.options import guarded
+from imc_service.http.runner import run_service, service_of
 
 from imc_command_api.app import PROGRAM, create_app
 from imc_command_api.settings import CommandApiSettings

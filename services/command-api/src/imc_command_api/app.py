@@ -4,11 +4,11 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from fastapi import FastAPI
-from imc_service.access.gatekeeper import gatekeeper_of
-from imc_service.access.service_tokens import COMMAND_API
-from imc_service.application import Opened, build_app
+from imc_service.auth.gatekeeper import gatekeeper_of
+from imc_service.auth.service_tokens import COMMAND_API
 from imc_service.command_line import Program
 from imc_service.health import Readiness
+from imc_service.http.application import Opened, build_app
 from prometheus_client import CollectorRegistry
 
 from imc_command_api import http

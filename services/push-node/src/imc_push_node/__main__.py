@@ -1,9 +1,8 @@
 """The process push-node."""
 
-from imc_service.runner import run_service, service_of
+from imc_service.http.runner import run_service, service_of
 
-from imc_push_node.app import PROGRAM, create_app
-from imc_push_node.protocol import server_options
+from imc_push_node.app import PROGRAM, create_app, server_options
 from imc_push_node.settings import PushNodeSettings
 
 

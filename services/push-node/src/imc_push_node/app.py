@@ -2,16 +2,22 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
+from typing import Any
 
 from fastapi import FastAPI
-from imc_service.access.gatekeeper import gatekeeper_of
-from imc_service.application import Opened, build_app
+from imc_service.auth.gatekeeper import gatekeeper_of
 from imc_service.command_line import Program
 from imc_service.health import Readiness
+from imc_service.http.application import Opened, build_app
+from imc_service.http.guard.options import guarded
+from imc_service.http.guard.settings import GuardSettings
 from prometheus_client import CollectorRegistry
 
 from imc_push_node import http
 from imc_push_node.bootstrap import open_push_node
+from imc_push_node.gateway.incoming_limits import IncomingLimits
+from imc_push_node.gateway.keepalive import Keepalive
+from imc_push_node.gateway.websocket import GatewayWebSocket
 from imc_push_node.settings import PushNodeSettings
 
 PROGRAM = Program(
@@ -27,7 +33,7 @@ PROGRAM = Program(
 def create_app(settings: PushNodeSettings) -> FastAPI:
     """Build the application; connections are opened when it starts.
 
-    Serve it with `protocol.server_options`.
+    Serve it with `server_options`.
     """
     gatekeeper = gatekeeper_of(settings)
 
@@ -39,3 +45,31 @@ def create_app(settings: PushNodeSettings) -> FastAPI:
     app = build_app(PROGRAM, opening, http.routes(), gatekeeper=gatekeeper)
     http.count_handshakes(app, app.state.registry)
     return app
+
+
+def server_options(
+    settings: PushNodeSettings,
+    registry: CollectorRegistry,
+    keepalive: Keepalive | None = None,
+    limits: GuardSettings | None = None,
+) -> dict[str, Any]:
+    """Options for `uvicorn.Config`; ``limits`` are those of the process, where it is not the node's own."""
+    incoming = IncomingLimits(
+        settings.max_idle_frames_per_minute,
+        settings.frame_seconds,
+        settings.unfinished_node_bytes,
+        registry,
+    )
+    return {
+        **guarded(
+            limits or settings,
+            registry,
+            GatewayWebSocket,
+            keepalive=keepalive or Keepalive(),
+            incoming=incoming,
+        ),
+        "ws_max_size": settings.max_frame_bytes,
+        # Compressing costs a gateway's CPU and memory each, where the log's entries are small and go to all.
+        "ws_per_message_deflate": False,
+        "ws_ping_interval": None,  # see `Keepalive`
+    }

@@ -2,48 +2,39 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 
 import httpx
-from imc_service import background, redis_client
-from imc_service.access.gatekeeper import Gatekeeper
-from imc_service.access.grant import Scope
-from imc_service.access.service_tokens import QUERY_API
+from imc_service import background
+from imc_service.auth.gatekeeper import Gatekeeper
+from imc_service.auth.grant import Scope
+from imc_service.auth.service_tokens import QUERY_API
 from imc_service.health import Readiness
 from imc_service.quota_watch import open_quotas
-from imc_service.redis_health import RedisHealth
+from imc_service.redis import client as redis_client
+from imc_service.redis.health import RedisHealth
 from prometheus_client import CollectorRegistry
 
-from imc_push_node.archive import Archive
-from imc_push_node.command_api import CommandApiClient
-from imc_push_node.connection import Connections
-from imc_push_node.drain import Drain
-from imc_push_node.forwarder import Forwarder, Limits
-from imc_push_node.hub import Hub
-from imc_push_node.log_reader import LogReader
-from imc_push_node.membership import Membership
+from imc_push_node.cluster.drain import Drain
+from imc_push_node.cluster.gateway_quota import GatewayQuota
+from imc_push_node.cluster.membership import Membership
+from imc_push_node.cluster.monitor import Monitor
+from imc_push_node.cluster.takeover import Takeover
+from imc_push_node.forwarding.command_api import CommandApiClient
+from imc_push_node.forwarding.forwarder import Forwarder, Limits
+from imc_push_node.forwarding.posting import posting, posting_within
+from imc_push_node.forwarding.service_client import service_client
+from imc_push_node.gateway.token_expiry import TokenExpiry
+from imc_push_node.http.connection import Connections
+from imc_push_node.http.state import PushNode
 from imc_push_node.metrics import NodeMetrics
-from imc_push_node.places import Places
-from imc_push_node.posting import posting, posting_within
-from imc_push_node.proof import NodeProof
-from imc_push_node.query_api import QueryApiClient
-from imc_push_node.recall_marks import RecallMarks
-from imc_push_node.registration import Registration
-from imc_push_node.service_client import service_client
+from imc_push_node.pubsub.subscriber import Subscriber
 from imc_push_node.settings import PushNodeSettings
-from imc_push_node.subscriber import Subscriber
-from imc_push_node.tokens import Tokens
-from imc_push_node.watch import Watch
-
-
-@dataclass(frozen=True)
-class PushNode:
-    """What requests and the end of the process need of the node."""
-
-    connections: Connections
-    places: Places
-    drain: Drain
-    membership: Membership
+from imc_push_node.stream.archive import Archive
+from imc_push_node.stream.hub import Hub
+from imc_push_node.stream.log_reader import LogReader
+from imc_push_node.stream.proof import NodeProof
+from imc_push_node.stream.query_api import QueryApiClient
+from imc_push_node.stream.recall_marks import RecallMarks
 
 
 @contextlib.asynccontextmanager
@@ -60,7 +51,7 @@ async def open_push_node(
     """
     redis = redis_client.connect(settings.redis_url.get_secret_value())
     metrics = NodeMetrics(registry)
-    subscriber = Subscriber(redis, metrics)
+    subscriber = Subscriber(redis, metrics.subscriptions)
     reader = LogReader(redis, metrics.skipped)
     proof = NodeProof(redis, subscriber)
     health = RedisHealth(redis, proof.of_commands, registry, "push_node")
@@ -75,25 +66,25 @@ async def open_push_node(
             archive = Archive(QueryApiClient(query_api), RecallMarks(redis, metrics.skipped))
         post = posting_within(client) if client else await stack.enter_async_context(posting(settings))
         hub = Hub(reader, subscriber, metrics, settings.linger_seconds, archive)
-        registration = Registration(redis, hub)
+        takeover = Takeover(redis, hub)
         quotas = await stack.enter_async_context(open_quotas(settings, metrics.quotas_stale))
-        places = Places(redis, hub, quotas, metrics.places_refused)
-        watch = Watch(hub, registration, subscriber, settings.stall_seconds)
+        places = GatewayQuota(redis, hub, quotas, metrics.places_refused)
+        watch = Monitor(hub, takeover, subscriber, settings.stall_seconds)
         forwarder = Forwarder(CommandApiClient(post), metrics, limits)
         membership = Membership(redis, readiness, settings.advertise_url)
         drain = Drain(hub, forwarder, settings.drain_seconds)
         readiness.add("log", health.ready)
         readiness.add("pushes", proof.of_pushes)
         readiness.add("drain", drain.ready)
-        for part in (subscriber, health, registration, places, watch, membership):
+        for part in (subscriber, health, takeover, places, watch, membership):
             await stack.enter_async_context(background.running(background.lasting(part.run)))
-        tokens = Tokens(gatekeeper, metrics)
+        tokens = TokenExpiry(gatekeeper, metrics.frames_refused)
         stack.callback(hub.close)
         stack.callback(forwarder.close)
         stack.callback(tokens.close)
         connections = Connections(
             hub,
-            registration,
+            takeover,
             forwarder,
             drain,
             tokens,

@@ -1,7 +1,7 @@
 """The settings of push-node."""
 
-from imc_service.access.settings import ServiceAccessSettings
-from imc_service.guard.settings import GuardSettings
+from imc_service.auth.settings import ServiceAccessSettings
+from imc_service.http.guard.settings import GuardSettings
 from imc_service.quotas import QuotaSettings
 from imc_service.settings import port
 from imc_service.urls import HttpUrl, RedisUrl, WebSocketUrl

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncGenerator
 
-from imc_service.database import open_database
+from imc_service.database.database import open_database
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
 

@@ -2,8 +2,8 @@
 
 from typing import Self
 
-from imc_service.access.settings import ServiceAccessSettings
-from imc_service.guard.settings import GuardSettings
+from imc_service.auth.settings import ServiceAccessSettings
+from imc_service.http.guard.settings import GuardSettings
 from imc_service.settings import port
 from imc_service.urls import DatabaseUrl
 from pydantic import Field, model_validator

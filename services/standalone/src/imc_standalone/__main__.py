@@ -3,8 +3,8 @@
 import contextlib
 from functools import partial
 
-from imc_push_node.protocol import server_options
-from imc_service.runner import Environment, Service, run_service
+from imc_push_node.app import server_options
+from imc_service.http.runner import Environment, Service, run_service
 from imc_service.settings import load
 from imc_service.standard_streams import announce
 

@@ -7,11 +7,11 @@ import imc_command_api.http
 import imc_push_node.http
 import imc_query_api.http
 from fastapi import FastAPI
-from imc_service import replies
-from imc_service.access.gatekeeper import gatekeeper_of
-from imc_service.application import Opened, build_app
+from imc_service.auth.gatekeeper import gatekeeper_of
 from imc_service.command_line import Program
 from imc_service.health import Readiness
+from imc_service.http import replies
+from imc_service.http.application import Opened, build_app
 from prometheus_client import CollectorRegistry
 
 from imc_standalone.bootstrap import open_standalone

@@ -10,13 +10,14 @@ from imc_command_api.bootstrap import open_command_api
 from imc_command_api.http.state import CommandApi
 from imc_command_api.migrations import migrate
 from imc_command_api.projector.bootstrap import open_projector
-from imc_push_node.bootstrap import PushNode, open_push_node
+from imc_push_node.bootstrap import open_push_node
+from imc_push_node.http.state import PushNode
 from imc_query_api.bootstrap import open_query_api
 from imc_query_api.http.state import QueryApi
-from imc_service.access.gatekeeper import Gatekeeper
-from imc_service.access.grant import EVERYTHING
-from imc_service.access.middleware import STATE
-from imc_service.database_url import sqlite_url
+from imc_service.auth.gatekeeper import Gatekeeper
+from imc_service.auth.grant import EVERYTHING
+from imc_service.auth.middleware import STATE
+from imc_service.database.url import sqlite_url
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send

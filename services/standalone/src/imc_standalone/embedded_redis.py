@@ -11,13 +11,13 @@ import tempfile
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
-from imc_service import redis_client
-from imc_service.logs import logger
+from imc_service.logs import get_logger
+from imc_service.redis import client as redis_client
 from redis.exceptions import RedisError
 
 from imc_standalone.data_folder import open_private
 
-log = logger("embedded-redis")
+logger = get_logger("embedded-redis")
 
 SOCKET_PATH_BYTES = 103
 """Longest path of a socket: 108 bytes with a zero at the end on Linux, 104 on macOS (unix(7), sys/un.h)."""
@@ -112,11 +112,11 @@ class _Server:
         while True:
             assert self._process is not None
             status = await self._process.wait()
-            log.error("the embedded server ended, starting it again", status=status)
+            logger.error("the embedded server ended, starting it again", status=status)
             try:
                 await self.start()
             except (ServerDoesNotStart, TimeoutError, OSError) as error:
-                log.error("the embedded server does not start", error=str(error))
+                logger.error("the embedded server does not start", error=str(error))
                 await asyncio.sleep(1)
 
     async def stop(self) -> None:

@@ -10,8 +10,8 @@ from imc_command_api.projector.settings import ProjectorSettings
 from imc_command_api.settings import CommandApiSettings
 from imc_push_node.settings import PushNodeSettings
 from imc_query_api.settings import QueryApiSettings
-from imc_service.access.settings import AccessSettings
-from imc_service.guard.settings import GuardSettings
+from imc_service.auth.settings import AccessSettings
+from imc_service.http.guard.settings import GuardSettings
 from imc_service.settings import Model, SettingsError, load, port
 from imc_service.urls import DatabaseUrl, RedisUrl
 from pydantic import Field, SecretStr

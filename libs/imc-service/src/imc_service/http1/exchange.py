@@ -9,8 +9,8 @@ from fastapi import Response
 from imc_contracts.errors import Refused
 from starlette.types import ASGIApp, Message, Scope
 
-from imc_service import replies
-from imc_service.guard import rules
+from imc_service.http import replies
+from imc_service.http.guard import rules
 from imc_service.http1.head import Head, Header
 from imc_service.http1.reply_heads import HeadStarts, head_of, lines_of
 from imc_service.http1.targets import read_target

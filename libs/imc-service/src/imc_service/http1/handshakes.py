@@ -9,8 +9,8 @@ from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFact
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS, Request
 from websockets.server import ServerProtocol
 
-from imc_service import replies
-from imc_service.guard.addresses import Visitor
+from imc_service.http import replies
+from imc_service.http.guard.addresses import Visitor
 from imc_service.http1.exchange import whole
 from imc_service.http1.reply_heads import status_line
 

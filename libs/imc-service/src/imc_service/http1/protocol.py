@@ -4,7 +4,7 @@ uvicorn's own protocol waits for ever for a head or a body, takes headers of any
 request with a foreign upgrade out as a request, and answers nobody who has closed their side. Here
 
 - requests are answered in their order, one at a time; while one waits for its turn, nothing more is read;
-- a hot call (`imc_service.hot_path`) that is here whole goes straight to what answers it, without the steps
+- a hot call (`http.hot_path`) that is here whole goes straight to what answers it, without the steps
   of ASGI, which are half of what such a call costs;
 - while a client is waited for there is a deadline. It is moved by what is waited for, not by what comes:
   nobody puts it off by sending a little;
@@ -17,12 +17,12 @@ from typing import Any
 
 from imc_contracts.errors import Refused
 
-from imc_service import replies
-from imc_service.bodies import WholeRequest
-from imc_service.guard import rules
-from imc_service.guard.addresses import Visitor
-from imc_service.guard.rules import Guard
-from imc_service.hot_path import HotCall, HotPath
+from imc_service.http import replies
+from imc_service.http.bodies import WholeRequest
+from imc_service.http.guard import rules
+from imc_service.http.guard.addresses import Visitor
+from imc_service.http.guard.rules import Guard
+from imc_service.http.hot_path import HotCall, HotPath
 from imc_service.http1.deadlines import Deadline
 from imc_service.http1.exchange import Exchange, scope_of, whole
 from imc_service.http1.handshakes import refuses_handshake

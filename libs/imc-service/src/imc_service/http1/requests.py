@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import httptools
 from imc_contracts.errors import Refused
 
-from imc_service.guard import rules
+from imc_service.http.guard import rules
 from imc_service.http1.head import NOTED, Head, Header
 
 PIECE_BYTES = 4096

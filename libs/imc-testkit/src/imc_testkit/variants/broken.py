@@ -35,27 +35,27 @@ def _repairs_no_hole() -> None:
 
     def make(_original: Any) -> Any:
         def fits(self: Any, batch: Any) -> bool:
-            audience = self._audience
-            if batch.entries and batch.entries[-1].id > audience.tip.entry:
-                newest = audience.tip._replace(lineage=batch.lineage, entry=batch.entries[-1].id)
-                audience.tell(batch.lineage, batch.entries, newest)
+            subscribers = self._subscribers
+            if batch.entries and batch.entries[-1].id > subscribers.head.entry:
+                newest = subscribers.head._replace(epoch=batch.epoch, entry=batch.entries[-1].id)
+                subscribers.tell(batch.epoch, batch.entries, newest)
             return True
 
         return fits
 
-    replace("imc_push_node.feed:Feed._fits", make)
+    replace("imc_push_node.stream.follower:Follower._fits", make)
 
 
-def _checks_no_tail() -> None:
+def _checks_no_replay_buffer() -> None:
     """Relies on Pub/Sub for the newest entries."""
 
     def make(_original: Any) -> Any:
-        def check(_self: Any, _state: Any, _tip_before: Any) -> bool:
+        def check(_self: Any, _state: Any, _head_before: Any) -> bool:
             return False
 
         return check
 
-    replace("imc_push_node.feed:Feed.check", make)
+    replace("imc_push_node.stream.follower:Follower.check", make)
 
 
 def _counts_entries() -> None:
@@ -79,15 +79,15 @@ def _publishes_apart() -> None:
     def make_run(original: Any) -> Any:
         async def run(self: Any, app_id: str, writes: Any) -> Any:
             redis = self._script.registered_client
-            lineage, last = await redis.hmget(names.log_state(app_id), ["lineage", "last"])
+            epoch, last = await redis.hmget(names.log_state(app_id), ["epoch", "last"])
             seconds, micros = await redis.time()
             milliseconds[app_id] = now = seconds * 1000 + micros // 1000
-            if lineage:
+            if epoch:
                 milliseconds[app_id] = now = max(now, int(last.split(b"-")[0]) + 1)
                 events = [(write.event.kind.value, write.event.body) for write in writes]
                 lines = [b"%d-%d %b %b" % (now, at, kind, body) for at, (kind, body) in enumerate(events)]
                 channel = names.live(app_id, self._database)
-                await redis.publish(channel, b"\n".join((lineage + b" " + last, *lines)))
+                await redis.publish(channel, b"\n".join((epoch + b" " + last, *lines)))
             return await original(self, app_id, writes)
 
         return run
@@ -148,7 +148,7 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "restores-status": _restores_status,
     # push-node
     "repairs-no-hole": _repairs_no_hole,
-    "checks-no-tail": _checks_no_tail,
+    "checks-no-tail": _checks_no_replay_buffer,
     # command-api
     "counts-entries": _counts_entries,
     "trims-by-length": _trims_by_length,

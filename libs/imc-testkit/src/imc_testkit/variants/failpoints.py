@@ -92,15 +92,15 @@ def _mid_transaction() -> None:
 
         return execute
 
-    replace("imc_service.database:MysqlSession.execute", make)
+    replace("imc_service.database.database:MysqlSession.execute", make)
 
 
 def _mid_frame() -> None:
     failpoint = _Failpoint()
 
     def make(original: Any) -> Any:
-        def enter(self: Any, lane: Any) -> Any:
-            write_all = original(self, lane)
+        def enter(self: Any, group: Any) -> Any:
+            write_all = original(self, group)
 
             def write(frames: bytes) -> None:
                 if b'"code":2001' in frames and failpoint.is_due():
@@ -113,7 +113,7 @@ def _mid_frame() -> None:
 
         return enter
 
-    replace("imc_push_node.lane:LaneMember.enter", make)
+    replace("imc_push_node.gateway.broadcast_group:GroupMember.enter", make)
 
 
 VARIANTS: dict[str, Callable[[], None]] = {

@@ -8,10 +8,10 @@ import sys
 from datetime import UTC, datetime
 
 from imc_contracts.events import MalformedEvent
-from imc_service import redis_client
 from imc_service.command_line import Program
-from imc_service.database import StatementRefused, StoreUnavailable, open_database
-from imc_service.redis_errors import words_of
+from imc_service.database.database import StatementRefused, StoreUnavailable, open_database
+from imc_service.redis import client as redis_client
+from imc_service.redis.errors import words_of
 from imc_service.settings import load_or_exit
 from imc_service.standard_streams import say, standard_streams
 from redis.exceptions import RedisError

@@ -10,10 +10,10 @@ from imc_contracts.errors import Refused
 from imc_contracts.fields import MAX_BATCH
 from imc_contracts.validation import parse_fields, parse_json
 from imc_contracts.views import Message, SendReceipt
-from imc_service import replies
-from imc_service.access.grant import Grant, Scope
-from imc_service.access.middleware import granted
-from imc_service.openapi import REFUSALS, json_body
+from imc_service.auth.grant import Grant, Scope
+from imc_service.auth.middleware import granted
+from imc_service.http import replies
+from imc_service.http.openapi import REFUSALS, json_body
 from pydantic import BaseModel, Field
 
 from imc_command_api.http.state import command_api

@@ -8,12 +8,12 @@ from imc_contracts.commands import DeleteNotice, PublishNotice
 from imc_contracts.envelope import Envelope
 from imc_contracts.validation import parse_fields, parse_json
 from imc_contracts.views import Notice, NoticeReceipt
-from imc_service import replies
-from imc_service.access.grant import Scope
-from imc_service.access.middleware import granted
-from imc_service.bodies import media_type_of, read_body
+from imc_service.auth.grant import Scope
+from imc_service.auth.middleware import granted
+from imc_service.http import replies
+from imc_service.http.bodies import media_type_of, read_body
+from imc_service.http.openapi import REFUSALS, json_body
 from imc_service.http1.targets import check_form
-from imc_service.openapi import REFUSALS, json_body
 
 from imc_command_api.http.state import CommandApi, command_api
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from fastapi import Request
-from imc_service.bodies import BodyRoom, read_json_body
+from imc_service.http.bodies import BodyRoom, read_json_body
 
 from imc_command_api.handlers.delete_notice import DeleteNoticeHandler
 from imc_command_api.handlers.publish_notice import PublishNoticeHandler

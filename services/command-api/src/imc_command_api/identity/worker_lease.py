@@ -8,16 +8,16 @@ from typing import cast
 
 from imc_contracts import names
 from imc_service import background
-from imc_service.logs import logger
+from imc_service.logs import get_logger
 from imc_service.outage import Outage
-from imc_service.redis_client import script_in
-from imc_service.redis_errors import words_of
+from imc_service.redis.client import script_in
+from imc_service.redis.errors import words_of
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from imc_command_api.identity.snowflake import WORKERS, Snowflakes
 
-log = logger("worker-lease")
+logger = get_logger("worker-lease")
 
 RENEW_SECONDS = 5.0
 RETRY_SECONDS = 0.5
@@ -36,7 +36,7 @@ class WorkerLease:
         self._ids = ids
         self._owner = secrets.token_hex(8)
         self._worker = -1
-        self._outage = Outage(log.debug, "renewing the lease of a worker number")
+        self._outage = Outage(logger.debug, "renewing the lease of a worker number")
 
     async def renew(self) -> None:
         """Lease a number, or prolong the lease; raises what redis-py raises."""
@@ -56,11 +56,11 @@ class WorkerLease:
             ),
         )
         if not reply:
-            log.error("every worker number is leased", workers=WORKERS)
+            logger.error("every worker number is leased", workers=WORKERS)
             return
         worker, floor_ms, until_ms = reply
         if worker != self._worker:
-            log.info("worker number leased", worker=worker)
+            logger.info("worker number leased", worker=worker)
         self._worker = worker
         self._ids.lease(worker, floor_ms, until_ms)
 
@@ -76,7 +76,7 @@ class WorkerLease:
                 pause = RETRY_SECONDS
             except Exception as error:
                 # Without this task no id can be made any more.
-                log.error("lease not renewed", exc_info=error)
+                logger.error("lease not renewed", exc_info=error)
                 pause = RETRY_SECONDS
             await asyncio.sleep(pause if self._ids.is_leased else RETRY_SECONDS)
 

@@ -10,18 +10,18 @@
 --
 -- KEYS  1 log, 2 log state, 3 recalled, 4 send quota; then, as events point at them: the hashes of recent entries and the
 --       strings of sends that bore a clientMessageId
--- ARGV  1 channel, 2 lineage to take if the log has none, 3 most entries that may wait for the database,
+-- ARGV  1 channel, 2 epoch to take if the log has none, 3 most entries that may wait for the database,
 --       4 ms to keep a recent hash, 5 ms to remember a clientMessageId, 6 the projectors' group, 7 µs in which
 --       the bucket gains a send or 0, 8 µs in which it fills, 9 most bytes that may wait or -1, then 7 for
 --       each event: kind, body, id, number of its recent key, number of its sent key or 0, receipt, mark
 --       ("score member" or "")
--- Result: "full" if too many entries wait, else a list: lineage, 1 if it was taken now, µs until the bucket holds
+-- Result: "full" if too many entries wait, else a list: epoch, 1 if it was taken now, µs until the bucket holds
 --       a send, then for each event its entry id, or "=" and the receipt of the send that it repeats, or "x" if
 --       its id is retired already, or "q" if the bucket is empty, or "b" if too many bytes wait
 
 local log, state, recalled = KEYS[1], KEYS[2], KEYS[3]
-local known = redis.call('HMGET', state, 'lineage', 'last', 'appended', 'projected', 'waiting')
-local lineage, last = known[1] or ARGV[2], known[2] or '0-0'
+local known = redis.call('HMGET', state, 'epoch', 'last', 'appended', 'projected', 'waiting')
+local epoch, last = known[1] or ARGV[2], known[2] or '0-0'
 local waiting = (tonumber(known[3]) or 0) - (tonumber(known[4]) or 0)
 
 local FIRST, FIELDS = 10, 7
@@ -44,8 +44,8 @@ if send_us > 0 then
   sends = math.floor((now + depth_us - full_at) / send_us)
 end
 
-local result = { lineage, known[1] and 0 or 1, 0 }
-local published = { lineage .. ' ' .. last }
+local result = { epoch, known[1] and 0 or 1, 0 }
+local published = { epoch .. ' ' .. last }
 local recent = {}
 local appended, sent, born = 0, 0, nil
 
@@ -103,7 +103,7 @@ if appended > 0 then
     redis.call('HSET', key, unpack(pairs_of_key))
     redis.call('PEXPIRE', key, ARGV[4])
   end
-  redis.call('HSET', state, 'lineage', lineage, 'last', last, 'waiting', string.format('%.0f', waiting_bytes))
+  redis.call('HSET', state, 'epoch', epoch, 'last', last, 'waiting', string.format('%.0f', waiting_bytes))
   redis.call('HSETNX', state, 'born', born)
   redis.call('HINCRBY', state, 'appended', appended)
   redis.call('PUBLISH', ARGV[1], table.concat(published, '\n'))

@@ -5,7 +5,7 @@ import math
 from imc_contracts import names
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
-from imc_service.redis_client import script_in
+from imc_service.redis.client import script_in
 from redis.asyncio import Redis
 
 HOUR_US = 3_600_000_000

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from imc_contracts import names
-from imc_service.redis_client import database_of, script_in
+from imc_service.redis.client import database_of, script_in
 from redis.asyncio import Redis
 
 Command = tuple[str, ...]

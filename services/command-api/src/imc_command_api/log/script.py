@@ -7,7 +7,7 @@ from typing import cast
 
 from imc_contracts import names
 from imc_contracts.errors import Refused
-from imc_service.redis_client import database_of, script_in
+from imc_service.redis.client import database_of, script_in
 from redis.asyncio import Redis
 
 from imc_command_api.identity.snowflake import time_of
@@ -67,11 +67,11 @@ class AppendScript:
         reply = cast("bytes | list[bytes | int]", await self._script(keys=keys, args=arguments))
         if isinstance(reply, bytes):
             raise BacklogFull(app_id)
-        lineage = cast(bytes, reply[0]).decode()
+        epoch = cast(bytes, reply[0]).decode()
         results = cast("list[bytes]", reply[3:])
         refusals = self._refusals(app_id, results, cast(int, reply[2]))
         outcomes = [
-            refusals.get(result) or read_outcome(lineage, result.decode(), write)
+            refusals.get(result) or read_outcome(epoch, result.decode(), write)
             for result, write in zip(results, writes, strict=True)
         ]
         return AppendResult(outcomes, reply[1] == 1)
@@ -93,7 +93,7 @@ class AppendScript:
         limits, bucket = self._limits, self._quota.bucket(app_id)
         arguments: list[str | bytes | int | float] = [
             names.live(app_id, self._database),
-            new_lineage(),
+            new_epoch(),
             limits.backlog,
             limits.keep_recent_ms,
             limits.keep_sent_ms,
@@ -124,6 +124,6 @@ def _added(keys: list[str], key: str) -> int:
     return len(keys)
 
 
-def new_lineage() -> str:
+def new_epoch() -> str:
     """A word for a log that begins: no other log has it."""
     return secrets.token_hex(6)

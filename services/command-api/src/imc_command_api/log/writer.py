@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused, unavailable
-from imc_service.logs import logger
-from imc_service.redis_errors import was_not_run, words_of
+from imc_service.logs import get_logger
+from imc_service.redis.errors import was_not_run, words_of
 from redis.exceptions import RedisError
 
 from imc_command_api.log.apps import AppList
@@ -20,7 +20,7 @@ from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.script import AppendScript, BacklogFull
 from imc_command_api.log.writes import Outcome, Write
 
-log = logger("log")
+logger = get_logger("log")
 
 MAX_BATCH = 500
 MAX_BATCH_BYTES = 1_000_000
@@ -186,7 +186,7 @@ def _refusal_of(error: Exception) -> Refused:
     if isinstance(error, BacklogFull):
         return unavailable("too much of this app waits to be stored", BACKLOG_RETRY_SECONDS)
     if isinstance(error, NotAnnounced) or was_not_run(error):
-        log.warning("nothing appended", error=words_of(error.__cause__ or error))
+        logger.warning("nothing appended", error=words_of(error.__cause__ or error))
         return unavailable("the log is out of reach")
-    log.error("append without an answer", error=words_of(error), exc_info=error)
+    logger.error("append without an answer", error=words_of(error), exc_info=error)
     return Refused(ErrorCode.INTERNAL, UNKNOWN_END)

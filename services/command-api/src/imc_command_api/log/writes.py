@@ -76,16 +76,16 @@ class AlreadyRetired:
 Outcome = Appended | Repeated | AlreadyRetired
 
 
-def read_outcome(lineage: str, result: str, write: Write) -> Outcome:
+def read_outcome(epoch: str, result: str, write: Write) -> Outcome:
     """Read what the append script says of one event."""
     if result == "x":
         return AlreadyRetired()
     if not result.startswith("="):
-        return Appended(cursor_text(lineage, result))
+        return Appended(cursor_text(epoch, result))
     assert write.sending is not None
     message_id, create_time, digest, entry = result[1:].split(" ")
     original = Sending(write.sending.client_message_id, int(message_id), int(create_time), digest)
-    return Repeated(original, cursor_text(lineage, entry))
+    return Repeated(original, cursor_text(epoch, entry))
 
 
 def receipt_of(sending: Sending) -> str:

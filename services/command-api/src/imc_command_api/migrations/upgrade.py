@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from imc_service.database import SESSION
-from imc_service.database_url import MysqlServer, SqliteFile, parse
-from imc_service.logs import logger
+from imc_service.database.database import SESSION
+from imc_service.database.url import MysqlServer, SqliteFile, parse
+from imc_service.logs import get_logger
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
-log = logger("migrations")
+logger = get_logger("migrations")
 
 VERSION_TABLE = "imc_schema_version"
 """A name of our own: the database may be shared with another user of alembic."""
@@ -45,7 +45,7 @@ def migrate(database_url: str, wait_seconds: float = 60) -> None:
         raise MigrationError(f"the migration failed: {_reason(error)}") from error
     finally:
         engine.dispose()
-    log.info("the tables are up to date")
+    logger.info("the tables are up to date")
 
 
 def _engine(place: MysqlServer | SqliteFile) -> sa.Engine:
@@ -83,7 +83,7 @@ def _wait_for(engine: sa.Engine, seconds: float) -> None:
             # A file that can't be opened stays so; a server may be about to come.
             if engine.dialect.name == "sqlite" or time.monotonic() > deadline:
                 raise MigrationError(f"the database is out of reach: {_reason(error)}") from error
-            log.info("waiting for the database", reason=_reason(error))
+            logger.info("waiting for the database", reason=_reason(error))
             time.sleep(_RETRY_SECONDS)
 
 

@@ -4,9 +4,9 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from fastapi import FastAPI
-from imc_service.application import Opened, build_app
 from imc_service.command_line import Program
 from imc_service.health import Readiness
+from imc_service.http.application import Opened, build_app
 from prometheus_client import CollectorRegistry
 
 from imc_command_api.projector.bootstrap import open_projector

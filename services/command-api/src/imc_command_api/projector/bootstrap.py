@@ -6,10 +6,11 @@ import secrets
 import socket
 from collections.abc import AsyncGenerator
 
-from imc_service import background, redis_client
-from imc_service.database import open_database
+from imc_service import background
+from imc_service.database.database import open_database
 from imc_service.health import Readiness
-from imc_service.redis_health import RedisHealth
+from imc_service.redis import client as redis_client
+from imc_service.redis.health import RedisHealth
 from prometheus_client import CollectorRegistry
 
 from imc_command_api.log.proof import WorkProof

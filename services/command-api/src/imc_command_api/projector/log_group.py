@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from imc_contracts import names
-from imc_service.redis_client import script_in
+from imc_service.redis.client import script_in
 from redis.asyncio import Redis
 
 _PACKAGE = "imc_command_api.projector"

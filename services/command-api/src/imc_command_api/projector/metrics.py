@@ -1,6 +1,6 @@
 """What a projector measures of itself."""
 
-from imc_service.database import Refusal
+from imc_service.database.database import Refusal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -5,9 +5,9 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from imc_service.logs import logger
+from imc_service.logs import get_logger
 
-log = logger("projector")
+logger = get_logger("projector")
 
 T = TypeVar("T")
 
@@ -39,6 +39,6 @@ async def patiently(
             return await action()
         except outages as error:
             # That something is out of reach is told once, by the watch over readiness.
-            log.debug("trying again", error=type(error).__name__, reason=str(error))
+            logger.debug("trying again", error=type(error).__name__, reason=str(error))
             on_retry()
             await backoff.pause()

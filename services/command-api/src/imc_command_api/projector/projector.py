@@ -6,9 +6,9 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 
 from imc_service import background
-from imc_service.logs import logger
+from imc_service.logs import get_logger
 from imc_service.outage import Outage
-from imc_service.redis_errors import words_of
+from imc_service.redis.errors import words_of
 from redis.exceptions import RedisError
 
 from imc_command_api.projector.log_group import LogGroup
@@ -26,7 +26,7 @@ from imc_command_api.projector.writer import (
     understand,
 )
 
-log = logger("projector")
+logger = get_logger("projector")
 
 DRAIN_SECONDS = 8.0
 """How long the end waits for the batches under way; what is not done by then, another takes over."""
@@ -57,7 +57,7 @@ class Projector:
         self._claim_seconds = claim_idle_seconds / 3
         self._claim_at = 0.0
         self._stopping = False
-        self.reading = Outage(log.warning, "reading the logs")
+        self.reading = Outage(logger.warning, "reading the logs")
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -89,7 +89,7 @@ class Projector:
                 self._metrics.retries.inc()
                 await backoff.pause()
             except Exception as error:
-                log.error("reading failed", exc_info=error)
+                logger.error("reading failed", exc_info=error)
                 await backoff.pause()
         await self._batches.put(None)
 
@@ -115,7 +115,7 @@ class Projector:
                     await self._write(part)
                 except Exception as error:
                     # They stay unacknowledged, and come back when they are taken over.
-                    log.error("entries are left for later", exc_info=error)
+                    logger.error("entries are left for later", exc_info=error)
                     for entry in part:
                         self._release(entry.delivery)
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imc_service.logs import logger
+from imc_service.logs import get_logger
 from redis.exceptions import RedisError
 
 from imc_command_api.projector.log_group import LogGroup
@@ -18,7 +18,7 @@ from imc_command_api.projector.patience import patiently
 from imc_command_api.projector.reader import Delivery
 from imc_command_api.projector.writer import BatchWriter, Refused, Unreadable
 
-log = logger("projector.quarantine")
+logger = get_logger("projector.quarantine")
 
 TRIES = 5
 PAUSE_SECONDS = 0.2
@@ -70,7 +70,7 @@ class Quarantine:
                     await self._try(suspect)
                 except Exception as error:
                     # It stays unacknowledged, and comes back when it is taken over.
-                    log.error("an entry is left for later", exc_info=error)
+                    logger.error("an entry is left for later", exc_info=error)
                     self._release(suspect.delivery)
 
     async def _try(self, suspect: _Suspect) -> None:
@@ -98,5 +98,5 @@ class Quarantine:
         )
         if moved:
             self._metrics.dead_letters.labels(kind).inc()
-            log.error("an entry was put aside", kind=kind, reason=reason)
+            logger.error("an entry was put aside", kind=kind, reason=reason)
         self._release(delivery)

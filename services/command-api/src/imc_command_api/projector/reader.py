@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from imc_contracts import names
-from imc_service.logs import logger
+from imc_service.logs import get_logger
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-log = logger("projector.reader")
+logger = get_logger("projector.reader")
 
 BATCH_ENTRIES = 1000
 READ_BYTES = 32 * 1024 * 1024
@@ -53,7 +53,7 @@ class Delivery:
 class LogReader:
     """One consumer of the group, on the logs of all apps there are.
 
-    ``blocking`` is a client without a deadline of its own (`imc_service.redis_client.connect_blocking`).
+    ``blocking`` is a client without a deadline of its own (`imc_service.redis.client.connect_blocking`).
     Methods raise what redis-py raises, and `TimeoutError` when Redis hangs.
     """
 
@@ -94,7 +94,7 @@ class LogReader:
         except ResponseError as error:
             if not str(error).startswith(_LOG_GONE):
                 raise
-            log.info("the logs are not what they were", error=str(error).partition(" ")[0])
+            logger.info("the logs are not what they were", error=str(error).partition(" ")[0])
             self._streams = {}
             self._learn_at = 0.0
             return []
@@ -160,7 +160,7 @@ class LogReader:
                 self._streams[names.log(app_id).encode()] = app_id
             else:
                 # Left out, and tried again: one app must not stop the others.
-                log.error("the log of an app can't be read", error=str(fault).partition(" ")[0])
+                logger.error("the log of an app can't be read", error=str(fault).partition(" ")[0])
         self._learn_at = time.monotonic() + LEARN_SECONDS
 
     async def _without_log(self, app_ids: Collection[str]) -> list[str]:

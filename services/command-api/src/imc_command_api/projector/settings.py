@@ -1,6 +1,6 @@
 """The settings of the projector."""
 
-from imc_service.guard.settings import GuardSettings
+from imc_service.http.guard.settings import GuardSettings
 from imc_service.settings import ServerSettings, port
 from imc_service.urls import DatabaseUrl, RedisUrl
 from pydantic import Field

@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from imc_service.logs import logger
+from imc_service.logs import get_logger
 from imc_service.outage import Outage
-from imc_service.redis_errors import words_of
+from imc_service.redis.errors import words_of
 from redis.exceptions import RedisError
 
 from imc_command_api.projector.log_group import LogGroup
 from imc_command_api.projector.metrics import ProjectorMetrics
 from imc_command_api.projector.reader import LogReader
 
-log = logger("projector.upkeep")
+logger = get_logger("projector.upkeep")
 
 LAG_SECONDS = 2.0
 ROUND_SECONDS = 10.0
@@ -48,11 +48,11 @@ class Upkeep:
 
     async def keep_trimming(self) -> None:
         """Tidy all logs every ten seconds until cancelled."""
-        await self._keep(self.tidy, ROUND_SECONDS, Outage(log.debug, "trimming the logs"))
+        await self._keep(self.tidy, ROUND_SECONDS, Outage(logger.debug, "trimming the logs"))
 
     async def keep_measuring(self) -> None:
         """Measure the lag every two seconds until cancelled."""
-        await self._keep(self.measure, LAG_SECONDS, Outage(log.debug, "measuring the lag"))
+        await self._keep(self.measure, LAG_SECONDS, Outage(logger.debug, "measuring the lag"))
 
     async def tidy(self) -> None:
         """Trim each log to its retention; forget consumers and apps that are long gone."""
@@ -86,5 +86,5 @@ class Upkeep:
             except (RedisError, OSError) as error:
                 outage.goes_on(words_of(error))
             except Exception as error:
-                log.error("left for the next round", exc_info=error)
+                logger.error("left for the next round", exc_info=error)
             await asyncio.sleep(seconds)

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from imc_contracts.events import MalformedEvent, read_entry
-from imc_service.database import Refusal, StatementRefused, StoreUnavailable
+from imc_service.database.database import Refusal, StatementRefused, StoreUnavailable
 from redis.exceptions import RedisError
 
 from imc_command_api.projector.log_group import LogGroup

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Generator
 
-from imc_service.database import StatementRefused, StoreUnavailable
+from imc_service.database.database import StatementRefused, StoreUnavailable
 
 FAILING_SECONDS = 1.0
 """A lost deadlock is over by then."""

@@ -4,7 +4,7 @@ from typing import cast
 
 from imc_contracts.schema import MESSAGE_VIEW_COLUMNS, MESSAGES, NOTICE_VIEW_COLUMNS, NOTICES
 from imc_contracts.views import Message, Notice
-from imc_service.database import Database
+from imc_service.database.database import Database
 
 Apps = frozenset[str] | None
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from imc_contracts.errors import Refused, unavailable
 from imc_contracts.events import EventKind, read_message, read_notice
 from imc_contracts.views import Message, Notice
-from imc_service.database import Database, StatementRefused, StoreUnavailable
+from imc_service.database.database import Database, StatementRefused, StoreUnavailable
 from redis.exceptions import RedisError
 
 from imc_command_api.domain import message, notice

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple, TypeVar
 
 from imc_contracts.events import Entry
-from imc_service.database import Database, Refusal, Session, StatementRefused, StoreUnavailable
+from imc_service.database.database import Database, Refusal, Session, StatementRefused, StoreUnavailable
 
 from imc_command_api.store.attempts import Attempts
 from imc_command_api.store.changes import MessageRow, NoticeRow, Row, row_of

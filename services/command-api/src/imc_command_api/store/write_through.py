@@ -3,12 +3,12 @@
 import asyncio
 
 from imc_contracts.events import Entry
-from imc_service.database import StatementRefused, StoreUnavailable
-from imc_service.logs import logger
+from imc_service.database.database import StatementRefused, StoreUnavailable
+from imc_service.logs import get_logger
 
 from imc_command_api.store.projection import PlacedEntry, Projection
 
-log = logger("write-through")
+logger = get_logger("write-through")
 
 DEADLINE_SECONDS = 2.0
 """A hung database delays an acknowledgement by this much and no more."""
@@ -26,7 +26,7 @@ class ProjectionWriteThrough:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await self._projection.apply([PlacedEntry(app_id, entry)])
         except StatementRefused as error:
-            log.warning("refused by the database, left to the projector", reason=str(error))
+            logger.warning("refused by the database, left to the projector", reason=str(error))
         except (StoreUnavailable, TimeoutError) as error:
             # What is wrong with the database as a whole is told once, by the watch over readiness.
-            log.debug("left to the projector", reason=str(error) or "no answer in time")
+            logger.debug("left to the projector", reason=str(error) or "no answer in time")

@@ -3,12 +3,12 @@
 from fastapi import APIRouter, Request, Response, WebSocket
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
-from imc_service import replies
-from imc_service.access.grant import Scope
-from imc_service.access.middleware import grant_in
+from imc_service.auth.grant import Scope
+from imc_service.auth.middleware import grant_in
+from imc_service.http import replies
 
-from imc_push_node.bootstrap import PushNode
-from imc_push_node.protocol import EXTENSION, GatewayProtocol
+from imc_push_node.gateway.websocket import EXTENSION, GatewayWebSocket
+from imc_push_node.http.state import push_node
 
 # The second id takes the rest of the path: ids with an encoded slash are answered as ids that are not valid.
 PATH = "/chat/message/broadcast/{appId}/{gatewayId:path}"
@@ -23,17 +23,17 @@ def routes() -> APIRouter:
 
 
 async def _connect(websocket: WebSocket) -> None:
-    push_node: PushNode = websocket.state.push_node
-    socket: GatewayProtocol = websocket.scope["extensions"][EXTENSION]
+    node = push_node(websocket)
+    socket: GatewayWebSocket = websocket.scope["extensions"][EXTENSION]
     grant, path = grant_in(websocket.scope), websocket.path_params
     try:
         grant.require(Scope.GATEWAY, path["appId"])
-        await push_node.places.take(path["appId"], path["gatewayId"])
+        await node.gateway_quota.take(path["appId"], path["gatewayId"])
     except Refused as refused:
         await websocket.send_denial_response(replies.refusal(refused))
         return
     await websocket.accept()
-    await push_node.connections.open(socket, path, websocket.query_params, grant)
+    await node.connections.open(socket, path, websocket.query_params, grant)
 
 
 async def _not_a_page(_request: Request) -> Response:

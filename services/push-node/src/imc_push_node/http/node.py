@@ -6,14 +6,14 @@ from fastapi import APIRouter, Request, Response
 from imc_contracts.envelope import Envelope
 from imc_contracts.fields import RULES, AppId, GatewayId
 from imc_contracts.views import Node
-from imc_service import replies
-from imc_service.access.grant import Scope
-from imc_service.access.middleware import grant_in
-from imc_service.openapi import REFUSALS, refusal
+from imc_service.auth.grant import Scope
+from imc_service.auth.middleware import grant_in
+from imc_service.http import replies
+from imc_service.http.openapi import REFUSALS, refusal
 from pydantic import TypeAdapter
 
-from imc_push_node.bootstrap import PushNode
-from imc_push_node.connection import read_ids
+from imc_push_node.http.connection import read_ids
+from imc_push_node.http.state import push_node
 
 # As in the path that gateways connect to: what is no id is answered as that.
 PATH = "/chat/message/broadcast/{appId}/{gatewayId:path}/node"
@@ -44,11 +44,11 @@ def routes() -> APIRouter:
         responses=_REFUSALS,
         openapi_extra={"parameters": _PARAMETERS},
     )
-    async def node(request: Request) -> Response:
+    async def home_node(request: Request) -> Response:
         """The push-node that this gateway belongs to, among those that are ready now."""
-        push_node: PushNode = request.state.push_node
+        node = push_node(request)
         ids = read_ids(request.path_params)
         grant_in(request.scope).require(Scope.GATEWAY, ids.app_id)
-        return replies.success(push_node.membership.home_of(ids.app_id, ids.gateway_id))
+        return replies.success(node.membership.home_of(ids.app_id, ids.gateway_id))
 
     return router

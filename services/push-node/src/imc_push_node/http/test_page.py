@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Response
 
-_PAGE = Path(__file__).parent.parent / "pages" / "test.html"
+_PAGE = Path(__file__).with_name("test_page.html")
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "

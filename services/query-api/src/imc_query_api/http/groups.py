@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from imc_contracts.envelope import Envelope
 from imc_contracts.views import Group
-from imc_service import replies
+from imc_service.http import replies
 
 from imc_query_api.http.parameters import GroupsOfUser, described, read
 from imc_query_api.http.refusals import ANY_QUERY

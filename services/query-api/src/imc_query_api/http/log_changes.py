@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 from imc_contracts.cursor import EntryId
 from imc_contracts.fields import MAX_PAGE_SIZE, PageSize
 from imc_contracts.log_changes import PATH
-from imc_service import replies
-from imc_service.access.grant import Scope
+from imc_service.auth.grant import Scope
+from imc_service.http import replies
 from pydantic import PlainValidator
 
 from imc_query_api.http.parameters import Parameters, read

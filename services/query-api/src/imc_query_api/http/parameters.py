@@ -17,8 +17,8 @@ from imc_contracts.fields import (
     UserId,
 )
 from imc_contracts.validation import parse_fields
-from imc_service.access.grant import Scope
-from imc_service.access.middleware import grant_in
+from imc_service.auth.grant import Scope
+from imc_service.auth.middleware import grant_in
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from imc_service.openapi import REFUSALS
+from imc_service.http.openapi import REFUSALS
 
 ANY_QUERY: dict[int | str, dict[str, Any]] = {
     status: REFUSALS[status] for status in (400, 401, 403, 500, 503)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from imc_contracts.schema import GROUPS
 from imc_contracts.views import MessagePage
-from imc_service.database import Row, Session, Values
+from imc_service.database.database import Row, Session, Values
 
 from imc_query_api.queries.history import MESSAGE_TABLE, History
 from imc_query_api.queries.store import Store

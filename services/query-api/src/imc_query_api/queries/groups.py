@@ -2,7 +2,7 @@
 
 from imc_contracts.schema import GROUPS, MESSAGES
 from imc_contracts.views import Group
-from imc_service.database import Row
+from imc_service.database.database import Row
 
 from imc_query_api.queries.store import Store
 from imc_query_api.queries.views import MESSAGE_COLUMNS, message_of, message_place

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from imc_contracts.schema import MESSAGES, NOTICES
 from imc_contracts.views import STATUS_NORMAL
-from imc_service.database import Row, Session, Values
+from imc_service.database.database import Row, Session, Values
 
 from imc_query_api.queries.store import Store
 from imc_query_api.queries.views import MESSAGE_COLUMNS, NOTICE_COLUMNS

@@ -16,7 +16,7 @@ from imc_contracts.errors import unavailable
 from imc_contracts.events import EventKind
 from imc_contracts.log_changes import LogChange
 from imc_contracts.views import STATUS_NORMAL, STATUS_RETIRED, Notice
-from imc_service.database import Row
+from imc_service.database.database import Row
 
 from imc_query_api.queries.history import MESSAGE_TABLE, NOTICE_TABLE, Table
 from imc_query_api.queries.store import Store

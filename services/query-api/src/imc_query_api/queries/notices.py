@@ -1,7 +1,7 @@
 """Pages of the notices of a group, of a user, or of both, without deleted ones."""
 
 from imc_contracts.views import NoticePage
-from imc_service.database import Values
+from imc_service.database.database import Values
 
 from imc_query_api.queries.history import NOTICE_TABLE, History
 from imc_query_api.queries.store import Store

@@ -13,7 +13,7 @@ from imc_contracts.schema import (
     NOTICE_VIEW_COLUMNS,
     NOTICES,
 )
-from imc_service.database import Database, Refusal, Session, StatementRefused, StoreUnavailable
+from imc_service.database.database import Database, Refusal, Session, StatementRefused, StoreUnavailable
 from prometheus_client import CollectorRegistry, Histogram
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

@@ -1,7 +1,7 @@
 """Pages of the messages of a user, in all groups or in one."""
 
 from imc_contracts.views import MessagePage
-from imc_service.database import Values
+from imc_service.database.database import Values
 
 from imc_query_api.queries.history import MESSAGE_TABLE, History
 from imc_query_api.queries.store import Store

@@ -2,7 +2,7 @@
 
 from imc_contracts.schema import MESSAGE_VIEW_COLUMNS, NOTICE_VIEW_COLUMNS
 from imc_contracts.views import STATUS_NORMAL, STATUS_RETIRED, Message, Notice
-from imc_service.database import Row
+from imc_service.database.database import Row
 
 MESSAGE_COLUMNS = ", ".join(f"m.{column}" for column in MESSAGE_VIEW_COLUMNS)
 """The columns that `message_of` reads, of the table alias ``m``."""

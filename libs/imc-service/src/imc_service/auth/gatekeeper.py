@@ -1,0 +1,91 @@
+"""Tells from a token what its bearer may do."""
+
+import contextlib
+import hashlib
+import time
+from collections.abc import AsyncGenerator
+
+import httpx
+
+from imc_service.auth import service_tokens
+from imc_service.auth.grant import CLIENT_SCOPES, EVERYTHING, Grant, Scope
+from imc_service.auth.key_set import KeySet
+from imc_service.auth.keys import invalid
+from imc_service.auth.secret import SharedSecrets
+from imc_service.auth.settings import AccessSettings, ServiceAccessSettings
+from imc_service.auth.verifier import Verifier, read_header
+from imc_service.health import Readiness
+
+REMEMBERED = 10_000
+"""Tokens whose judgement is kept, so that a caller's signature is checked once and not with every call."""
+
+
+class Gatekeeper:
+    """Judges tokens, and remembers those that are good, by a hash: a dump of our memory shows no token."""
+
+    def __init__(
+        self, clients: Verifier | None, services: Verifier | None = None, key_set: KeySet | None = None
+    ) -> None:
+        """Without ``clients`` nobody is asked for a token. ``services`` judges those of other services."""
+        self.is_off = clients is None
+        self._clients = clients
+        self._services = services
+        self._key_set = key_set
+        self._remembered: dict[bytes, Grant] = {}
+        if key_set is not None:
+            # A key may have been withdrawn, and with it what it has signed.
+            key_set.on_change = self._remembered.clear
+
+    async def grant_of(self, token: str) -> Grant:
+        """What the bearer of ``token`` may do.
+
+        Raises `Refused`: `UNAUTHENTICATED` if it is not valid now, `UNAVAILABLE` if that can't be told.
+        """
+        if self._clients is None:
+            return EVERYTHING
+        digest = hashlib.sha256(token.encode()).digest()
+        grant = self._remembered.get(digest)
+        if grant is None:
+            grant = await self._judge(self._clients, token)
+            if len(self._remembered) >= REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
+            self._remembered[digest] = grant
+        elif grant.expires_at <= time.time():
+            del self._remembered[digest]
+            raise invalid("the token has expired")
+        return grant
+
+    @contextlib.asynccontextmanager
+    async def running(self, readiness: Readiness) -> AsyncGenerator[None]:
+        """Fetch keys, where they are fetched, as long as the context lasts."""
+        if self._key_set is None:
+            yield
+            return
+        readiness.add("keys", self._key_set.ready)
+        async with self._key_set.running():
+            yield
+
+    async def _judge(self, clients: Verifier, token: str) -> Grant:
+        header = read_header(token)
+        if header.get("typ") != service_tokens.TYPE:
+            return await clients.verify(token, header)
+        if self._services is None:
+            raise invalid("the token is one of services, which do not call here")
+        return await self._services.verify(token, header)
+
+
+def gatekeeper_of(settings: AccessSettings, audience: str | None = None) -> Gatekeeper:
+    """The gatekeeper that ``settings`` ask for; where other services call, with tokens for ``audience``."""
+    if settings.auth == "off":
+        return Gatekeeper(None)
+    services = None
+    if audience is not None and isinstance(settings, ServiceAccessSettings):
+        assert settings.service_secret is not None, "checked when the settings were read"
+        service_scopes = frozenset({Scope.SEND, Scope.INTERNAL})
+        services = Verifier(SharedSecrets(settings.service_secret), audience, service_scopes)
+    if settings.jwt_secret is not None:
+        keys, key_set = SharedSecrets(settings.jwt_secret), None
+    else:
+        assert settings.jwks_url is not None, "checked when the settings were read"
+        keys = key_set = KeySet(settings.jwks_url, httpx.AsyncClient())
+    return Gatekeeper(Verifier(keys, settings.jwt_audience, CLIENT_SCOPES), services, key_set)

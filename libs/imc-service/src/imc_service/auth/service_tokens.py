@@ -1,0 +1,45 @@
+"""How services of ours speak to each other: each call bears a short-lived token that the caller signs."""
+
+import time
+from collections.abc import Callable
+
+import jwt
+from pydantic import SecretStr
+
+from imc_service.auth.grant import Scope
+from imc_service.auth.secret import ALGORITHM, split
+
+COMMAND_API = "imc-command-api"
+QUERY_API = "imc-query-api"
+"""Audiences: a token for one service is none for another."""
+
+TYPE = "imc-service+jwt"
+"""The ``typ`` of these tokens (RFC 8725, section 3.11): none of a client is taken for one, or the reverse."""
+
+LIFETIME_SECONDS = 120
+RENEWAL_SECONDS = 60
+"""A token is used for this long: the rest of its life is for clocks that differ."""
+
+
+class ServiceToken:
+    """The token for calls to one service."""
+
+    def __init__(
+        self, secrets: SecretStr, audience: str, scope: Scope, clock: Callable[[], float] = time.time
+    ) -> None:
+        """The first of ``secrets`` signs. ``scope`` is all that the calls need, for every app."""
+        self._secret = split(secrets)[0]
+        self._claims = {"aud": audience, "scope": scope.value, "app": "*"}
+        self._clock = clock
+        self._token = ""
+        self._renew_at = 0.0
+
+    def headers(self) -> dict[str, str]:
+        """The headers of a call made now."""
+        now = self._clock()
+        # A clock that was set back must not keep a token for longer.
+        if not self._renew_at - RENEWAL_SECONDS <= now < self._renew_at:
+            self._renew_at = now + RENEWAL_SECONDS
+            claims = {**self._claims, "exp": int(now + LIFETIME_SECONDS)}
+            self._token = jwt.encode(claims, self._secret, ALGORITHM, headers={"typ": TYPE})
+        return {"authorization": f"Bearer {self._token}"}

@@ -1,0 +1,170 @@
+"""Connections to the database: MariaDB or MySQL by aiomysql, SQLite by aiosqlite, pooled by ``databases``.
+
+Statements are written once, with ``?`` for each bound value. What fails raises `StoreUnavailable` (the same
+statement can succeed later) or `StatementRefused` (the database does not take these values), with the
+database's own words: see `imc_service.database.errors`.
+"""
+
+import asyncio
+import contextlib
+import warnings
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NamedTuple
+
+import databases
+import pymysql.err
+from databases.core import Connection
+
+from imc_service.database import _drivers
+from imc_service.database import url as database_url
+from imc_service.database._mysql_rows import Row
+from imc_service.database._sessions import SESSION, MysqlSession, Session, SqliteSession, Values
+from imc_service.database.errors import (
+    ERRORS,
+    Refusal,
+    StatementRefused,
+    StoreUnavailable,
+    is_certain,
+    meaning_of,
+)
+from imc_service.database.url import MysqlServer, SqliteFile
+
+__all__ = [
+    "SESSION",
+    "Database",
+    "Refusal",
+    "Row",
+    "Session",
+    "StatementRefused",
+    "StoreUnavailable",
+    "Values",
+    "open_database",
+]
+
+
+class _Lent(NamedTuple):
+    """A connection of the pools, and the session on it."""
+
+    connection: Connection
+    session: MysqlSession | SqliteSession
+
+
+class Database:
+    """A pool of connections. Use it inside `open_database`."""
+
+    def __init__(
+        self, pool: databases.Database, place: MysqlServer | SqliteFile, size: int, deadline: float
+    ) -> None:
+        self._pool = pool
+        self._requires_tls = isinstance(place, MysqlServer) and place.uses_tls
+        # The pool of aiomysql can lose a wake-up when a waiting task is cancelled; with a place for each
+        # connection kept here, no task ever waits inside it.
+        self._places = asyncio.Semaphore(size)
+        self._size = size
+        self._deadline = deadline
+        # Handing a connection back to the pools and taking it again costs as much as a short SELECT.
+        self._idle: list[_Lent] = []
+        self.is_sqlite = isinstance(place, SqliteFile)
+        """Whether the few statements in which dialects differ are SQLite's."""
+
+    def session(self) -> AbstractAsyncContextManager[Session]:
+        """A connection for statements that each stand alone.
+
+        A failure of the database becomes one of the two above as the block is left, here as in `transaction`.
+        """
+        return self._use()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Session]:
+        """A connection in a transaction: committed at the end, undone if anything is raised.
+
+        Start no tasks inside: the connection belongs to the task that entered.
+        """
+        async with self._use() as session:
+            await session.execute(session.begin_sql)
+            try:
+                yield session
+            except Exception as error:
+                # After other errors of the database the connection is given up, which undoes it too.
+                if is_certain(error) or not isinstance(error, ERRORS):
+                    await session.execute("ROLLBACK")
+                raise
+            await session.execute("COMMIT")
+
+    async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
+        """All rows of a SELECT, on a connection of its own."""
+        async with self._use() as session:
+            return await session.fetch_all(sql, values)
+
+    async def close(self) -> None:
+        """Wait until every use has ended, at most the deadline, and let none begin any more.
+
+        aiomysql's pool would wait for ever for one that ends in an abandoned connection.
+        """
+        for _ in range(self._size):
+            await self._places.acquire()
+        while self._idle:
+            await _drivers.give_back(self._idle.pop().connection)
+
+    @contextlib.asynccontextmanager
+    async def _use(self) -> AsyncGenerator[MysqlSession | SqliteSession]:
+        # Sorted in this generator, since a second one around it would cost each use as much again.
+        try:
+            async with asyncio.timeout(self._deadline), self._places:
+                lent = await self._take()
+                session = lent.session
+                try:
+                    yield session
+                except BaseException as error:
+                    if not is_certain(error):
+                        session.abandon()
+                    raise
+                finally:
+                    if session.usable:
+                        self._idle.append(lent)
+                    else:
+                        await _drivers.give_back(lent.connection)
+        except ERRORS as error:
+            raise meaning_of(error) from error
+
+    async def _take(self) -> _Lent:
+        while self._idle:
+            lent = self._idle.pop()
+            if lent.session.usable:
+                return lent
+            await _drivers.give_back(lent.connection)
+        connection = await _drivers.connect(self._pool)
+        raw: Any = connection.raw_connection
+        session = SqliteSession(raw) if self.is_sqlite else MysqlSession(raw)
+        try:
+            if self._requires_tls and not _drivers.is_secure(raw):
+                # aiomysql goes on in clear with a server, or somebody between, that says it has no TLS.
+                raise ConnectionError("the server offers no TLS")
+            await session.start()
+        except BaseException:
+            session.abandon()
+            await _drivers.give_back(connection)
+            raise
+        return _Lent(connection, session)
+
+
+@contextlib.asynccontextmanager
+async def open_database(url: str, *, size: int = 10, deadline: float = 30.0) -> AsyncGenerator[Database]:
+    """Open a pool of at most ``size`` connections; none is made before it is needed.
+
+    ``deadline`` bounds each use of a connection, in seconds: connecting and waiting for a place included.
+    Raises `ValueError` for a URL that `imc_service.database.url` does not take.
+    """
+    # Strict mode does not cover all silent changes of text: a warning of the database is an error for us.
+    warnings.filterwarnings("error", category=pymysql.err.Warning)
+    warnings.filterwarnings("ignore", message=".*VALUES function.*deprecated", category=pymysql.err.Warning)
+    place = database_url.parse(url)
+    if isinstance(place, SqliteFile):
+        await asyncio.to_thread(place.keep_private)
+    async with _drivers.pool_of(place, size, deadline) as pool:
+        database = Database(pool, place, size, deadline)
+        try:
+            yield database
+        finally:
+            await database.close()

@@ -1,0 +1,87 @@
+"""Calls answered before FastAPI's own stack.
+
+FastAPI's routing, dependencies, exit stacks and middleware cost as much as reading a page of history, or as
+two sends. A call that is nothing but a request in and a reply out needs none of them: its endpoint is called
+as it is. The routes stay registered with FastAPI, which describes them and answers all else on their paths.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple, cast
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from imc_contracts.errors import Refused
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from imc_service.auth.gatekeeper import Gatekeeper
+from imc_service.auth.middleware import admit
+from imc_service.http import replies
+from imc_service.metrics import HttpSeries
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class HotCall(NamedTuple):
+    """One of the calls: its route, as metrics name it, and what answers it."""
+
+    route: APIRoute
+    endpoint: Endpoint
+
+
+class HotPath:
+    """The calls of a service that are answered so, with all that stands around the others: tokens, metrics.
+
+    Paths of the routes in ``routers`` have no parameters; their endpoints take the request and no more.
+    """
+
+    def __init__(
+        self, routers: Iterable[APIRouter], series: HttpSeries, gatekeeper: Gatekeeper | None = None
+    ) -> None:
+        self._series = series
+        self._gatekeeper = gatekeeper
+        self._calls = {
+            (method, route.path): HotCall(route, cast(Endpoint, route.endpoint))
+            for router in routers
+            for route in router.routes
+            if isinstance(route, APIRoute)
+            for method in route.methods or ()
+        }
+
+    def find(self, method: str, path: str) -> HotCall | None:
+        """The call that a request is for, or None if FastAPI answers it."""
+        return self._calls.get((method, path))
+
+    async def answer(self, call: HotCall, request: Request) -> Response:
+        """The reply to a call, refused or not. A fault of ours is raised, for whoever catches FastAPI's."""
+        begun, status = time.perf_counter(), 500
+        scope = request.scope
+        scope["route"] = call.route
+        try:
+            if self._gatekeeper is not None:
+                await admit(scope, self._gatekeeper)
+            reply = await call.endpoint(request)
+            status = reply.status_code
+        except Refused as refused:
+            reply = replies.refusal(refused)
+            status = reply.status_code
+        finally:
+            self._series.note(call.route.path, status, time.perf_counter() - begun)
+        return reply
+
+
+class HotPathMiddleware:
+    """ASGI middleware, to be the outermost: for requests that `imc_service.http1.protocol` passes on."""
+
+    def __init__(self, app: ASGIApp, hot_path: HotPath) -> None:
+        self._app = app
+        self._hot_path = hot_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a hot call, pass on all else."""
+        call = self._hot_path.find(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        if call is None:
+            await self._app(scope, receive, send)
+            return
+        reply = await self._hot_path.answer(call, Request(scope, receive))
+        await reply(scope, receive, send)

@@ -1,0 +1,154 @@
+"""HTTP replies in the envelope, and the one map from an error code to its HTTP status."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from imc_contracts import envelope
+from imc_contracts.codes import ErrorCode
+from imc_contracts.errors import Refused
+from imc_contracts.validation import explain
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from imc_service.logs import get_logger
+
+logger = get_logger("http")
+
+STATUS: dict[ErrorCode, int] = {
+    ErrorCode.INVALID_FIELD: 400,
+    ErrorCode.UNAUTHENTICATED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.PATH_NOT_FOUND: 404,
+    ErrorCode.MESSAGE_NOT_FOUND: 404,
+    ErrorCode.NOTICE_NOT_FOUND: 404,
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.REQUEST_TOO_SLOW: 408,
+    ErrorCode.ALREADY_RECALLED: 409,
+    ErrorCode.RECALL_WINDOW_PASSED: 409,
+    ErrorCode.NOTICE_ALREADY_DELETED: 409,
+    ErrorCode.CLIENT_MESSAGE_ID_REUSED: 409,
+    ErrorCode.BODY_TOO_LARGE: 413,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
+    ErrorCode.QUOTA_USED_UP: 429,
+    ErrorCode.HEADERS_TOO_LARGE: 431,
+    ErrorCode.INTERNAL: 500,
+    ErrorCode.UNAVAILABLE: 503,
+}
+"""The HTTP status of each refusal."""
+
+_OF_STATUS = {
+    404: (ErrorCode.PATH_NOT_FOUND, "no such path"),
+    405: (ErrorCode.METHOD_NOT_ALLOWED, "this path does not answer that method"),
+    413: (ErrorCode.BODY_TOO_LARGE, "the body is over the limit"),
+    415: (ErrorCode.UNSUPPORTED_MEDIA_TYPE, "this path does not read that media type"),
+}
+_FAULT = "something went wrong on our side; the request may or may not have been carried out"
+
+MAY_END_IN_A_SLASH = ("/chat/", "/notice/")
+"""Paths of the Java version, which takes them with a slash at the end too."""
+
+_NONE: Mapping[str, str] = {}
+_CONTENT_TYPE = (b"content-type", b"application/json")
+
+
+class JsonReply(Response):
+    """A JSON body written in one pass, characters as they are."""
+
+    media_type = "application/json"
+
+    def __init__(self, content: Any, status_code: int = 200, headers: Mapping[str, str] = _NONE) -> None:
+        # All that `Response` does in steps, for the one kind of body there is: this is on every call's way.
+        self.status_code = status_code
+        self.background = None
+        self.body = envelope.encode(content)
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(self.body)),
+            _CONTENT_TYPE,
+        ]
+        if headers:
+            self.raw_headers += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+def success(data: Any) -> JsonReply:
+    """The reply to a request that was carried out."""
+    return JsonReply(envelope.success(data))
+
+
+def refusal(refused: Refused) -> JsonReply:
+    """The reply to a request that was not."""
+    headers: dict[str, str] = {}
+    if refused.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(refused.retry_after))
+    if refused.code is ErrorCode.UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JsonReply(envelope.failure_of(refused), status_code=STATUS[refused.code], headers=headers)
+
+
+def fault(path: str, error: Exception) -> JsonReply:
+    """The reply where ``error`` was raised, which goes to the log and no further; ``path`` is the route's."""
+    logger.error("request failed", path=path, exc_info=error)
+    return refusal(Refused(ErrorCode.INTERNAL, _FAULT))
+
+
+def install(app: FastAPI) -> None:
+    """Make every failure of ``app``, the framework's own included, answer in the envelope."""
+
+    async def refused(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        return refusal(error)
+
+    async def invalid(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        # FastAPI puts where a value came from ("query", "body") before the field's name.
+        faults = [{**fault, "loc": fault["loc"][1:]} for fault in error.errors()]
+        return refusal(Refused(ErrorCode.INVALID_FIELD, explain(faults)))
+
+    async def framework(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        code, message = _OF_STATUS.get(error.status_code, (ErrorCode.INVALID_FIELD, "not a valid request"))
+        reply = refusal(Refused(code, message))
+        reply.headers.update(error.headers or {})
+        allowed = reply.headers.get("Allow", "")
+        if "GET" in allowed and "HEAD" not in allowed:
+            reply.headers["Allow"] = f"{allowed}, HEAD"  # answered wherever GET is; see `imc_service.http1`
+        return reply
+
+    async def failed(request: Request, error: Exception) -> Response:
+        # The route, not the path: ids are part of paths.
+        return fault(getattr(request.scope.get("route"), "path", "other"), error)
+
+    app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(Exception, failed)
+    _answer_unmatched(app)
+
+
+def _answer_unmatched(app: FastAPI) -> None:
+    """Let ``app`` answer by itself where starlette would redirect, or hang up on a WebSocket with 403."""
+    router = app.router
+    router.redirect_slashes = False
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        shorter = _without_slash(scope)
+        if shorter is None:
+            await refusal(Refused(ErrorCode.PATH_NOT_FOUND, "no such path"))(scope, receive, send)
+            return
+        await router.app(shorter, receive, send)
+        if "route" in shorter:
+            scope["route"] = shorter["route"]  # for those who count requests by it
+
+    router.default = answer
+
+
+def _without_slash(scope: Scope) -> Scope | None:
+    """The same call without the slash at its end, if there is one that may be left out, and not escaped."""
+    path, raw_path = scope["path"], scope.get("raw_path") or b""
+    is_one = raw_path.endswith(b"/") and not raw_path.endswith(b"//")
+    if scope["type"] != "http" or not is_one or not path.startswith(MAY_END_IN_A_SLASH):
+        return None
+    return {**scope, "path": path[:-1], "raw_path": raw_path[:-1]}

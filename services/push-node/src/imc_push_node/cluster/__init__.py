@@ -1,0 +1,1 @@
+"""This node among the others: which gateway belongs where, and how a node leaves."""

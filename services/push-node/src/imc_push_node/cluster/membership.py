@@ -1,0 +1,85 @@
+"""Which push-nodes are ready now, for gateways that are pinned to one.
+
+A node that has an address of its own keeps a lease on it in Redis for as long as it is ready, and gives it up
+at the moment it is told to stop. Each reads the addresses of all in the background, as it renews, so that a
+question costs nobody a round trip. Where nodes differ for a moment, a gateway connects to the one or the
+other: it is served by both alike.
+"""
+
+import asyncio
+import contextlib
+from typing import cast
+
+from imc_contracts import names
+from imc_contracts.errors import unavailable
+from imc_contracts.views import Node
+from imc_service.health import Readiness
+from imc_service.logs import get_logger
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from imc_push_node.cluster.placement import home
+
+logger = get_logger("membership")
+
+RENEW_SECONDS = 1.0
+LEASE_SECONDS = 5.0
+"""How long a node that died without a word is still pinned to, and how old an answer may be."""
+
+
+class Membership:
+    """One node among all. `run` must be running."""
+
+    def __init__(self, redis: Redis, readiness: Readiness, own_address: str | None) -> None:
+        self._redis = redis
+        self._readiness = readiness
+        self._own_address = own_address
+        self._nodes: list[str] = []
+        self._read_at = 0.0
+        self._due = asyncio.Event()
+        readiness.on_retire.append(self._due.set)
+
+    def home_of(self, app_id: str, gateway_id: str) -> Node:
+        """The node that a gateway belongs to. Raises `Refused` (`UNAVAILABLE`) if none is known just now."""
+        if _now() - self._read_at > LEASE_SECONDS or not self._nodes:
+            raise unavailable("no push-node with an address of its own is known to be ready")
+        url = home(self._nodes, app_id, gateway_id)
+        return {"url": url, "connectUrl": f"{url}/chat/message/broadcast/{app_id}/{gateway_id}"}
+
+    async def run(self) -> None:
+        """Keep the lease and read the others', until cancelled."""
+        while True:
+            self._due.clear()
+            try:
+                await self._renew()
+            except (RedisError, OSError) as error:
+                logger.debug("the lease is not renewed", fault=type(error).__name__)
+            except Exception as error:
+                logger.error("the lease is not renewed", exc_info=error)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RENEW_SECONDS):
+                    await self._due.wait()
+
+    async def _renew(self) -> None:
+        """Renew the lease, or give it up, and read which nodes have one."""
+        is_ready = not await self._readiness.reasons()
+        asked_at = _now()
+        # By the clock of Redis, so that nodes need not agree on theirs. If it hangs before the second step
+        # the time is one gone by: our lease is shorter then, and others that ended stay until the next.
+        seconds, microseconds = await self._redis.time()  # pyright: ignore[reportUnknownMemberType]
+        now_ms = seconds * 1000 + microseconds // 1000
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            if self._own_address is not None and is_ready:
+                ends = now_ms + int(LEASE_SECONDS * 1000)
+                pipeline.zadd(names.PUSH_NODES, {self._own_address: ends})  # pyright: ignore[reportUnknownMemberType]
+            elif self._own_address is not None:
+                pipeline.zrem(names.PUSH_NODES, self._own_address)  # pyright: ignore[reportUnknownMemberType]
+            pipeline.zremrangebyscore(names.PUSH_NODES, "-inf", now_ms)  # pyright: ignore[reportUnknownMemberType]
+            pipeline.zrange(names.PUSH_NODES, 0, -1)  # pyright: ignore[reportUnknownMemberType]
+            *_, nodes = await pipeline.execute()
+        self._nodes = [node.decode() for node in cast("list[bytes]", nodes)]
+        self._read_at = asked_at
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,73 @@
+"""What is looked at each second, since no event tells of it: lost news, lost tails, stuck gateways."""
+
+import asyncio
+
+from imc_contracts.codes import CloseCode
+from imc_service.logs import get_logger
+
+from imc_push_node.cluster.takeover import Takeover
+from imc_push_node.pubsub.subscriber import Subscriber
+from imc_push_node.stream import log_state, poll
+from imc_push_node.stream.hub import App, Hub
+from imc_push_node.stream.log_reader import REDIS_FAULTS
+from imc_push_node.stream.recent_pages import RECENT_SECONDS
+from imc_push_node.stream.replay_buffer import REPLAY_BUFFER_SECONDS
+
+logger = get_logger("watch")
+
+PERIOD_SECONDS = 1.0
+APPS_AT_ONCE = 200
+"""Apps asked about in one round trip: a longer reply would hold up the pushes of others."""
+
+
+class Monitor:
+    """Looks after all apps of the node."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        takeover: Takeover,
+        subscriber: Subscriber,
+        stall_seconds: float,
+    ) -> None:
+        self._hub = hub
+        self._takeover = takeover
+        self._subscriber = subscriber
+        self._stall_seconds = stall_seconds
+
+    async def run(self) -> None:
+        """Look each second until cancelled."""
+        while True:
+            await asyncio.sleep(PERIOD_SECONDS)
+            self._look_at_gateways()
+            apps = [app for app in self._hub.apps if app.subscribers.has_begun]
+            try:
+                for first in range(0, len(apps), APPS_AT_ONCE):
+                    await self._look_at(apps[first : first + APPS_AT_ONCE])
+            except REDIS_FAULTS as error:
+                logger.debug("the logs can't be looked at", fault=type(error).__name__)
+            except Exception as error:
+                logger.error("a look at the logs failed", exc_info=error)
+
+    async def _look_at(self, apps: list[App]) -> None:
+        # The heads before the question: an answer may be older than what is told while it is on its way.
+        heads = [app.subscribers.head for app in apps]
+        commands = b"".join([poll.TIME, *(app.questions for app in apps)])
+        now, *answers = await self._subscriber.ask(commands, 1 + poll.REPLIES * len(apps))
+        for app, look in zip(apps, zip(heads, answers[::2], answers[1::2], strict=True), strict=True):
+            # Most apps are quiet: where nothing has changed since all was well, all is well.
+            if look == app.look:
+                continue
+            head, fields, fence = look
+            lacks_nothing = app.follower.check(log_state.read((int(now[0]), int(now[1])), fields), head)
+            replaces_nobody = await self._takeover.check(app, int(fence or 0))
+            app.look = look if lacks_nothing and replaces_nobody else None
+
+    def _look_at_gateways(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._hub.recent.forget(now - RECENT_SECONDS)
+        for app in self._hub.apps:
+            app.subscribers.replay_buffer.forget(now - REPLAY_BUFFER_SECONDS)
+            for gateway in list(app.subscribers.full) if app.subscribers.full else ():
+                if gateway.is_stuck(now, self._stall_seconds):
+                    gateway.socket.close(CloseCode.NO_PROGRESS, "too slow for too long")

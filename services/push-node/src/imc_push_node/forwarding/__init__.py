@@ -1,0 +1,1 @@
+"""Passing on to command-api what gateways send."""

@@ -1,0 +1,23 @@
+"""How a node calls the other services of ours: over few connections, with a token that it signs itself."""
+
+import httpx
+from imc_service.auth.grant import Scope
+from imc_service.auth.service_tokens import ServiceToken
+
+from imc_push_node.settings import PushNodeSettings
+
+_LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=2)
+_TIMEOUT = httpx.Timeout(10, connect=2, pool=2)
+
+
+def service_client(settings: PushNodeSettings, url: str, audience: str, scope: Scope) -> httpx.AsyncClient:
+    """A client of the service at ``url``; where callers are asked for tokens its calls bear one."""
+    if settings.auth == "off" or settings.service_secret is None:
+        return httpx.AsyncClient(base_url=url, limits=_LIMITS, timeout=_TIMEOUT, trust_env=False)
+    token = ServiceToken(settings.service_secret, audience, scope)
+
+    def sign(request: httpx.Request) -> httpx.Request:
+        request.headers.update(token.headers())
+        return request
+
+    return httpx.AsyncClient(base_url=url, auth=sign, limits=_LIMITS, timeout=_TIMEOUT, trust_env=False)

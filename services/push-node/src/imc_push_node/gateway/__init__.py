@@ -1,0 +1,1 @@
+"""The WebSocket of a gateway: its frames, its limits, and its end."""

@@ -1,0 +1,75 @@
+"""What a gateway is told, as bytes ready for its socket: WebSocket text frames that hold one envelope each.
+
+A server's frames are not masked (RFC 6455, section 5.1), so that one encoding serves every gateway.
+"""
+
+from imc_contracts.codes import PushCode
+from imc_contracts.cursor import Cursor
+from imc_contracts.envelope import encode
+from imc_contracts.events import Entry, EventKind
+
+_PUSHES = {
+    EventKind.MESSAGE_SENT: (PushCode.MESSAGE, "new message"),
+    EventKind.MESSAGE_RECALLED: (PushCode.MESSAGE_RECALLED, "message recalled"),
+    EventKind.NOTICE_PUBLISHED: (PushCode.NOTICE_PUBLISHED, "notice published"),
+    EventKind.NOTICE_DELETED: (PushCode.NOTICE_DELETED, "notice deleted"),
+}
+_HEADS = {
+    kind: b'{"success":true,"code":%d,"message":"%b","data":' % (code, words.encode())
+    for kind, (code, words) in _PUSHES.items()
+}
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Put ``payload`` (UTF-8) into one text frame."""
+    size = len(payload)
+    if size < 126:
+        return b"\x81%c%b" % (size, payload)
+    if size < 65_536:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
+
+
+def push(epoch: str, entry: Entry) -> bytes:
+    """2001, 2002, 2004 or 2005. The entry's body is passed on as it is in the log, unread."""
+    place, kind, body = entry
+    return text_frame(b'%b%b,"cursor":"%b.%b"}' % (_HEADS[kind], body, epoch.encode(), place))
+
+
+def connected(cursor: Cursor, *, recovered: bool) -> bytes:
+    """2000: pushes follow from ``cursor`` on."""
+    envelope = _envelope(PushCode.CONNECTED, "connected", "connection successful")
+    return text_frame(encode({**envelope, "cursor": str(cursor), "recovered": recovered}))
+
+
+def send_acknowledged(client_message_id: str, message_id: str, create_time: int, *, duplicate: bool) -> bytes:
+    """2003: the send that bore ``client_message_id`` is in the log."""
+    data = {
+        "clientMessageId": client_message_id,
+        "messageId": message_id,
+        "createTime": create_time,
+        "duplicate": duplicate,
+    }
+    return text_frame(encode(_envelope(PushCode.SEND_ACKNOWLEDGED, "accepted", data)))
+
+
+def not_connected(reason: str) -> bytes:
+    """4000: the socket is closed after it."""
+    return text_frame(encode(_envelope(PushCode.NOT_CONNECTED, reason, None)))
+
+
+def frame_refused(reason: str, client_message_id: str | None = None) -> bytes:
+    """4001: what a gateway wrote was not accepted; ``client_message_id`` says which, where it had one."""
+    data = None if client_message_id is None else {"clientMessageId": client_message_id}
+    return text_frame(encode(_envelope(PushCode.FRAME_REFUSED, reason, data)))
+
+
+def gap(offered: Cursor, continued: Cursor) -> bytes:
+    """4002: what happened between the two points can't be proven complete."""
+    data = {"from": str(offered), "to": str(continued)}
+    reason = "pushes between these two points may be missing: read the history"
+    return text_frame(encode(_envelope(PushCode.GAP, reason, data)))
+
+
+def _envelope(code: PushCode, message: str, data: object) -> dict[str, object]:
+    return {"success": code < PushCode.NOT_CONNECTED, "code": int(code), "message": message, "data": data}

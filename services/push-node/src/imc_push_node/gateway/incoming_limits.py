@@ -1,0 +1,108 @@
+"""What the gateways of a node write, as far as it is no message: how much of it is borne, and for how long.
+
+A frame that is not complete takes memory and brings nothing; neither do pings, pongs and empty fragments.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from imc_contracts.codes import CloseCode
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class Writer(Protocol):
+    """A socket whose peer has begun a frame; see `GatewayWebSocket`."""
+
+    def fail(self, code: CloseCode, reason: str) -> None:
+        """End it, and forget what it has not completed."""
+        ...
+
+
+@dataclass(slots=True)
+class _Begun:
+    since: float
+    size: int
+
+
+class UnfinishedFrames:
+    """The frames and messages that gateways have begun and not completed, of all gateways of a node."""
+
+    def __init__(self, seconds: float, node_bytes: int, failed: Counter, size: Gauge) -> None:
+        self._seconds = seconds
+        self._node_bytes = node_bytes
+        self._late, self._over = failed.labels("late"), failed.labels("space")
+        size.set_function(lambda: self._size)
+        self._size = 0
+        self._begun: dict[Writer, _Begun] = {}
+        """The oldest first."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def note(self, writer: Writer, size: int, *, is_new: bool) -> None:
+        """Of a frame of ``writer`` there are ``size`` bytes; ``is_new`` if an earlier one has ended."""
+        now = asyncio.get_running_loop().time()
+        if is_new:
+            self.forget(writer)
+        begun = self._begun.setdefault(writer, _Begun(now, 0))
+        self._size += size - begun.size
+        begun.size = size
+        if self._timer is None:
+            self._look_at(now + self._seconds)
+        while self._size > self._node_bytes:
+            self._make_room()
+
+    def forget(self, writer: Writer) -> None:
+        """Nothing of ``writer`` is unfinished any more."""
+        begun = self._begun.pop(writer, None)
+        if begun is not None:
+            self._size -= begun.size
+
+    def _make_room(self) -> None:
+        # The oldest of those with more than their share: honest ones are done in a moment, or small.
+        share = self._node_bytes / len(self._begun)
+        writer = next(writer for writer, begun in self._begun.items() if begun.size > share)
+        self._fail(writer, CloseCode.TRY_AGAIN_LATER, "the node has too many unfinished frames: try again")
+        self._over.inc()
+
+    def _look_at(self, due: float) -> None:
+        self._timer = asyncio.get_running_loop().call_at(due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        while self._begun:
+            writer, begun = next(iter(self._begun.items()))
+            if begun.since + self._seconds > now:
+                self._look_at(begun.since + self._seconds)
+                return
+            self._fail(writer, CloseCode.NO_PROGRESS, f"a frame took more than {self._seconds:g} seconds")
+            self._late.inc()
+
+    def _fail(self, writer: Writer, code: CloseCode, reason: str) -> None:
+        self.forget(writer)
+        writer.fail(code, reason)
+
+
+class IncomingLimits:
+    """The limits of what gateways write, and what is counted for them, of a node."""
+
+    def __init__(
+        self,
+        idle_frames_per_minute: int,
+        frame_seconds: float,
+        unfinished_bytes: int,
+        registry: CollectorRegistry,
+    ) -> None:
+        self.idle_frames_per_minute = idle_frames_per_minute
+        failed = Counter(
+            "imc_gateway_frame_failures",
+            "Gateways closed for what they wrote: late (a frame took too long), space (the node had too many "
+            "unfinished frames), flood (too many frames that carry no message).",
+            ["limit"],
+            registry=registry,
+        )
+        self.floods = failed.labels("flood")
+        size = Gauge(
+            "imc_gateway_unfinished_bytes", "Bytes of frames that are not complete.", registry=registry
+        )
+        self.unfinished = UnfinishedFrames(frame_seconds, unfinished_bytes, failed, size)

@@ -1,0 +1,1 @@
+"""The Pub/Sub connection to Redis of this node."""

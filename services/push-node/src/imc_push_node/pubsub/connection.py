@@ -1,0 +1,160 @@
+"""One connection to Redis for Pub/Sub: all that has come is taken in one step, without a task or an await.
+
+redis-py connects (TLS, authentication, RESP3); from there on the socket is read and written here. Its own
+reading costs, for each message, about half as much as writing to a hundred gateways does. Other commands may
+be asked on it too: their replies come in one order with what is published.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import hiredis
+from imc_contracts import names
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import InvalidResponse, ResponseError
+
+_NOTHING = object()
+
+Hear = Callable[[bytes, bytes, Any], None]
+"""Hears what is pushed: its kind, its channel, and the payload of a message."""
+
+
+def packed(*command: str | bytes) -> bytes:
+    """A command as it is written to Redis."""
+    return cast(Any, hiredis).pack_command(command)
+
+
+# A write that finds nothing to do, and no PING: a replica, or a node of a cluster, would answer that too.
+PING = packed("ZREM", names.gateways(names.NO_APP), "x")
+
+
+@dataclass(slots=True)
+class _Question:
+    """Commands that were written, and the replies that have come so far."""
+
+    count: int
+    answered: asyncio.Future[list[Any]] | None
+    """None if nobody waits for the replies."""
+    replies: list[Any] = field(default_factory=list[Any])
+
+
+class PubSubConnection(asyncio.Protocol):
+    """A connection in use; see `connected`."""
+
+    def __init__(self, transport: asyncio.Transport, hear: Hear) -> None:
+        self._transport = transport
+        self._hear = hear
+        self._replies = hiredis.Reader(
+            protocolError=InvalidResponse, replyError=ResponseError, notEnoughData=_NOTHING
+        )
+        self._loop = asyncio.get_running_loop()
+        self._questions: deque[_Question] = deque()
+        """Those that lack replies, in the order in which these come."""
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self.heard_at = self._loop.time()
+
+    def send(self, *command: str | bytes) -> None:
+        """Write a command that pushes alone answer; never waits. Dropped once the connection has ended."""
+        self._write(packed(*command))
+
+    def ping(self) -> None:
+        """Make Redis say something. The connection ends if what answers is not the server it was made to."""
+        self._questions.append(_Question(1, None))
+        self._write(PING)
+
+    async def ask(self, commands: bytes, count: int) -> list[Any]:
+        """The replies to ``count`` commands, which are `packed` and joined.
+
+        What was published before they were carried out is heard before this returns. Raises `RedisError` or
+        `OSError` if the connection ends first, `ResponseError` if a key is not what it should be.
+        """
+        if self._ended.done():
+            self._ended.result()
+        answered: asyncio.Future[list[Any]] = self._loop.create_future()
+        self._questions.append(_Question(count, answered))
+        self._write(commands)
+        replies = await answered
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                raise reply
+        return replies
+
+    async def prove(self) -> None:
+        """Ping, and wait for the answer; raises as `ask`."""
+        await self.ask(PING, 1)
+
+    async def ended(self) -> None:
+        """Wait for the end of the connection; raises `RedisError` or `OSError`."""
+        await asyncio.shield(self._ended)
+
+    # What the event loop calls.
+
+    def data_received(self, data: bytes) -> None:
+        """Take everything that has come."""
+        self.heard_at = self._loop.time()
+        try:
+            self._replies.feed(data)
+            while (reply := self._replies.gets()) is not _NOTHING:
+                self._take(reply)
+        except Exception as fault:
+            self.end(fault)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self.end(exc or Disconnected("Redis closed the connection"))
+
+    def end(self, fault: Exception) -> None:
+        """Give the connection up; whoever waits for something is told of ``fault``."""
+        if not self._ended.done():
+            self._ended.set_exception(fault)
+            self._ended.exception()  # looked at, also if nobody waits for the end any more
+        for question in self._questions:
+            if question.answered is not None and not question.answered.done():
+                question.answered.set_exception(fault)
+        self._questions.clear()
+        self._transport.abort()
+
+    def _write(self, commands: bytes) -> None:
+        # A closed transport raises what nobody expects, and a writer may be woken before whoever is told
+        # of the end.
+        if not self._transport.is_closing():
+            self._transport.write(commands)
+
+    def _take(self, reply: Any) -> None:
+        if isinstance(reply, hiredis.PushNotification):
+            kind, channel, payload = cast("list[Any]", reply)[:3]
+            self._hear(kind, channel, payload)
+        elif isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"):
+            raise reply  # it may answer a subscription: which question the next reply belongs to is not known
+        else:
+            question = self._questions[0]
+            question.replies.append(reply)
+            if len(question.replies) == question.count:
+                self._questions.popleft()
+                if question.answered is not None and not question.answered.done():
+                    question.answered.set_result(question.replies)
+
+
+@contextlib.asynccontextmanager
+async def connected(redis: Redis, hear: Hear) -> AsyncGenerator[PubSubConnection]:
+    """A connection of its own, made as ``redis`` makes its. Raises `RedisError` or `OSError`."""
+    connection: Any = redis.connection_pool.make_connection()
+    try:
+        await connection.connect()
+        # All replies to what redis-py has sent were read: what comes from here on is for us.
+        transport = connection._writer.transport
+        link = PubSubConnection(transport, hear)
+        transport.set_protocol(link)
+        if transport.is_closing():
+            raise Disconnected("Redis closed the connection as it was made")  # told to the protocol before
+        try:
+            yield link
+        finally:
+            link.end(Disconnected("the connection was given up"))
+    finally:
+        await connection.disconnect(nowait=True)

@@ -1,0 +1,31 @@
+"""What is asked about every app each second, packed once: a thousand quiet apps must cost next to nothing."""
+
+from imc_contracts import names
+
+from imc_push_node.pubsub.connection import packed
+from imc_push_node.pubsub.subscriber import Subscriber
+from imc_push_node.stream import log_state
+from imc_push_node.stream.log_state import LogState
+
+FENCE = "f"
+"""The one member of an app's fence; its score is the newest number given out."""
+
+TIME = packed("TIME")
+
+REPLIES = 2
+"""To the questions about one app."""
+
+
+def about(app_id: str) -> bytes:
+    """Where the app's log stands, and where its fence."""
+    return _about_log(app_id) + packed("ZSCORE", names.gateway_fence(app_id), FENCE)
+
+
+async def log_stands(subscriber: Subscriber, app_id: str) -> LogState:
+    """Where the app's log stands, once all that was published until then has been heard; raises as `ask`."""
+    now, fields = await subscriber.ask(TIME + _about_log(app_id), 2)
+    return log_state.read((int(now[0]), int(now[1])), fields)
+
+
+def _about_log(app_id: str) -> bytes:
+    return packed("HMGET", names.log_state(app_id), *log_state.FIELDS)

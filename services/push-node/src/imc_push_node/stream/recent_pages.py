@@ -1,0 +1,94 @@
+"""Pages of logs that were read a moment ago, for gateways that come back a moment after others.
+
+A thousand gateways that reconnect at once arrive in waves, as fast as their handshakes go. Each wave would
+read again what the one before it has read.
+
+A page may be used again only while nothing has happened that a new read would show: no recall (it would hide
+content) and no other log, both of which start a new generation. And only once everything up to the end of the
+log has certainly been heard: see `LogReplay`. Trimming does not count: what was proven stays true.
+"""
+
+from imc_contracts.cursor import Cursor, EntryId
+
+from imc_push_node.stream.framed_entries import FramedEntries, place_of
+from imc_push_node.stream.log_state import Stretch
+
+RECENT_BYTES = 33_554_432
+"""Of all apps together; beyond that the oldest go."""
+
+RECENT_SECONDS = 5.0
+
+
+class LogPage:
+    """One read of the log, as frames, up to the head. What is beyond it, the follower brings."""
+
+    def __init__(self, stretch: Stretch, head: Cursor, generation: int) -> None:
+        self.stretch = stretch
+        self.generation = generation
+        """That of the app's subscribers before it was read."""
+        self.end = min(stretch.end, head, key=lambda cursor: cursor.entry)
+        entries = [entry for entry in stretch.entries if entry.id <= head.entry]
+        self._framed = FramedEntries(stretch.state.epoch, entries)
+        self.size = self._framed.size
+
+    def covers(self, point: Cursor) -> bool:
+        """Whether this page, just read, decides what becomes of a gateway at ``point``."""
+        if not self.stretch.state.names(point):
+            return True
+        return self.stretch.is_last or place_of(point) < self.end.entry
+
+    def leads_on_from(self, point: Cursor) -> bool:
+        """Whether it proves ``point``, and holds what came next."""
+        if point.is_unborn or point.epoch != self.stretch.state.epoch:
+            return False
+        is_within = place_of(self.stretch.start) <= point.entry < self.end.entry
+        return is_within and self.stretch.proves(point)
+
+    def after(self, point: Cursor, with_notices: bool) -> tuple[int, bytes]:
+        """How many pushes follow ``point``, and their frames."""
+        return self._framed.after(place_of(point), with_notices)
+
+
+_Key = tuple[str, EntryId]
+
+
+class RecentPages:
+    """The pages of all apps of a node, for `RECENT_SECONDS` and up to ``most_bytes``."""
+
+    def __init__(self, most_bytes: int = RECENT_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._by_app: dict[str, dict[EntryId, LogPage]] = {}
+        self._ages: dict[_Key, float] = {}
+        """When each was kept; the oldest first."""
+
+    def keep(self, app_id: str, page: LogPage, now: float) -> None:
+        """Keep a page that was just read; ``now`` is a time of the loop's clock."""
+        key = app_id, place_of(page.stretch.start)
+        if key in self._ages:
+            self._drop(key)
+        self._by_app.setdefault(app_id, {})[key[1]] = page
+        self._ages[key] = now
+        self._bytes += page.size
+        while self._bytes > self._most_bytes:
+            self._drop(next(iter(self._ages)))
+
+    def after(self, app_id: str, point: Cursor, generation: int) -> LogPage | None:
+        """A page of the app's present generation that leads on from ``point``."""
+        for page in self._by_app.get(app_id, {}).values():
+            if page.generation == generation and page.leads_on_from(point):
+                return page
+        return None
+
+    def forget(self, before: float) -> None:
+        """Drop what was kept before that time."""
+        while self._ages and next(iter(self._ages.values())) < before:
+            self._drop(next(iter(self._ages)))
+
+    def _drop(self, key: _Key) -> None:
+        app_id, start = key
+        del self._ages[key]
+        pages = self._by_app[app_id]
+        self._bytes -= pages.pop(start).size
+        if not pages:
+            del self._by_app[app_id]
