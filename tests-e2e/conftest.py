@@ -38,7 +38,7 @@ class Client:
     async def send(self, app_id: str, content: str, **fields: Any) -> Reply:
         """Send a message that must be accepted; its receipt."""
         body = {"appId": app_id, "groupId": "g", "userId": "u", "content": content, **fields}
-        reply = await self.post("/chat/message/create", body)
+        reply = await self.post("/v1/commands/send-message", body)
         assert (reply["success"], reply["code"], reply["message"]) == (True, 0, "success"), reply
         return reply["data"]
 

@@ -8,11 +8,11 @@ import pytest
 from imc_testkit.gateway import connect_at
 from imc_testkit.tokens import bearer
 
-SEND = "/chat/message/create"
-BATCH = "/chat/message/createBatch"
-RECALL = "/chat/message/recall"
-NOTICE = "/notice/information/create"
-DELETE = "/notice/information/delete"
+SEND = "/v1/commands/send-message"
+BATCH = "/v1/commands/send-messages"
+RECALL = "/v1/commands/recall-message"
+NOTICE = "/v1/commands/publish-notice"
+DELETE = "/v1/commands/delete-notice"
 GOOD = {"appId": "a", "groupId": "g", "userId": "u", "content": "c"}
 ID = "123456789012345678"
 
@@ -139,7 +139,7 @@ async def test_paths_methods_and_media_types(client: Any, http: httpx.AsyncClien
     assert_refused(await http.post(query + HISTORY), 405, 40500)
     form = {"content-type": "application/x-www-form-urlencoded"}
     assert_refused(await http.post(command + SEND, content=json.dumps(GOOD), headers=form), 415, 41500)
-    reply = await http.get(client.deployment.push_nodes[0].url + "/chat/message/broadcast/a/g")
+    reply = await http.get(client.deployment.push_nodes[0].url + "/v1/gateways/a/g")
     assert reply.status_code in (400, 426)
     assert reply.json()["success"] is False
 
@@ -197,10 +197,10 @@ async def test_bad_frames_leave_the_connection_and_others_alone(client: Any, app
 @pytest.mark.parametrize(
     ("path", "word"),
     [
-        ("/chat/message/broadcast/a%20b/g", "appId"),
-        ("/chat/message/broadcast/a/%7B", "gatewayId"),
-        ("/chat/message/broadcast/a/" + "g" * 128, "gatewayId"),
-        ("/chat/message/broadcast/a/g?cursor=nonsense", "cursor"),
+        ("/v1/gateways/a%20b/g", "appId"),
+        ("/v1/gateways/a/%7B", "gatewayId"),
+        ("/v1/gateways/a/" + "g" * 128, "gatewayId"),
+        ("/v1/gateways/a/g?cursor=nonsense", "cursor"),
     ],
 )
 async def test_a_bad_connection_is_told_why(client: Any, path: str, word: str):

@@ -33,13 +33,13 @@ MAX_HEADER_BYTES: int = CommandApiSettings.model_fields["max_header_bytes"].defa
 JSON = {"content-type": "application/json"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 SINGLE_CALLS = (
-    "/chat/message/create",
-    "/chat/message/recall",
-    "/notice/information/create",
-    "/notice/information/delete",
+    "/v1/commands/send-message",
+    "/v1/commands/recall-message",
+    "/v1/commands/publish-notice",
+    "/v1/commands/delete-notice",
 )
 KNOWN_FIELDS = ("content", "groupId", "type", "messageId", "informationId", "clientMessageId")
-CALL_OF = {"messageId": "/chat/message/recall", "informationId": "/notice/information/delete"}
+CALL_OF = {"messageId": "/v1/commands/recall-message", "informationId": "/v1/commands/delete-notice"}
 
 
 def loop_seconds(process: Process) -> float:
@@ -128,7 +128,7 @@ async def test_an_unknown_field(client: Any, http: httpx.AsyncClient, app_id: st
 async def test_a_known_field(client: Any, http: httpx.AsyncClient, app_id: str, kind: str):
     for field in KNOWN_FIELDS:
         body = bombs.in_a_field(field.encode(), bombs.FIELDS[kind], SINGLE_BODY_BYTES, app_id)
-        path = CALL_OF.get(field, "/chat/message/create")
+        path = CALL_OF.get(field, "/v1/commands/send-message")
         await posted(http, client.deployment.command_apis[0], path, body, JSON)
 
 
@@ -138,24 +138,24 @@ async def test_a_field_of_a_batch(client: Any, http: httpx.AsyncClient, app_id: 
     await posted(
         http,
         client.deployment.command_apis[0],
-        "/chat/message/createBatch",
+        "/v1/commands/send-messages",
         b'{"messages":[%b]}' % send,
         JSON,
     )
     beside = b'{"messages":[{}],"other":%b}' % bombs.FIELDS[kind](MAX_BODY_BYTES - 30)
-    await posted(http, client.deployment.command_apis[0], "/chat/message/createBatch", beside, JSON)
+    await posted(http, client.deployment.command_apis[0], "/v1/commands/send-messages", beside, JSON)
 
 
 @pytest.mark.parametrize("kind", bombs.batches(100_000, "a"))
 async def test_a_batch(client: Any, http: httpx.AsyncClient, app_id: str, kind: str):
     body = b'{"messages":%b}' % bombs.batches(MAX_BODY_BYTES - 20, app_id)[kind]
-    await posted(http, client.deployment.command_apis[0], "/chat/message/createBatch", body, JSON)
+    await posted(http, client.deployment.command_apis[0], "/v1/commands/send-messages", body, JSON)
 
 
 @pytest.mark.parametrize("unit", [b"a&", b"a=1&", b"informationId=1&", b"%41=%42&", b"&", b"=&", b"%"])
 async def test_a_form(client: Any, http: httpx.AsyncClient, unit: bytes):
     body = unit * (SINGLE_BODY_BYTES // len(unit))
-    await posted(http, client.deployment.command_apis[0], "/notice/information/delete", body, FORM)
+    await posted(http, client.deployment.command_apis[0], "/v1/commands/delete-notice", body, FORM)
 
 
 @pytest.mark.parametrize("kind", bombs.FIELDS)
@@ -244,14 +244,14 @@ async def test_a_token(separate_processes: Any, value: bytes):
 async def answered_401(process: Process, token: str) -> None:
     async def call() -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
-            for path in ("/chat/message/create", "/chat/message/findByGroupId?appId=a&groupId=g"):
+            for path in ("/v1/commands/send-message", "/chat/message/findByGroupId?appId=a&groupId=g"):
                 reply = await client.get(process.url + path, headers={"Authorization": f"Bearer {token}"})
                 assert reply.status_code == 401
 
     await assert_bounded(process, len(token), call)
 
 
-@pytest.mark.parametrize("path", [*SINGLE_CALLS, "/chat/message/createBatch"])
+@pytest.mark.parametrize("path", [*SINGLE_CALLS, "/v1/commands/send-messages"])
 async def test_the_grant_is_asked_before_the_body(separate_processes: Any, path: str):
     """The reply is there while most of the body is not."""
     process = separate_processes.command_apis[0]

@@ -314,7 +314,7 @@ async def test_a_command_api_takes_sends_meanwhile_and_who_routes_to_it_can_tell
             assert await _says(client, process, f"write-through: {words}")
             assert (await client.get("/readyz?exclude=write-through")).json() == {"status": "ready"}
             message = {"appId": "a", "groupId": "g", "userId": "u", "content": "c"}
-            sent = await client.post("/chat/message/create", json=message)
+            sent = await client.post("/v1/commands/send-message", json=message)
             assert sent.status_code == 200
         await wait_until(lambda: _all_ready(client, site), 60)
         [(stored,)] = await wait_until(

@@ -79,27 +79,29 @@ async def send_many(client: Any, app_id: str, contents: list[str]) -> list[dict[
     receipts: list[dict[str, Any]] = []
     for start in range(0, len(contents), 500):
         batch = [{**BODY, "appId": app_id, "content": content} for content in contents[start : start + 500]]
-        receipts += (await client.post("/chat/message/createBatch", {"messages": batch}))["data"]
+        receipts += (await client.post("/v1/commands/send-messages", {"messages": batch}))["data"]
     assert all("messageId" in receipt for receipt in receipts)
     return receipts
 
 
 async def recall(client: Any, receipts: list[dict[str, Any]]) -> set[str]:
     ids = [receipt["messageId"] for receipt in receipts]
-    replies = await asyncio.gather(*(client.post("/chat/message/recall", {"messageId": id_}) for id_ in ids))
+    replies = await asyncio.gather(
+        *(client.post("/v1/commands/recall-message", {"messageId": id_}) for id_ in ids)
+    )
     assert {reply["code"] for reply in replies} == {0}
     return set(ids)
 
 
 async def notices(client: Any, app_id: str, count: int) -> list[str]:
     body = {**BODY, "appId": app_id, "content": "notice"}
-    replies = [await client.post("/notice/information/create", body) for _ in range(count)]
+    replies = [await client.post("/v1/commands/publish-notice", body) for _ in range(count)]
     return [reply["data"]["informationId"] for reply in replies]
 
 
 async def delete(client: Any, ids: list[str]) -> None:
     for id_ in ids:
-        assert (await client.post("/notice/information/delete", {"informationId": id_}))["code"] == 0
+        assert (await client.post("/v1/commands/delete-notice", {"informationId": id_}))["code"] == 0
 
 
 def pushes(gateway: Gateway, after: str = "") -> list[Frame]:
@@ -260,7 +262,11 @@ async def test_standalone_replays_from_its_own_database(http: httpx.AsyncClient,
     async with standalone(tmp_path) as deployment:
         (process,) = deployment.push_nodes
         receipts = [
-            (await http.post(f"{process.url}/chat/message/create", json={**BODY, "appId": "a", "content": n}))
+            (
+                await http.post(
+                    f"{process.url}/v1/commands/send-message", json={**BODY, "appId": "a", "content": n}
+                )
+            )
             for n in map(str, range(10))
         ]
         socket = (tmp_path / "log" / "socket").read_text()

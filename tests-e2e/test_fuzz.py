@@ -47,7 +47,7 @@ async def is_well(process: Process, http: httpx.AsyncClient, app_id: str) -> Non
     async with connect(process.url, app_id, "well") as gateway:
         await gateway.wait_for_code(2000)
         body = {"appId": app_id, "groupId": "g", "userId": "u", "content": "still here"}
-        reply = await http.post(process.url + "/chat/message/create", json=body)
+        reply = await http.post(process.url + "/v1/commands/send-message", json=body)
         assert reply.status_code == 200
         message_id = reply.json()["data"]["messageId"]
         await gateway.wait_for(
@@ -79,7 +79,7 @@ async def test_bytes_that_keep_to_no_rule(victim: Deployment, http: httpx.AsyncC
 async def test_a_binary_frame_and_an_end_in_one_read(victim: Deployment, app_id: str, after: bytes):
     host, _, port = victim.push_nodes[0].url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(handshake(host, f"/chat/message/broadcast/{app_id}/g"))
+    writer.write(handshake(host, f"/v1/gateways/{app_id}/g"))
     await reader.readuntil(b"2000")
     writer.write(frame(b"x", 2) + after)
     async with asyncio.timeout(10):
@@ -98,10 +98,10 @@ async def test_a_flood_of_bad_frames_is_ended(victim: Deployment, app_id: str):
 
 
 PATHS = (
-    "/chat/message/create",
-    "/chat/message/createBatch",
-    "/chat/message/recall",
-    "/notice/information/create",
+    "/v1/commands/send-message",
+    "/v1/commands/send-messages",
+    "/v1/commands/recall-message",
+    "/v1/commands/publish-notice",
 )
 QUERIES = (
     "/chat/message/findByGroupId",

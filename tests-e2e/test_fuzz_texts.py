@@ -74,9 +74,11 @@ async def journey(client: Any, app_id: str, group_id: str, texts: list[tuple[str
             assert sorted((each["content"], each["userId"]) for each in found) == sorted(texts)
             assert {each["groupId"] for each in found} == {group_id}
         cause = texts[-1][0][:255]
-        await client.post("/chat/message/recall", {"messageId": sent[0]["messageId"], "recallCause": cause})
+        await client.post(
+            "/v1/commands/recall-message", {"messageId": sent[0]["messageId"], "recallCause": cause}
+        )
         assert (await gateway.wait_for_code(2002))[0]["data"]["recallCause"] == cause
-        published = await client.post("/notice/information/create", {**notice, "content": texts[0][0]})
+        published = await client.post("/v1/commands/publish-notice", {**notice, "content": texts[0][0]})
         assert published["success"], published
         told = (await gateway.wait_for_code(2004))[0]["data"]
         read = await client.get("/notice/information/findByGroupId", appId=app_id, groupId=group_id)
@@ -118,7 +120,7 @@ async def test_no_log_has_what_was_sent_or_by_whom(client: Any, http: httpx.Asyn
     mark = secrets.token_hex(8)
     texts = [(f"content-{mark} \n{text}", f"user-{mark}") for text in INJECTIONS]
     await journey(client, app_id, f"group-{mark}", texts)
-    refused = await client.post("/chat/message/create", {"appId": app_id, "content": f"content-{mark}"})
+    refused = await client.post("/v1/commands/send-message", {"appId": app_id, "content": f"content-{mark}"})
     assert refused["code"] == 40001
     tokens = [http.headers["Authorization"].split()[1], bearer(app_id)["Authorization"].split()[1]]
     await http.get(client.deployment.query_apis[0].url + f"/{mark}", params={"access_token": tokens[1]})

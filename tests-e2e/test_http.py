@@ -10,7 +10,7 @@ from imc_testkit.deployment import Deployment
 from imc_testkit.tokens import bearer
 from imc_testkit.wire_fuzz import handshake
 
-CREATE = "/chat/message/create"
+CREATE = "/v1/commands/send-message"
 
 
 async def talk(url: str, *parts: bytes, half_closes: bool = True) -> list[tuple[int, dict[str, Any]]]:
@@ -108,9 +108,9 @@ async def test_a_group_is_never_read_as_another(client: Any, app_id: str):
         assert (status, answer["code"], answer["data"]) == (400, 40001, None), group
         assert "groupId" in answer["message"]
     published = await client.post(
-        "/notice/information/create", {"appId": app_id, "groupId": "g", "userId": "u", "content": "c"}
+        "/v1/commands/publish-notice", {"appId": app_id, "groupId": "g", "userId": "u", "content": "c"}
     )
-    delete = "/notice/information/delete"
+    delete = "/v1/commands/delete-notice"
     command = client.deployment.command_apis[0].url
     form = "Content-Type: application/x-www-form-urlencoded"
     for body in (b"appId=%C4%E3", b"appId=\xc4\xe3", b"appId=%A"):
@@ -147,7 +147,7 @@ async def test_a_websocket_that_leads_nowhere_is_told_so(client: Any):
     node = nodes[0].url
     for bad in ("Sec-WebSocket-Version: 7", "Sec-WebSocket-Key: x"):
         [(status, answer)] = await talk(
-            node, handshake("h", "/chat/message/broadcast/a/g", token, bad), half_closes=False
+            node, handshake("h", "/v1/gateways/a/g", token, bad), half_closes=False
         )
         assert (status, answer["code"]) == (400, 40001)
 
@@ -162,7 +162,7 @@ async def test_what_answers_get_answers_head(deployment: Deployment, http: Any, 
         ),
         (deployment.query_apis[0], query),
         (deployment.push_nodes[0], "/test.html"),
-        (deployment.push_nodes[0], f"/chat/message/broadcast/{app_id}/g/node"),
+        (deployment.push_nodes[0], f"/v1/gateways/{app_id}/g/node"),
     ):
         head, got = await http.head(process.url + path), await http.get(process.url + path)
         assert (head.status_code, head.content) == (got.status_code, b""), path

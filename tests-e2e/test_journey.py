@@ -109,9 +109,11 @@ async def test_a_client_message_id_is_recognized_over_http_websocket_and_batch(c
             "createTime": first["createTime"],
             "duplicate": True,
         }
-        batch = await client.post("/chat/message/createBatch", {"messages": [{"appId": app_id, **body}]})
+        batch = await client.post("/v1/commands/send-messages", {"messages": [{"appId": app_id, **body}]})
         assert batch["data"] == [{**first, "duplicate": True}]
-        other = await client.post("/chat/message/create", {"appId": app_id, **body, "content": "another"})
+        other = await client.post(
+            "/v1/commands/send-message", {"appId": app_id, **body, "content": "another"}
+        )
         assert (other["success"], other["code"], other["data"]) == (False, 40904, None)
         await gateway.send_json({**body, "content": "another"})
         refused = (await gateway.wait_for_code(4001))[0]
@@ -123,7 +125,7 @@ async def test_a_client_message_id_is_recognized_over_http_websocket_and_batch(c
 async def test_an_invalid_message_does_not_affect_the_rest_of_its_batch(client: Any, app_id: str):
     good = {"appId": app_id, "groupId": "g", "userId": "u", "content": "good"}
     reply = await client.post(
-        "/chat/message/createBatch",
+        "/v1/commands/send-messages",
         {"messages": [good, {**good, "groupId": " g"}, {**good, "appId": app_id + "2"}, 7]},
     )
     answers = reply["data"]
@@ -145,7 +147,7 @@ async def test_a_message_is_recalled_at_once_everywhere(client: Any, app_id: str
         await gateway.wait_for_code(2000)
         sent = await client.send(app_id, "a secret")
         reply = await client.post(
-            "/chat/message/recall", {"messageId": sent["messageId"], "recallCause": "typo"}
+            "/v1/commands/recall-message", {"messageId": sent["messageId"], "recallCause": "typo"}
         )
         assert reply["code"] == 0, reply
         recalled = reply["data"]
@@ -156,10 +158,12 @@ async def test_a_message_is_recalled_at_once_everywhere(client: Any, app_id: str
         push = (await gateway.wait_for_code(2002))[0]
         assert push["data"] == recalled
         assert [frame["code"] for frame in gateway.frames] == [2000, 2001, 2002]
-        again = await client.post("/chat/message/recall", {"messageId": sent["messageId"], "appId": app_id})
+        again = await client.post(
+            "/v1/commands/recall-message", {"messageId": sent["messageId"], "appId": app_id}
+        )
         assert again["code"] == 40901
         foreign = await client.post(
-            "/chat/message/recall", {"messageId": sent["messageId"], "appId": app_id + "x"}
+            "/v1/commands/recall-message", {"messageId": sent["messageId"], "appId": app_id + "x"}
         )
         assert (foreign["code"], foreign["message"]) == (40401, "no message has this messageId")
         assert await client.history(app_id, total=1) == [recalled]
@@ -168,7 +172,7 @@ async def test_a_message_is_recalled_at_once_everywhere(client: Any, app_id: str
 async def test_only_one_of_many_simultaneous_recalls_succeeds(client: Any, app_id: str):
     sent = await client.send(app_id, "oops")
     replies = await asyncio.gather(
-        *(client.post("/chat/message/recall", {"messageId": sent["messageId"]}) for _ in range(10))
+        *(client.post("/v1/commands/recall-message", {"messageId": sent["messageId"]}) for _ in range(10))
     )
     assert sorted(reply["code"] for reply in replies) == [0] + [40901] * 9
 
@@ -181,7 +185,7 @@ async def test_a_resumed_gateway_gets_no_recalled_content(client: Any, app_id: s
         cursor = gateway.cursor
         assert cursor == before["cursor"]
     missed = [await client.send(app_id, f"missed {n}") for n in range(20)]
-    await client.post("/chat/message/recall", {"messageId": missed[3]["messageId"]})
+    await client.post("/v1/commands/recall-message", {"messageId": missed[3]["messageId"]})
     async with client.gateway(app_id, "g1", node=1, cursor=cursor) as gateway:
         assert (await gateway.wait_for_code(2000))[0] | {"message": ""} == {
             "success": True,
@@ -242,7 +246,7 @@ async def test_notices_reach_only_gateways_that_ask_for_them(client: Any, app_id
             "content": TRICKY,
             "jumpUrl": "game://hall/7",
         }
-        created = (await client.post("/notice/information/create", body))["data"]
+        created = (await client.post("/v1/commands/publish-notice", body))["data"]
         # It can be read as soon as it is acknowledged.
         found = await client.get("/notice/information/findByGroupId", appId=app_id, groupId="g")
         notice = found["data"]["pageInformationList"][0]
@@ -256,12 +260,12 @@ async def test_notices_reach_only_gateways_that_ask_for_them(client: Any, app_id
             "type": None,
         }
         assert (await asks.wait_for_code(2004))[0]["data"] == notice
-        deleted = await client.post("/notice/information/delete", {"informationId": created["informationId"]})
+        deleted = await client.post("/v1/commands/delete-notice", {"informationId": created["informationId"]})
         assert deleted["data"]["status"] == 0
         assert (await asks.wait_for_code(2005))[0]["data"] == deleted["data"]
         found = await client.get("/notice/information/findByGroupId", appId=app_id, groupId="g")
         assert found["data"] == {"total": 0, "pageInformationList": []}
-        again = await client.post("/notice/information/delete", {"informationId": created["informationId"]})
+        again = await client.post("/v1/commands/delete-notice", {"informationId": created["informationId"]})
         assert again["code"] == 40903
         await client.send(app_id, "after")
         await plain.wait_for_code(2001)
@@ -271,9 +275,11 @@ async def test_notices_reach_only_gateways_that_ask_for_them(client: Any, app_id
 async def test_a_notice_can_be_deleted_with_form_or_query_parameters(
     client: Any, http: httpx.AsyncClient, app_id: str
 ):
-    url = client.deployment.command_apis[0].url + "/notice/information/delete"
+    url = client.deployment.command_apis[0].url + "/v1/commands/delete-notice"
     body = {"appId": app_id, "groupId": "g", "userId": "u", "content": "news"}
-    ids = [(await client.post("/notice/information/create", body))["data"]["informationId"] for _ in range(2)]
+    ids = [
+        (await client.post("/v1/commands/publish-notice", body))["data"]["informationId"] for _ in range(2)
+    ]
     by_form = await http.post(url, data={"informationId": ids[0]})
     by_query = await http.post(url, params={"informationId": ids[1], "appId": app_id})
     assert [by_form.json()["data"]["status"], by_query.json()["data"]["status"]] == [0, 0]

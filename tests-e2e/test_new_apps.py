@@ -22,12 +22,12 @@ async def test_new_apps_beyond_the_quota(http: httpx.AsyncClient, tmp_path_facto
             return await http.post(url + path, json=body)
 
         for number in range(4):
-            assert (await post("/chat/message/create", send(f"app-{number}"))).status_code == 200
+            assert (await post("/v1/commands/send-message", send(f"app-{number}"))).status_code == 200
         messages = [send(f"app-{number}") for number in (0, 4, 5)]
-        batch = (await post("/chat/message/createBatch", {"messages": messages})).json()["data"]
+        batch = (await post("/v1/commands/send-messages", {"messages": messages})).json()["data"]
         known, *new = [item.get("code", 0) for item in batch]
         assert (known, sorted(new)) == (0, [0, 42901])
-        for path in ("/chat/message/create", "/notice/information/create"):
+        for path in ("/v1/commands/send-message", "/v1/commands/publish-notice"):
             refused = await post(path, send("app-6"))
             assert (refused.status_code, refused.json()["code"]) == (429, 42901)
             assert "5 new apps" in refused.json()["message"]

@@ -15,7 +15,7 @@ from imc_testkit.gateway import connect
 from imc_testkit.waiting import wait_until
 from websockets.exceptions import InvalidStatus
 
-SEND, BATCH = "/chat/message/create", "/chat/message/createBatch"
+SEND, BATCH = "/v1/commands/send-message", "/v1/commands/send-messages"
 NEVER = 0.000001
 """Sends a second: too few for one to be gained while a test runs."""
 

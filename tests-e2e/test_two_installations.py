@@ -39,7 +39,7 @@ async def installations(
 
 async def send(http: httpx.AsyncClient, deployment: Deployment, app_id: str, content: str) -> None:
     body = {"appId": app_id, "groupId": "g", "userId": "u", "content": content}
-    reply = await http.post(deployment.command_apis[0].url + "/chat/message/create", json=body)
+    reply = await http.post(deployment.command_apis[0].url + "/v1/commands/send-message", json=body)
     assert reply.status_code == 200, reply.text
 
 

@@ -67,7 +67,9 @@ def public_paths() -> dict[str, str]:
     }
     paths = {path: service for service, router in routers.items() for path in paths_of(router)}
     paths[broadcast.PATH] = "push-node"  # a WebSocket, which is not part of OpenAPI
-    public = {path: service for path, service in paths.items() if path.startswith(("/chat/", "/notice/"))}
+    public = {
+        path: service for path, service in paths.items() if path.startswith(("/v1/", "/chat/", "/notice/"))
+    }
     return {re.sub(r"\{.*?\}", "some-id", path): service for path, service in public.items()}
 
 

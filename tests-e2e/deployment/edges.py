@@ -9,7 +9,7 @@ from deployment.manifests import Document, Installation, Workload
 from deployment.network import in_cluster_address
 
 REWRITE = "haproxy-ingress.github.io/rewrite-target"
-GATEWAY_PATH = "/chat/message/broadcast/some-id/some-id"
+GATEWAY_PATH = "/v1/gateways/some-id/some-id"
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ async def recorded(tmp_path: Path) -> AsyncGenerator[Recorded]:
         yield recorded
 
 
-GATEWAY = "/chat/message/broadcast/app/"
+GATEWAY = "/v1/gateways/app/"
 AS_THEY_CAME = (
     "x%0dX-Evil:%201",
     "x%0d%0aX-Evil:%201%0d%0a%0d%0aGET%20/metrics%20HTTP/1.1",
@@ -169,8 +169,8 @@ async def test_what_is_passed_on_is_as_it_came_and_no_log_has_a_token(recorded: 
         "/push/%31" + GATEWAY + "x",
         "/./push/1" + GATEWAY + "x",
         "/x/../push/1" + GATEWAY + "x",
-        "/push/1/chat/message//broadcast/app/x",
-        "/push/1/chat/message/%62roadcast/app/x",
+        "/push/1/v1//gateways/app/x",
+        "/push/1/v1/%67ateways/app/x",
         "/push/1" + GATEWAY + "../../../../metrics",
         "/push/1" + GATEWAY + "%2e%2e/%2e%2e/%2e%2e/%2e%2e/metrics",
         "/push/1" + GATEWAY + "..%2f..%2f..%2f..%2fmetrics",
@@ -208,7 +208,7 @@ async def test_no_upgrade_but_that_of_websockets_is_passed_on(recorded: Recorded
 
 async def test_what_nginx_answers_itself_is_in_the_envelope(recorded: Recorded):
     head = b"Host: h\r\nConnection: close\r\n"
-    post = b"POST /chat/message/create HTTP/1.1\r\n" + head
+    post = b"POST /v1/commands/send-message HTTP/1.1\r\n" + head
     for request, expected in (
         (b"nonsense\r\n\r\n", (400, 40001)),
         (b"GET / HTTP/1.1\r\n\r\n", (400, 40001)),

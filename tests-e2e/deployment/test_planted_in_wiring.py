@@ -74,7 +74,7 @@ EDGES: Planted = [
     (
         "production-ingress",
         lambda it: spec(it, "Ingress", "imc")["rules"][0]["http"]["paths"].pop(0),
-        "/chat/message/create does not reach command-api",
+        "/v1/commands/send-message does not reach command-api",
     ),
     (
         "production-ingress",

@@ -51,7 +51,7 @@ async def test_a_half_open_gateway_is_dropped(
         load_small(deployment, apps=1, gateways=2) as load,
     ):
         node = deployment.push_nodes[0]
-        url = f"ws://{machine.here}:{node.port}/chat/message/broadcast/{load.app_ids[0]}/far"
+        url = f"ws://{machine.here}:{node.port}/v1/gateways/{load.app_ids[0]}/far"
         command = machine.command(sys.executable, "-uc", GATEWAY, url)
         gateway = Child(command, {"PATH": os.environ["PATH"]})
         gateway.spawn()

@@ -90,7 +90,7 @@ async def sends(http: httpx.AsyncClient, site: Site, app_id: str) -> int:
     """Send a message; the status."""
     body = {"appId": app_id, "groupId": "g", "userId": "u", "content": secrets.token_hex(4)}
     return (
-        await http.post(site.deployment.command_apis[0].url + "/chat/message/create", json=body)
+        await http.post(site.deployment.command_apis[0].url + "/v1/commands/send-message", json=body)
     ).status_code
 
 

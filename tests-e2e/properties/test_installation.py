@@ -124,12 +124,12 @@ class Installation(RuleBasedStateMachine):
     @rule(group=groups, user=users)
     def send(self, group: str, user: str) -> None:
         body = self.body(group, user)
-        self.note(body, self.post("/chat/message/create", body)["data"])
+        self.note(body, self.post("/v1/commands/send-message", body)["data"])
 
     @rule(group=groups, user=users, count=st.integers(2, 6))
     def send_batch(self, group: str, user: str, count: int) -> None:
         bodies = [self.body(group, user) for _ in range(count)]
-        receipts = self.post("/chat/message/createBatch", {"messages": bodies})["data"]
+        receipts = self.post("/v1/commands/send-messages", {"messages": bodies})["data"]
         for body, receipt in zip(bodies, receipts, strict=True):
             self.note(body, receipt)
 
@@ -139,10 +139,10 @@ class Installation(RuleBasedStateMachine):
         own_id = chosen(list(self.receipts), at)
         body = self.bodies[own_id]
         if is_same:
-            reply = self.post("/chat/message/create", body)
+            reply = self.post("/v1/commands/send-message", body)
             assert reply["data"] == {**self.receipts[own_id], "duplicate": True}
         else:
-            reply = self.post("/chat/message/create", {**body, "content": "another"})
+            reply = self.post("/v1/commands/send-message", {**body, "content": "another"})
             assert reply["code"] == 40904
 
     @precondition(lambda self: self.messages)
@@ -151,7 +151,7 @@ class Installation(RuleBasedStateMachine):
         message = chosen(self.messages, at)
         named = {"appId": self.app_id} if is_named else {}
         body = {"messageId": message["messageId"], "recallCause": "cause", **named}
-        reply = self.post("/chat/message/recall", body)
+        reply = self.post("/v1/commands/recall-message", body)
         if message["status"] == 0:
             assert reply["code"] == 40901
             return
@@ -165,7 +165,7 @@ class Installation(RuleBasedStateMachine):
         self.turn += 1
         parties = {"appId": self.app_id, "groupId": group, "userId": user}
         body = {**parties, "content": f"notice {self.turn}", "title": "title"}
-        receipt = self.post("/notice/information/create", body)["data"]
+        receipt = self.post("/v1/commands/publish-notice", body)["data"]
         self.cursors.append(receipt.pop("cursor"))
         self.notices.append({**body, **receipt})
 
@@ -174,7 +174,7 @@ class Installation(RuleBasedStateMachine):
     def delete_notice(self, at: int) -> None:
         notice = chosen(self.notices, at)
         body = {"informationId": notice["informationId"], "appId": self.app_id}
-        reply = self.post("/notice/information/delete", body)
+        reply = self.post("/v1/commands/delete-notice", body)
         assert reply["code"] == (40903 if notice.get("is_deleted") else 0)
         notice["is_deleted"] = True
 

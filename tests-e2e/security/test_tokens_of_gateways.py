@@ -43,7 +43,7 @@ class Node:
         if origin is not None:
             headers[b"Origin"] = origin.encode()
         all_headers = {**{name.encode(): value.encode() for name, value in UPGRADE.items()}, **headers}
-        address = f"{self.url}/chat/message/broadcast/{path}"
+        address = f"{self.url}/v1/gateways/{path}"
         reply = await self._http.get(address, params=query, headers=all_headers)
         body = reply.json()
         assert (body["success"], body["data"], reply.headers["Content-Type"]) == (
@@ -111,7 +111,7 @@ async def test_each_refusal_is_counted(node: Node):
 
 
 async def test_only_who_may_connect_is_told_where(guarded: Deployment, stranger: httpx.AsyncClient):
-    url = f"{guarded.push_nodes[0].url}/chat/message/broadcast/app/gateway/node"
+    url = f"{guarded.push_nodes[0].url}/v1/gateways/app/gateway/node"
     for headers, status in (
         ({}, 401),
         (bearer("other"), 403),
@@ -122,7 +122,7 @@ async def test_only_who_may_connect_is_told_where(guarded: Deployment, stranger:
 
 
 async def test_a_browser_brings_its_token_in_the_query(guarded: Deployment, app_id: str):
-    url = f"{guarded.push_nodes[0].url}/chat/message/broadcast/{app_id}/gateway"
+    url = f"{guarded.push_nodes[0].url}/v1/gateways/{app_id}/gateway"
     async with connect_at(f"{url}?access_token={token(app_id, 'gateway')}&notices=1") as gateway:
         await gateway.wait_for_code(2000)
 

@@ -83,7 +83,7 @@ async def test_a_bad_item_of_a_batch_fails_alone(
     message = {"groupId": "g", "userId": "u", "content": "c"}
     messages = [{**message, "appId": app} for app in (app_id, f"{app_id}-foreign", "a b", app_id)]
     reply = await stranger.post(
-        guarded.command_apis[0].url + "/chat/message/createBatch",
+        guarded.command_apis[0].url + "/v1/commands/send-messages",
         json={"messages": messages},
         headers=bearer(app_id, "send"),
     )

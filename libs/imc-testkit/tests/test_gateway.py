@@ -27,7 +27,7 @@ async def url() -> AsyncGenerator[str]:
 async def test_a_gateway_keeps_frames_in_order_and_the_last_cursor(url: str) -> None:
     async with connect(url, "app", "g 1", cursor="a.0-0", notices=True) as gateway:
         first = await gateway.wait_for(lambda frame: frame["code"] == 2000)
-        assert first["data"] == "/chat/message/broadcast/app/g%201?cursor=a.0-0&notices=1"
+        assert first["data"] == "/v1/gateways/app/g%201?cursor=a.0-0&notices=1"
         assert gateway.cursor == "a.1-0"
         await gateway.send_json({"content": "é"})
         await gateway.send_text('{"content": "2"}')

@@ -21,7 +21,7 @@ from imc_service.http.hot_path import HotPathMiddleware
 from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 
-SEND, BATCH = "/chat/message/create", "/chat/message/createBatch"
+SEND, BATCH = "/v1/commands/send-message", "/v1/commands/send-messages"
 GOOD = {"appId": "a", "groupId": "g", "userId": "u", "content": "c"}
 RECEIPT = {"messageId": "1", "createTime": 2, "cursor": "x.1-0", "duplicate": False}
 LIMIT = 4096

@@ -27,11 +27,11 @@ def description() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "required"),
     [
-        ("/chat/message/create", ["appId", "groupId", "userId", "content"]),
-        ("/chat/message/createBatch", ["messages"]),
-        ("/chat/message/recall", ["messageId"]),
-        ("/notice/information/create", ["appId", "groupId", "userId", "content"]),
-        ("/notice/information/delete", ["informationId"]),
+        ("/v1/commands/send-message", ["appId", "groupId", "userId", "content"]),
+        ("/v1/commands/send-messages", ["messages"]),
+        ("/v1/commands/recall-message", ["messageId"]),
+        ("/v1/commands/publish-notice", ["appId", "groupId", "userId", "content"]),
+        ("/v1/commands/delete-notice", ["informationId"]),
     ],
 )
 def test_every_call_is_described_with_its_body_and_refusals(

@@ -246,7 +246,7 @@ async def command_api() -> AsyncGenerator[FakeCommandApi]:
     fake.gate.set()
     app = FastAPI()
 
-    @app.post("/chat/message/createBatch")
+    @app.post("/v1/commands/send-messages")
     async def create_batch(request: Request) -> Response:
         messages = orjson.loads(await request.body())["messages"]
         fake.calls.append(messages)

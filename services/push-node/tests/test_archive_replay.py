@@ -266,7 +266,7 @@ async def test_many_that_resume_at_once_share_pages(node: Any, app_log: Any, que
 
 def unread(url: str, app_id: str, cursor: Cursor) -> Any:
     """A gateway that reads only when it is asked to."""
-    address = f"ws{url.removeprefix('http')}/chat/message/broadcast/{app_id}/slow?cursor={cursor}"
+    address = f"ws{url.removeprefix('http')}/v1/gateways/{app_id}/slow?cursor={cursor}"
     return connect_websocket(address, max_queue=1, proxy=None, ping_interval=None)
 
 

@@ -51,7 +51,7 @@ async def test_gateways_are_sent_away_with_their_answers(
         assert await gateways[0].wait_closed() == 1012
         assert len(gateways[0].with_code(2003)) == 1
         await draining
-        address = f"ws{node.url.removeprefix('http')}/chat/message/broadcast/{app_id}/new"
+        address = f"ws{node.url.removeprefix('http')}/v1/gateways/{app_id}/new"
         async with connect_websocket(address, proxy=None) as websocket:
             newcomer = Gateway(websocket)
             await newcomer.keep_reading()
@@ -154,7 +154,7 @@ async def test_a_hung_redis_is_noticed(start_node: Any, app_id: str) -> None:
             await gateway.wait_for_code(2000)
             redis.pause()
             await wait_until(lambda: is_not_ready(node.url), 5)
-            address = f"ws{node.url.removeprefix('http')}/chat/message/broadcast/{app_id}/new"
+            address = f"ws{node.url.removeprefix('http')}/v1/gateways/{app_id}/new"
             async with connect_websocket(address, proxy=None) as websocket:
                 newcomer = Gateway(websocket)
                 await newcomer.keep_reading()

@@ -26,7 +26,7 @@ from imc_testkit.tokens import OFF
 from imc_testkit.waiting import wait_until
 
 GATEWAYS = [f"gateway-{number}" for number in range(10_000)]
-PATH = "/chat/message/broadcast/{}/{}/node"
+PATH = "/v1/gateways/{}/{}/node"
 
 
 def address(number: int) -> str:
@@ -151,7 +151,7 @@ async def test_a_gateway_connects_where_it_is_told() -> None:
             return reply.json()["data"]
 
         data = await wait_until(told) or {}
-        assert data == {"url": own_url, "connectUrl": f"{own_url}/chat/message/broadcast/demo/one"}
+        assert data == {"url": own_url, "connectUrl": f"{own_url}/v1/gateways/demo/one"}
         async with connect_at(data["connectUrl"]) as gateway:
             await gateway.wait_for_code(2000)
 
@@ -168,7 +168,7 @@ async def test_without_any_address_nothing_is_made_up(node: Any) -> None:
 )
 async def test_a_malformed_id_is_told(node: Any, path: str, named: str) -> None:
     async with httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
-        reply = await client.get(f"/chat/message/broadcast/{path}/node")
+        reply = await client.get(f"/v1/gateways/{path}/node")
     assert (reply.status_code, reply.json()["code"]) == (400, 40001)
     assert reply.json()["message"].startswith(f"{named} is not valid: it must be 1 to 127")
 
@@ -246,7 +246,7 @@ def test_the_call_is_described() -> None:
         PushNodeSettings, {**OFF, "IMC_REDIS_URL": "redis://h", "IMC_COMMAND_API_URL": "http://h"}
     )
     paths = create_app(settings).openapi()["paths"]
-    call = paths["/chat/message/broadcast/{appId}/{gatewayId}/node"]["get"]
+    call = paths["/v1/gateways/{appId}/{gatewayId}/node"]["get"]
     assert [(each["name"], each["in"]) for each in call["parameters"]] == [
         ("appId", "path"),
         ("gatewayId", "path"),

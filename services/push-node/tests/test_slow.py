@@ -26,7 +26,7 @@ def narrow_socket(url: str) -> socket.socket:
 
 def slow_connection(url: str, app_id: str, gateway_id: str) -> Any:
     """A gateway that reads only when it is asked to."""
-    address = f"ws{url.removeprefix('http')}/chat/message/broadcast/{app_id}/{gateway_id}"
+    address = f"ws{url.removeprefix('http')}/v1/gateways/{app_id}/{gateway_id}"
     return connect_websocket(address, sock=narrow_socket(url), max_queue=1, proxy=None, ping_interval=None)
 
 

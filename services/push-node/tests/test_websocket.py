@@ -40,7 +40,7 @@ async def open_by_hand(url: str, app_id: str) -> tuple[asyncio.StreamReader, asy
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
-        f"GET /chat/message/broadcast/{app_id}/raw HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
+        f"GET /v1/gateways/{app_id}/raw HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n".encode()
     )
@@ -99,7 +99,7 @@ async def test_a_refused_frame_leaves_the_connection(node: Any, app_log: Any) ->
 
 
 async def refused(url: str, path: str) -> tuple[dict[str, Any], int | None]:
-    address = f"ws{url.removeprefix('http')}/chat/message/broadcast/{path}"
+    address = f"ws{url.removeprefix('http')}/v1/gateways/{path}"
     async with connect_websocket(address, proxy=None) as websocket:
         gateway = Gateway(websocket)
         await gateway.keep_reading()
@@ -129,7 +129,7 @@ async def test_a_malformed_request_is_told_what_is_wrong(node: Any, path: str, n
 
 
 async def test_ids_are_percent_decoded(node: Any, app_log: Any) -> None:
-    address = f"ws{node.url.removeprefix('http')}/chat/message/broadcast/"
+    address = f"ws{node.url.removeprefix('http')}/v1/gateways/"
     path = app_log.app_id.replace("-", "%2D") + "/one%7E?cursor="
     async with connect_websocket(address + path, proxy=None) as websocket:
         assert '"code":2000' in str(await websocket.recv())
@@ -144,11 +144,11 @@ async def test_an_unknown_path_is_no_websocket(node: Any) -> None:
 
 async def test_the_path_without_an_upgrade_is_refused_in_the_envelope(node: Any) -> None:
     async with httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
-        for path in ("/chat/message/broadcast/app/one", "/chat/message/broadcast/%7B/%00"):
+        for path in ("/v1/gateways/app/one", "/v1/gateways/%7B/%00"):
             reply = await client.get(path)
             assert reply.status_code == 400
             assert reply.json()["code"] == 40001
-        assert (await client.post("/chat/message/broadcast/app/one")).status_code == 405
+        assert (await client.post("/v1/gateways/app/one")).status_code == 405
         assert (await client.get("/elsewhere")).json()["code"] == 40400
 
 
@@ -311,7 +311,7 @@ async def test_a_handshake_that_is_too_large_is_answered(node: Any, size: int, p
     query = f"?cursor={much}" if place == "the query" else ""
     headers = {"X-Much": much} if place == "a header" else {}
     with pytest.raises(InvalidStatus) as caught:
-        address = f"ws{node.url.removeprefix('http')}/chat/message/broadcast/a/g{query}"
+        address = f"ws{node.url.removeprefix('http')}/v1/gateways/a/g{query}"
         async with connect_websocket(address, proxy=None, additional_headers=headers, open_timeout=5):
             pass
     assert caught.value.response.status_code == 431

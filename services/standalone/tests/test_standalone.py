@@ -19,7 +19,7 @@ BODY = {"appId": "a", "groupId": "g", "userId": "u", "content": "kept 😀 \u000
 
 async def send(process: Process, **fields: Any) -> dict[str, Any]:
     async with httpx.AsyncClient(base_url=process.url, trust_env=False) as client:
-        reply = await client.post("/chat/message/create", json={**BODY, **fields})
+        reply = await client.post("/v1/commands/send-message", json={**BODY, **fields})
         assert reply.status_code == 200, reply.text
         return reply.json()["data"]
 
@@ -103,7 +103,7 @@ async def test_the_welcome_names_an_address_that_answers(tmp_path: Path, host: s
 def test_the_welcome_says_where_to_go_next():
     text = welcome(StandaloneSettings.model_validate({"auth": "off", "port": 8123}))
     for word in (
-        "curl http://127.0.0.1:8123/chat/message/create",
+        "curl http://127.0.0.1:8123/v1/commands/send-message",
         "ws://127.0.0.1:8123/",
         "/test.html",
         "/docs",

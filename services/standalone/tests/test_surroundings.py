@@ -30,7 +30,7 @@ async def works(process: Process) -> None:
     async with process, httpx.AsyncClient(base_url=process.url, trust_env=False) as client:
         await process.ready()
         body = {"appId": "a", "groupId": "g", "userId": "u", "content": "é 😀"}
-        sent = await client.post("/chat/message/create", json=body)
+        sent = await client.post("/v1/commands/send-message", json=body)
         assert sent.status_code == 200, sent.text
 
         async def is_stored() -> bool:

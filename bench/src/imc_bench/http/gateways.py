@@ -36,7 +36,7 @@ async def gateways(installed: Installation, *, as_lists: bool) -> Relay:
     relay = await imc(installed)
 
     async def publisher(app_id: str) -> Publisher:
-        path = f"/chat/message/broadcast/{app_id}/sender-{secrets.token_hex(4)}"
+        path = f"/v1/gateways/{app_id}/sender-{secrets.token_hex(4)}"
         socket = WebSocketPublisher(path)
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: socket, "127.0.0.1", relay.port)

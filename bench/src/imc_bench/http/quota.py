@@ -21,7 +21,7 @@ from imc_bench.processes import measured
 from imc_bench.rounds import alternate, percentile, spread
 from imc_bench.rows import InvalidRun, Result, Scale
 
-PATH = "/chat/message/create"
+PATH = "/v1/commands/send-message"
 QUOTA = 100
 """The quota of the greedy app: sends per second, and burst."""
 

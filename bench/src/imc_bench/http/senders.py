@@ -14,7 +14,7 @@ from imc_bench.http import callers, drafts, log_check
 from imc_bench.http.callers import Calls
 from imc_bench.http.log_check import Acknowledged, Logged
 
-BATCH_PATH = "/chat/message/createBatch"
+BATCH_PATH = "/v1/commands/send-messages"
 _FILLERS = 4
 _FILL_BATCH = 500
 

@@ -17,7 +17,7 @@ from imc_bench.rounds import alternate, percentile, spread
 from imc_bench.rows import Result, Scale
 
 CALLERS = 64
-PATH = "/chat/message/create"
+PATH = "/v1/commands/send-message"
 TIMES_PLAIN = 8.0
 SHARE_OF_PLAIN_P99 = 0.2
 SHARE_OF_BARE = 0.6

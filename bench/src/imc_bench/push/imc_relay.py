@@ -32,7 +32,7 @@ async def imc(installed: Installation, node: int = 0) -> Relay:
 def imc_path(app_id: str, number: int, cursor: str = "") -> str:
     """The path that a gateway connects to."""
     query = f"?cursor={quote(cursor)}" if cursor else ""
-    return f"/chat/message/broadcast/{app_id}/gateway-{number}{query}"
+    return f"/v1/gateways/{app_id}/gateway-{number}{query}"
 
 
 def imc_greeting(listener: Listener, payload: bytes) -> bool:

@@ -96,9 +96,9 @@ class ImcPublisher:
         """Send messages, and wait for the acknowledgement."""
         messages = [{**self._fields, "content": content} for content in contents]
         if len(messages) == 1:
-            await self._http.post("/chat/message/create", orjson.dumps(messages[0]))
+            await self._http.post("/v1/commands/send-message", orjson.dumps(messages[0]))
         else:
-            await self._http.post("/chat/message/createBatch", orjson.dumps({"messages": messages}))
+            await self._http.post("/v1/commands/send-messages", orjson.dumps({"messages": messages}))
 
     def close(self) -> None:
         """Close the connection."""

@@ -55,13 +55,13 @@ _DELETE = ("informationId", "appId")
 _NOTICES = "/notice/information"
 
 COMMANDS = (
-    Call("create", "command", "send", "/chat/message/create", _SEND, "json"),
-    Call("createBatch", "command", "send", "/chat/message/createBatch", _SEND, "batch"),
-    Call("recall", "command", "recall", "/chat/message/recall", ("messageId", "appId"), "json"),
-    Call("publish", "command", "notice", f"{_NOTICES}/create", _SEND, "json"),
-    Call("delete", "command", "notice", f"{_NOTICES}/delete", _DELETE, "json"),
-    Call("delete by form", "command", "notice", f"{_NOTICES}/delete", _DELETE, "form"),
-    Call("delete by query", "command", "notice", f"{_NOTICES}/delete", _DELETE, "query"),
+    Call("create", "command", "send", "/v1/commands/send-message", _SEND, "json"),
+    Call("createBatch", "command", "send", "/v1/commands/send-messages", _SEND, "batch"),
+    Call("recall", "command", "recall", "/v1/commands/recall-message", ("messageId", "appId"), "json"),
+    Call("publish", "command", "notice", "/v1/commands/publish-notice", _SEND, "json"),
+    Call("delete", "command", "notice", "/v1/commands/delete-notice", _DELETE, "json"),
+    Call("delete by form", "command", "notice", "/v1/commands/delete-notice", _DELETE, "form"),
+    Call("delete by query", "command", "notice", "/v1/commands/delete-notice", _DELETE, "query"),
 )
 QUERIES = (
     Call("of a group", "query", "read", "/chat/message/findByGroupId", _GROUP, "query"),

@@ -66,7 +66,7 @@ class Clients:
     async def send(self, draft: Draft) -> Attempt:
         """Send one message with ``create``."""
         attempt = self.attempt(draft, "create")
-        answer, data = await self._post("/chat/message/create", draft.body)
+        answer, data = await self._post("/v1/commands/send-message", draft.body)
         self._note(attempt, answer, data)
         return attempt
 
@@ -74,7 +74,7 @@ class Clients:
         """Send messages of any apps in one request."""
         attempts = [self.attempt(draft, "createBatch") for draft in drafts]
         answer, data = await self._post(
-            "/chat/message/createBatch", {"messages": [draft.body for draft in drafts]}
+            "/v1/commands/send-messages", {"messages": [draft.body for draft in drafts]}
         )
         for at, attempt in enumerate(attempts):
             item = data[at] if answer is Answer.ACKNOWLEDGED else None
@@ -89,7 +89,7 @@ class Clients:
         recall = Recall(app_id, message_id, time.monotonic())
         self._history.recalls.append(recall)
         body = {"messageId": message_id, "recallCause": "typo", **({"appId": app_id} if named else {})}
-        recall.answer, _ = await self._post("/chat/message/recall", body)
+        recall.answer, _ = await self._post("/v1/commands/recall-message", body)
         recall.ended = time.monotonic()
         return recall
 

@@ -97,7 +97,7 @@ async def connect(
     ``options`` are passed to `websockets`, for example ``additional_headers``.
     """
     query = urlencode({**({"cursor": cursor} if cursor else {}), **({"notices": "1"} if notices else {})})
-    path = f"/chat/message/broadcast/{quote(app_id, safe='')}/{quote(gateway_id, safe='')}"
+    path = f"/v1/gateways/{quote(app_id, safe='')}/{quote(gateway_id, safe='')}"
     async with connect_at(url + path + (f"?{query}" if query else ""), **options) as gateway:
         yield gateway
 

@@ -108,7 +108,7 @@ class RecordedGateway:
     def _address(self) -> str:
         query = f"?{urlencode({'cursor': self.cursor})}" if self.cursor else ""
         url = self._nodes[self.node % len(self._nodes)].replace("http://", "ws://")
-        return f"{url}/chat/message/broadcast/{self.app_id}/{self.gateway_id}{query}"
+        return f"{url}/v1/gateways/{self.app_id}/{self.gateway_id}{query}"
 
     async def _read(self, connection: Connection, websocket: ClientConnection) -> None:
         while True:

@@ -29,7 +29,7 @@ class RawGateway:
         host = urlsplit(url).netloc
         reader, writer = await asyncio.open_connection(*host.split(":"))
         gateway = cls(reader, writer)
-        writer.write(handshake(host, f"/chat/message/broadcast/{app_id}/{gateway_id}"))
+        writer.write(handshake(host, f"/v1/gateways/{app_id}/{gateway_id}"))
         try:
             yield gateway
         finally:

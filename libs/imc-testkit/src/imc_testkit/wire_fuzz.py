@@ -32,16 +32,16 @@ INJECTIONS = (
 
 
 _COMMANDS = (
-    "/chat/message/create",
-    "/chat/message/createBatch",
-    "/chat/message/recall",
-    "/notice/information/create",
-    "/notice/information/delete",
+    "/v1/commands/send-message",
+    "/v1/commands/send-messages",
+    "/v1/commands/recall-message",
+    "/v1/commands/publish-notice",
+    "/v1/commands/delete-notice",
 )
 SMUGGLED = "this was the body of another request"
 """The content of all messages that are hidden in bodies."""
 
-_POST = b"POST /chat/message/create HTTP/1.1\r\nHost: a\r\n"
+_POST = b"POST /v1/commands/send-message HTTP/1.1\r\nHost: a\r\n"
 
 
 def frame(
@@ -138,7 +138,7 @@ class WireFuzz:
                     await writer.wait_closed()
 
     def _opened(self, *pieces: bytes) -> list[bytes]:
-        path = f"/chat/message/broadcast/{self._app_id}/fuzz-{self._random.randrange(20)}"
+        path = f"/v1/gateways/{self._app_id}/fuzz-{self._random.randrange(20)}"
         return [handshake(self._host, path), *pieces]
 
     def _body(self) -> bytes:
@@ -249,11 +249,11 @@ class WireFuzz:
     def _bad_handshake(self) -> list[bytes]:
         draw = self._random
         paths = (
-            "/chat/message/broadcast/",
-            "/chat/message/broadcast/a%00b/%ff",
-            "/chat/message/broadcast/a/b/c",
+            "/v1/gateways/",
+            "/v1/gateways/a%00b/%ff",
+            "/v1/gateways/a/b/c",
             "/nowhere",
-            "/chat/message/broadcast/a/" + "x" * 5000,
+            "/v1/gateways/a/" + "x" * 5000,
         )
         more = (
             "Origin: http://evil.test",

@@ -14,10 +14,10 @@ def welcome(settings: StandaloneSettings) -> str:
 IMC runs at http://{at}   (data: {data}; Ctrl-C ends it)
 
 Listen as a gateway of the app "demo":
-  .venv/bin/python -m websockets ws://{at}/chat/message/broadcast/demo/gateway-1
+  .venv/bin/python -m websockets ws://{at}/v1/gateways/demo/gateway-1
 
 Send a message to it, from another terminal:
-  curl http://{at}/chat/message/create -H 'Content-Type: application/json' \\
+  curl http://{at}/v1/commands/send-message -H 'Content-Type: application/json' \\
     -d '{{"appId": "demo", "groupId": "lobby", "userId": "ann", "content": "hello"}}'
 
 Read it again:

@@ -86,7 +86,7 @@ def create_app() -> FastAPI:
     async def readyz() -> str:
         return "ready"
 
-    @app.post("/chat/message/create")
+    @app.post("/v1/commands/send-message")
     async def create(message: NewMessage) -> Receipt:
         message_id, create_time = uuid.uuid4().hex, int(time.time() * 1000)
         body = json.dumps({"messageId": message_id, "createTime": create_time, **message.model_dump()})

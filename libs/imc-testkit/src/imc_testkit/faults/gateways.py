@@ -9,7 +9,7 @@ from imc_testkit.waiting import wait_until
 
 _CLOSED_SECONDS = 10.0
 _UPGRADE = (
-    "GET /chat/message/broadcast/{app}/hostile HTTP/1.1\r\nHost: node\r\nUpgrade: websocket\r\n"
+    "GET /v1/gateways/{app}/hostile HTTP/1.1\r\nHost: node\r\nUpgrade: websocket\r\n"
     "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
 

@@ -1,4 +1,4 @@
-"""``/chat/message``: create, createBatch, recall."""
+"""``/v1/commands``: send-message, send-messages, recall-message."""
 
 from typing import Any
 
@@ -27,9 +27,9 @@ class _UnreadBatch(BaseModel):
 
 def routes() -> APIRouter:
     """The calls about messages."""
-    router = APIRouter(prefix="/chat/message", tags=["messages"], responses=REFUSALS)
+    router = APIRouter(prefix="/v1/commands", tags=["messages"], responses=REFUSALS)
 
-    @router.post("/create", response_model=Envelope[SendReceipt], openapi_extra=json_body(SendMessage))
+    @router.post("/send-message", response_model=Envelope[SendReceipt], openapi_extra=json_body(SendMessage))
     async def create(request: Request) -> Response:
         """Send one message. It is acknowledged once it is in the app's log."""
         api, grant = command_api(request), granted(request.scope, Scope.SEND)
@@ -38,7 +38,7 @@ def routes() -> APIRouter:
         return replies.success(await api.send_messages.one(command))
 
     @router.post(
-        "/createBatch",
+        "/send-messages",
         response_model=Envelope[list[SendReceipt | Failure]],
         openapi_extra=json_body(SendMessageBatch),
     )
@@ -53,7 +53,7 @@ def routes() -> APIRouter:
             [envelope.failure_of(answer) if isinstance(answer, Refused) else answer for answer in answers]
         )
 
-    @router.post("/recall", response_model=Envelope[Message], openapi_extra=json_body(RecallMessage))
+    @router.post("/recall-message", response_model=Envelope[Message], openapi_extra=json_body(RecallMessage))
     async def recall(request: Request) -> Response:
         """Take a message back, within the recall window."""
         api, grant = command_api(request), granted(request.scope, Scope.RECALL)

@@ -1,4 +1,4 @@
-"""``/notice/information``: create, delete."""
+"""``/v1/commands``: publish-notice, delete-notice."""
 
 from typing import Any
 from urllib.parse import parse_qsl
@@ -22,9 +22,11 @@ FORM = "application/x-www-form-urlencoded"
 
 def routes() -> APIRouter:
     """The calls about notices."""
-    router = APIRouter(prefix="/notice/information", tags=["notices"], responses=REFUSALS)
+    router = APIRouter(prefix="/v1/commands", tags=["notices"], responses=REFUSALS)
 
-    @router.post("/create", response_model=Envelope[NoticeReceipt], openapi_extra=json_body(PublishNotice))
+    @router.post(
+        "/publish-notice", response_model=Envelope[NoticeReceipt], openapi_extra=json_body(PublishNotice)
+    )
     async def create(request: Request) -> Response:
         """Pin a notice to a group."""
         api, grant = command_api(request), granted(request.scope, Scope.NOTICE)
@@ -32,7 +34,7 @@ def routes() -> APIRouter:
         grant.require(Scope.NOTICE, command.app_id)
         return replies.success(await api.publish_notice(command))
 
-    @router.post("/delete", response_model=Envelope[Notice], openapi_extra=_DELETE)
+    @router.post("/delete-notice", response_model=Envelope[Notice], openapi_extra=_DELETE)
     async def delete(request: Request) -> Response:
         """Take a notice down. The fields come as JSON, as a form, or as query parameters."""
         api, grant = command_api(request), granted(request.scope, Scope.NOTICE)

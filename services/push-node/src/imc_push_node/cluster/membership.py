@@ -44,7 +44,7 @@ class Membership:
         if _now() - self._read_at > LEASE_SECONDS or not self._nodes:
             raise unavailable("no push-node with an address of its own is known to be ready")
         url = home(self._nodes, app_id, gateway_id)
-        return {"url": url, "connectUrl": f"{url}/chat/message/broadcast/{app_id}/{gateway_id}"}
+        return {"url": url, "connectUrl": f"{url}/v1/gateways/{app_id}/{gateway_id}"}
 
     async def run(self) -> None:
         """Keep the lease and read the others', until cancelled."""

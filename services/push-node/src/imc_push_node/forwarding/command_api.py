@@ -19,7 +19,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 logger = get_logger("command-api-client")
 
-PATH = "/chat/message/createBatch"
+PATH = "/v1/commands/send-messages"
 
 Post = Callable[[bytes], Awaitable[tuple[int, bytes]]]
 """Posts a body to `PATH`: the status and the body of the reply.

@@ -11,7 +11,7 @@ from imc_push_node.gateway.websocket import EXTENSION, GatewayWebSocket
 from imc_push_node.http.state import push_node
 
 # The second id takes the rest of the path: ids with an encoded slash are answered as ids that are not valid.
-PATH = "/chat/message/broadcast/{appId}/{gatewayId:path}"
+PATH = "/v1/gateways/{appId}/{gatewayId:path}"
 
 
 def routes() -> APIRouter:

@@ -16,7 +16,7 @@ from imc_push_node.http.connection import read_ids
 from imc_push_node.http.state import push_node
 
 # As in the path that gateways connect to: what is no id is answered as that.
-PATH = "/chat/message/broadcast/{appId}/{gatewayId:path}/node"
+PATH = "/v1/gateways/{appId}/{gatewayId:path}/node"
 
 _PARAMETERS = [
     {
