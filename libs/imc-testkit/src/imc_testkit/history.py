@@ -5,7 +5,7 @@ Contents are unique, and stored as digests. Times are seconds of one monotonic c
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,11 @@ class History:
     def refusals(self) -> int:
         """How many attempts were refused so far."""
         return sum(attempt.answer is Answer.REFUSED for send in self.sends for attempt in send.attempts)
+
+    def copy(self) -> "History":
+        """The history up to now; frames that come later are not in it."""
+        connections = [replace(each, frames=list(each.frames)) for each in self.connections]
+        return replace(self, connections=connections)
 
     def save(self, path: Path, rows: list[Row]) -> None:
         """Write the history as JSON lines; the field ``record`` tells the kind."""
