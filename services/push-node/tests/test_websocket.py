@@ -286,7 +286,7 @@ async def test_a_fault_of_ours_at_a_handshake_is_answered_and_told(
     async def take(_app_id: str, _gateway_id: str) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(node.push_node.places, "take", take)
+    monkeypatch.setattr(node.push_node.gateway_quota, "take", take)
     with pytest.raises(InvalidStatus) as caught:
         async with connect(node.url, app_id, "one"):
             pass

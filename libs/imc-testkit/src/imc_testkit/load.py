@@ -142,15 +142,18 @@ class Load:
                 gateway.connection.is_caught_up = True
         for _ in range(_MAX_LOOKS):
             ends = await self._ends_of_logs()
-            with contextlib.suppress(AssertionError):  # if it does not catch up, it is checked as it is
-                await self.stores.projected(self.app_ids, LATE_SECONDS)
-                await self._gateways_caught_up(LATE_SECONDS)
-            history = self.history.copy()
-            self.rows = await self.stores.rows(self.app_ids)
-            dead_letters = await self.stores.dead_letters(self.app_ids)
+            report = await self._look()
             if ends == await self._ends_of_logs():
-                break
-        return check(history, self.rows, dead_letters)
+                return report
+        return await self._look()
+
+    async def _look(self) -> Report:
+        with contextlib.suppress(AssertionError):  # if it does not catch up, it is checked as it is
+            await self.stores.projected(self.app_ids, LATE_SECONDS)
+            await self._gateways_caught_up(LATE_SECONDS)
+        history = self.history.copy()
+        self.rows = await self.stores.rows(self.app_ids)
+        return check(history, self.rows, await self.stores.dead_letters(self.app_ids))
 
     async def _ends_of_logs(self) -> list[str]:
         return [await self.stores.end_of_log(app_id) for app_id in self.app_ids]
