@@ -4,6 +4,7 @@ import pytest
 from imc_contracts.cursor import Cursor, EntryId
 from imc_contracts.events import Event, EventKind
 from imc_push_node.gateway import frames
+from imc_push_node.gateway.push_format import PushFormat
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 
@@ -26,6 +27,12 @@ def test_every_length_is_read_back(size: int) -> None:
     assert payload(frames.text_frame(b"x" * size)) == b"x" * size
 
 
+def push(push_format: PushFormat, kind: EventKind, body: bytes) -> bytes:
+    (frame,) = frames.pushes(push_format, "line", [Event(kind, body).at(EntryId(12, 3))])
+    return payload(frame)
+
+
+@pytest.mark.parametrize("push_format", [PushFormat.V1, PushFormat.V1_WITH_NOTICES])
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
@@ -35,17 +42,25 @@ def test_every_length_is_read_back(size: int) -> None:
         (EventKind.NOTICE_DELETED, 2005),
     ],
 )
-def test_a_push_holds_the_body_as_it_is(kind: EventKind, code: int) -> None:
+def test_a_push_holds_the_body_as_it_is(push_format: PushFormat, kind: EventKind, code: int) -> None:
     body = '{"content":"日本\\u0000 😀"  ,"n":1}'.encode()
-    text = payload(frames.push("line", Event(kind, body).at(EntryId(12, 3))))
+    text = push(push_format, kind, body)
     assert body in text
     envelope = json.loads(text)
     assert (envelope["success"], envelope["code"], envelope["cursor"]) == (True, code, "line.12-3")
     assert envelope["data"] == json.loads(body)
 
 
+@pytest.mark.parametrize(
+    ("kind", "code"), [(EventKind.MESSAGE_SENT, 2001), (EventKind.MESSAGE_RECALLED, 2002)]
+)
+def test_a_push_of_the_java_door_is_what_the_java_version_sends(kind: EventKind, code: int) -> None:
+    text = push(PushFormat.JAVA, kind, b'{"content":"x"}')
+    assert text == b'{"success":true,"code":%d,"message":"success","data":{"content":"x"}}' % code
+
+
 def test_connected() -> None:
-    assert json.loads(payload(frames.connected(AT, recovered=True))) == {
+    assert json.loads(payload(frames.connected(AT, PushFormat.V1, recovered=True))) == {
         "success": True,
         "code": 2000,
         "message": "connected",
@@ -53,6 +68,11 @@ def test_connected() -> None:
         "cursor": "line.12-3",
         "recovered": True,
     }
+
+
+def test_connected_by_the_java_door() -> None:
+    expected = b'{"success":true,"code":2000,"message":"success","data":"connection successful"}'
+    assert payload(frames.connected(AT, PushFormat.JAVA, recovered=False)) == expected
 
 
 def test_refusals_are_no_successes() -> None:

@@ -1,12 +1,16 @@
 """What a gateway is told, as bytes ready for its socket: WebSocket text frames that hold one envelope each.
 
-A server's frames are not masked (RFC 6455, section 5.1), so that one encoding serves every gateway.
+A frame of a server is not masked (RFC 6455, section 5.1). So one encoding serves all gateways of a format.
 """
+
+from collections.abc import Iterable
 
 from imc_contracts.codes import PushCode
 from imc_contracts.cursor import Cursor
 from imc_contracts.envelope import encode
 from imc_contracts.events import Entry, EventKind
+
+from imc_push_node.gateway.push_format import PushFormat
 
 _PUSHES = {
     EventKind.MESSAGE_SENT: (PushCode.MESSAGE, "new message"),
@@ -14,9 +18,13 @@ _PUSHES = {
     EventKind.NOTICE_PUBLISHED: (PushCode.NOTICE_PUBLISHED, "notice published"),
     EventKind.NOTICE_DELETED: (PushCode.NOTICE_DELETED, "notice deleted"),
 }
-_HEADS = {
+_V1_HEADS = {
     kind: b'{"success":true,"code":%d,"message":"%b","data":' % (code, words.encode())
     for kind, (code, words) in _PUSHES.items()
+}
+_JAVA_HEADS = {
+    kind: b'{"success":true,"code":%d,"message":"success","data":' % code
+    for kind, (code, _) in _PUSHES.items()
 }
 
 
@@ -26,19 +34,26 @@ def text_frame(payload: bytes) -> bytes:
     if size < 126:
         return b"\x81%c%b" % (size, payload)
     if size < 65_536:
-        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
+        return b"\x81\x7e%c%c%b" % (size >> 8, size & 0xFF, payload)  # two bytes, big-endian
     return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
 
 
-def push(epoch: str, entry: Entry) -> bytes:
-    """2001, 2002, 2004 or 2005. The entry's body is passed on as it is in the log, unread."""
-    place, kind, body = entry
-    return text_frame(b'%b%b,"cursor":"%b.%b"}' % (_HEADS[kind], body, epoch.encode(), place))
+def pushes(push_format: PushFormat, epoch: str, entries: Iterable[Entry]) -> list[bytes]:
+    """2001, 2002, 2004 or 2005 of each entry. Its body is passed on as it is in the log, unread."""
+    if not push_format.has_cursors:
+        return [text_frame(b"%b%b}" % (_JAVA_HEADS[kind], body)) for _, kind, body in entries]
+    cursor = b',"cursor":"%b.' % epoch.encode()
+    return [
+        text_frame(b'%b%b%b%b"}' % (_V1_HEADS[kind], body, cursor, place)) for place, kind, body in entries
+    ]
 
 
-def connected(cursor: Cursor, *, recovered: bool) -> bytes:
+def connected(cursor: Cursor, push_format: PushFormat, *, recovered: bool) -> bytes:
     """2000: pushes follow from ``cursor`` on."""
-    envelope = _envelope(PushCode.CONNECTED, "connected", "connection successful")
+    data = "connection successful"
+    if not push_format.has_cursors:
+        return text_frame(encode(_envelope(PushCode.CONNECTED, "success", data)))
+    envelope = _envelope(PushCode.CONNECTED, "connected", data)
     return text_frame(encode({**envelope, "cursor": str(cursor), "recovered": recovered}))
 
 

@@ -21,6 +21,7 @@ from imc_push_node.forwarding.incoming_frames import Refusal, read_frames
 from imc_push_node.gateway import frames
 from imc_push_node.gateway.frame_rate_limit import FrameRateLimit
 from imc_push_node.gateway.gateway import Gateway, PauseReason
+from imc_push_node.gateway.push_format import PushFormat
 from imc_push_node.gateway.token_expiry import TokenExpiry
 from imc_push_node.gateway.websocket import GatewayWebSocket
 from imc_push_node.metrics import NodeMetrics
@@ -189,8 +190,8 @@ def _read_request(
         raise NotConnected(CloseCode.BAD_REQUEST, refused.message) from None
     except ValueError:
         raise NotConnected(CloseCode.BAD_REQUEST, f"cursor is not valid: {_CURSOR_RULE}") from None
-    wants_notices = query.get("notices") == "1"
-    return Gateway(ids.app_id, ids.gateway_id, socket, grant, wants_notices=wants_notices), offered
+    push_format = PushFormat.V1_WITH_NOTICES if query.get("notices") == "1" else PushFormat.V1
+    return Gateway(ids.app_id, ids.gateway_id, socket, grant, push_format), offered
 
 
 def _short(reason: str) -> str:
