@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from imc_contracts.codes import CloseCode
+from imc_contracts.codes import CloseCode, ErrorCode
 from imc_contracts.cursor import Cursor
 from imc_service.logs import get_logger
 
@@ -245,6 +245,7 @@ class LogReplay:
     def _refuse_newcomers(self) -> None:
         """Who has no 2000 yet is better off at another node, or later, than waiting in silence."""
         for gateway in [gateway for gateway in self._lagging if gateway.offered is not None]:
-            gateway.socket.write(frames.not_connected("the log is out of reach: try again"))
+            reason = "the log is out of reach: try again"
+            gateway.socket.write(frames.not_connected(gateway.format, ErrorCode.UNAVAILABLE, reason))
             gateway.socket.close(CloseCode.TRY_AGAIN_LATER, "the log is out of reach")
             self._metrics.refused.inc()
