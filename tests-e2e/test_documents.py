@@ -108,6 +108,19 @@ def test_a_decision_has_its_parts(path: Path):
     ]
 
 
+def test_the_journey_names_the_few_files_that_a_send_passes():
+    text = (ROOT / "docs/message-journey.md").read_text()
+    files = [link for link in links(text) if link.startswith("../services/")]
+    assert 0 < len(files) <= 8
+    assert [file for file in files if not (ROOT / "docs" / file).is_file()] == []
+
+
+@pytest.mark.parametrize("path", markdown(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_named_tests_exist(path: Path):
+    there = {each.name for each in project_files(".py")}
+    assert set(re.findall(r"\btest_\w+\.py\b", path.read_text())) <= there
+
+
 @pytest.mark.parametrize("path", project_files(".zh-CN.md"), ids=lambda path: path.name)
 def test_a_chinese_document_is_level_with_its_english_one(path: Path):
     texts = [each.read_text() for each in (path.with_name(path.name.replace(".zh-CN", "")), path)]
