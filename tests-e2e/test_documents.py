@@ -117,8 +117,13 @@ def test_the_journey_names_the_few_files_that_a_send_passes():
 
 @pytest.mark.parametrize("path", markdown(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_named_tests_exist(path: Path):
-    there = {each.name for each in project_files(".py")}
-    assert set(re.findall(r"\btest_\w+\.py\b", path.read_text())) <= there
+    assert set(re.findall(r"\btest_\w+\.py\b", path.read_text())) <= modules()
+
+
+@cache
+def modules() -> set[str]:
+    """The names of all Python files."""
+    return {path.name for path in project_files(".py")}
 
 
 @pytest.mark.parametrize("path", project_files(".zh-CN.md"), ids=lambda path: path.name)
