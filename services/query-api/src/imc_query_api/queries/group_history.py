@@ -34,7 +34,7 @@ class _Found(NamedTuple):
     total: int | None
 
 
-class GroupPages:
+class GroupHistory:
     """Reads numbered pages of the messages of a group, oldest first."""
 
     def __init__(self, store: Store) -> None:

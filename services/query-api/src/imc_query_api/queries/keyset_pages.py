@@ -1,7 +1,7 @@
 """Pages by id: the rows next to a row, at a cost that does not depend on where in the history it is.
 
-Rows are ordered by time and id. A page starts from the time and id of its anchor, which never change. So pages
-neither overlap nor skip rows, whatever is added meanwhile, and also among rows of one millisecond.
+Rows are ordered by time and id. A page starts from the time and id of its anchor, which never change. So
+pages neither overlap nor skip rows, whatever is added meanwhile, and also among rows of one millisecond.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from imc_contracts.errors import Refused
 from imc_contracts.fields import INT64_MAX
 from imc_service.database.database import Row, Session
 
-from imc_query_api.queries.listing import Listing, ListingReader, PageStatement
+from imc_query_api.queries.listing import Item, Listing, ListingReader, PageStatement
 from imc_query_api.queries.selection import Keyset, Owner
 from imc_query_api.queries.store import Store
 from imc_query_api.queries.tables import Table, View
@@ -20,7 +20,8 @@ from imc_query_api.queries.tables import Table, View
 # would read the whole history.
 _PAGE = """
     SELECT app_id, {key} FROM {through}
-    WHERE {condition} AND create_time >= ? AND create_time < ? AND (create_time {beyond} ? OR {key} {beyond} ?)
+    WHERE {condition} AND create_time >= ? AND create_time < ?
+        AND (create_time {beyond} ? OR {key} {beyond} ?)
     ORDER BY create_time {direction}, {key} {direction}
     LIMIT ?
 """
@@ -37,16 +38,16 @@ AFTER_ALL = Anchor(INT64_MAX, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class KeysetPage(Generic[View]):
+class KeysetPage(Generic[Item]):
     """A page, and whether there are more rows in its direction.
 
     The direction is towards older rows, and towards newer ones in a page after an id.
     """
 
-    listing: Listing[View]
+    listing: Listing[Item]
     has_more: bool
     total: int | None = None
-    """The number of all rows between the times, on every page; None unless requested."""
+    """The number of all rows between the times, whatever the anchor is; None unless requested."""
 
 
 class Anchors(Generic[View]):
@@ -112,4 +113,4 @@ def cut(rows: list[Row], keyset: Keyset) -> tuple[list[Row], bool]:
     """Remove what `KeysetPages.rows` read beyond the page; whether it read something beyond."""
     if len(rows) <= keyset.limit:
         return rows, False
-    return (rows[-keyset.limit :] if keyset.after is None else rows[: keyset.limit]), True
+    return (rows[len(rows) - keyset.limit :] if keyset.after is None else rows[: keyset.limit]), True

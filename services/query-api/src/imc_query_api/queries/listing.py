@@ -2,12 +2,13 @@
 
 A page of few rows is read by one statement. Of a larger page, the first statement reads the ids of the rows
 and the sizes of their contents. The contents follow in batches of bounded size, each when the one before it
-has been sent. Content of 65,535 bytes takes up to four times as much in memory, and six times as much as JSON.
+has been sent. In memory, a batch takes up to four times its bytes: Python stores each character of a text
+with an emoji in four.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from imc_service.database.database import Row, Session, Values
 
@@ -20,15 +21,21 @@ SMALL_PAGE = 65
 BATCH_BYTES = 4 * 2**20
 BATCH_ROWS = 1024
 
+SHORT = 131_072
+"""Items with contents of so many characters or fewer are encoded in one piece."""
+
 _BATCH_STEPS = (16, 64, 256, BATCH_ROWS)
-"""The numbers of ids in statements: few, so that prepared texts are found again."""
+"""The numbers of ids in statements. Few different statements are found again in the cache of texts."""
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[Item]):
-    """The items of a page, in order: those that are read already, then those that are still to be read."""
+    """The items of a page, in order: those that are read already, and what reads the others.
+
+    ``rest`` is None if there are no others and the items are `SHORT`.
+    """
 
     items: list[Item]
     rest: AsyncIterator[list[Item]] | None = None
@@ -95,7 +102,10 @@ class ListingReader(Generic[View]):
         return PageStatement(sql(self._table.columns), sql(self._sized_columns))
 
     async def fetch(self, session: Session, statement: PageStatement, values: Values, most: int) -> list[Row]:
-        """The rows of a page of at most ``most``, oldest first: whole ones, or `SizedRow`s if they are many."""
+        """The rows of a page of at most ``most`` rows, oldest first.
+
+        If ``most`` is more than `SMALL_PAGE`, each begins with the values of `SizedRow`.
+        """
         rows = await session.fetch_all(statement.for_rows(most), values)
         if most <= SMALL_PAGE:
             rows.sort(key=self._table.place_of)
@@ -114,7 +124,9 @@ class ListingReader(Generic[View]):
         Raises `Refused` (`UNAVAILABLE`), as reading the rest does.
         """
         if most <= SMALL_PAGE:
-            return Listing([self._table.view_of(row) for row in rows])
+            views = [self._table.view_of(row) for row in rows]
+            is_short = sum(len(view["content"]) for view in views) <= SHORT
+            return Listing(views, None if is_short else _nothing())
 
         async def read(batch: Sequence[SizedRow]) -> list[View]:
             views = await self.by_key(app_id, [row.key for row in batch])
@@ -138,24 +150,29 @@ async def read_in_batches(
     rows: Sequence[AnySized], read: Callable[[Sequence[AnySized]], Awaitable[list[Item]]]
 ) -> Listing[Item]:
     """The listing of the items that ``read`` makes of each batch of ``rows``. The first is read here."""
-    batches = batches_of(rows)
+    first, *others = batches_of(rows) or [[]]
+    is_short = not others and sum(row.size for row in first) <= SHORT
 
     async def rest() -> AsyncIterator[list[Item]]:
-        for batch in batches:
+        for batch in others:
             yield await read(batch)
 
-    return Listing(await read(next(batches, [])), rest())
+    return Listing(await read(first), None if is_short else rest())
 
 
-def batches_of(rows: Sequence[AnySized]) -> Iterator[list[AnySized]]:
+async def _nothing() -> AsyncIterator[list[Any]]:
+    for nothing in ():
+        yield nothing
+
+
+def batches_of(rows: Sequence[AnySized]) -> list[list[AnySized]]:
     """Cut rows into batches of at most `BATCH_ROWS` rows and `BATCH_BYTES` of content."""
-    batch: list[AnySized] = []
+    batches: list[list[AnySized]] = []
     size = 0
     for row in rows:
-        if batch and (size + row.size > BATCH_BYTES or len(batch) == BATCH_ROWS):
-            yield batch
-            batch, size = [], 0
-        batch.append(row)
+        if not batches or size + row.size > BATCH_BYTES or len(batches[-1]) == BATCH_ROWS:
+            batches.append([])
+            size = 0
+        batches[-1].append(row)
         size += row.size
-    if batch:
-        yield batch
+    return batches

@@ -6,7 +6,7 @@ from imc_contracts.schema import MESSAGES
 from imc_contracts.views import Message
 from imc_service.database.database import Row, Session
 
-from imc_query_api.queries.group_pages import GroupPages
+from imc_query_api.queries.group_history import GroupHistory
 from imc_query_api.queries.keyset_pages import Anchors, KeysetPage, KeysetPages, cut
 from imc_query_api.queries.numbered_pages import NumberedPage, NumberedPages
 from imc_query_api.queries.selection import Keyset, Owner, Times, Window
@@ -25,7 +25,7 @@ class Messages:
         columns = MESSAGE_TABLE.indexes.keys()
         self._by_key = {each: KeysetPages(store, MESSAGE_TABLE, each) for each in columns}
         self._by_number = {each: NumberedPages(store, MESSAGE_TABLE, each) for each in columns}
-        self._of_group = GroupPages(store)
+        self._of_group = GroupHistory(store)
         self._anchors = Anchors(MESSAGE_TABLE)
 
     async def numbered_page(self, owner: Owner, window: Window) -> NumberedPage[Message]:
@@ -56,9 +56,7 @@ class Messages:
         if anchor is None:
             raise self._anchors.missing()
         rows, has_more = cut(rows, keyset)
-        return KeysetPage(
-            await pages.reader.listing(owner.app_id, rows, keyset.limit + 1), has_more, total
-        )
+        return KeysetPage(await pages.reader.listing(owner.app_id, rows, keyset.limit + 1), has_more, total)
 
     async def one(self, app_id: str, message_id: int) -> Message:
         """The message with this id; raises `Refused` (`MESSAGE_NOT_FOUND`, `UNAVAILABLE`)."""

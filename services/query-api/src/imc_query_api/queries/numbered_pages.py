@@ -58,7 +58,7 @@ class NumberedPages(Generic[View]):
     async def rows(
         self, session: Session, owner: Owner, window: Window, beside: Values = (), most: int | None = None
     ) -> list[Row]:
-        """The rows of the window, oldest first, as of a page of at most ``most`` (see `ListingReader.fetch`)."""
+        """The rows of the window, oldest first, as `ListingReader.fetch` gives them for ``most`` rows."""
         times = window.times
         values = (*beside, *owner.values, times.start, times.end, window.size, window.offset)
         return await self.reader.fetch(session, self.page, values, most or window.size)

@@ -1,4 +1,4 @@
-"""What the calls of the Java door have in common: how they are registered, and how far ``pageSize=-1`` goes."""
+"""What the calls of the Java door have in common: registration, parameters, a refusal."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,7 +11,13 @@ from imc_contracts.errors import Refused
 from imc_service.http import replies
 
 from imc_query_api.http import parameters
-from imc_query_api.http.java_door.parameters import MAX_PAGE_SIZE, PARAMETER_RULES, OfGroup, OfUser, OfUserInGroup
+from imc_query_api.http.java_door.parameters import (
+    MAX_PAGE_SIZE,
+    PARAMETER_RULES,
+    OfGroup,
+    OfUser,
+    OfUserInGroup,
+)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Model = TypeVar("Model", bound=parameters.Parameters)

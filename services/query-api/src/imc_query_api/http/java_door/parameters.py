@@ -56,7 +56,8 @@ class Paged(Parameters, ABC):
     page_num: _PageNum = Field(1, description="The number of the page. Below 1 it means 1.")
     page_size: _PageSize = Field(
         DEFAULT_PAGE_SIZE,
-        description=f"The most items of a page. 0: only the total. -1: all, if they are at most {MAX_PAGE_SIZE}.",
+        description="The most items of a page. 0: only the total. "
+        f"-1: all items, if they are at most {MAX_PAGE_SIZE}.",
     )
 
     @abstractmethod

@@ -7,8 +7,8 @@ from imc_contracts.envelope import Envelope
 from imc_contracts.views import Group, GroupPage, Message, MessagePage, Notice, NoticePage
 from imc_service.http import openapi, replies
 
-from imc_query_api.http import parameters
 from imc_query_api.http.listings import listing_reply
+from imc_query_api.http.parameters import Parameters, described, read
 from imc_query_api.http.state import query_api
 from imc_query_api.http.v1.parameters import (
     PARAMETER_RULES,
@@ -26,8 +26,8 @@ _NO_MESSAGE: dict[int | str, dict[str, Any]] = {404: openapi.refusal("40401: the
 _NO_NOTICE: dict[int | str, dict[str, Any]] = {404: openapi.refusal("40402: there is no such notice.")}
 
 
-def _described(model: type[parameters.Parameters]) -> dict[str, Any]:
-    return parameters.described(model, PARAMETER_RULES)
+def _described(model: type[Parameters]) -> dict[str, Any]:
+    return described(model, PARAMETER_RULES)
 
 
 def routes() -> APIRouter:
@@ -46,7 +46,7 @@ def routes() -> APIRouter:
 
         Without `before` and `after`, the newest ones. Recalled messages are listed without content.
         """
-        asked = parameters.read(request, PageOfMessages, PARAMETER_RULES)
+        asked = read(request, PageOfMessages, PARAMETER_RULES)
         page = await query_api(request).messages.keyset_page(
             asked.owner(), asked.keyset(), with_total=asked.with_total
         )
@@ -65,7 +65,7 @@ def routes() -> APIRouter:
     )
     async def message(request: Request) -> Response:
         """One message."""
-        asked = parameters.read(request, OneMessage, PARAMETER_RULES)
+        asked = read(request, OneMessage, PARAMETER_RULES)
         return replies.success(await query_api(request).messages.one(asked.app_id, asked.message_id))
 
     @router.get(
@@ -80,7 +80,7 @@ def routes() -> APIRouter:
 
         A group that gets a message moves to the front. It is not listed again on later pages.
         """
-        asked = parameters.read(request, PageOfGroups, PARAMETER_RULES)
+        asked = read(request, PageOfGroups, PARAMETER_RULES)
         page = await query_api(request).groups.page(asked.app_id, asked.user_id, asked.after, asked.limit)
 
         def data_of(items: list[Group]) -> GroupPage:
@@ -100,7 +100,7 @@ def routes() -> APIRouter:
 
         Deleted ones are listed only with `deleted=true`.
         """
-        asked = parameters.read(request, PageOfNotices, PARAMETER_RULES)
+        asked = read(request, PageOfNotices, PARAMETER_RULES)
         page = await query_api(request).notices.keyset_page(
             asked.owner(), asked.keyset(), with_deleted=asked.deleted
         )
