@@ -113,9 +113,9 @@ class GatewayQuota:
     def _held(self) -> dict[str, set[str]]:
         """The gatewayIds here of each app that has a quota, those included that came before it had one."""
         return {
-            app.app_id: {gateway.gateway_id for gateway in app.members}
+            app.app_id: {gateway.gateway_id for gateway in app.delivery.gateways}
             for app in self._hub.apps
-            if app.members and self._quotas.of(app.app_id).gateways is not None
+            if not app.delivery.is_deserted and self._quotas.of(app.app_id).gateways is not None
         }
 
 

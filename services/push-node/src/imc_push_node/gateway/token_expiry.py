@@ -79,7 +79,7 @@ class TokenExpiry:
         except Refused as refused:
             self._refuse(gateway, refused.message)
         else:
-            gateway.grant = grant
+            gateway.renew(grant)
             self.watch(gateway)
         finally:
             self._renewals.pop(gateway, None)

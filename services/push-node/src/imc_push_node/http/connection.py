@@ -108,7 +108,7 @@ class Connections:
             raise NotConnected(CloseCode.TRY_AGAIN_LATER, reason) from None
         self._refuse_while_draining()
         if not socket.has_ended:
-            app.join(gateway, offered)
+            app.delivery.join(gateway, offered)
 
     def _refuse_while_draining(self) -> None:
         if self._drain.has_begun:
@@ -160,12 +160,11 @@ class _SocketEvents:
     def on_full(self) -> None:
         # Its own answers fill the buffer too: who does not take them may not cause more of them.
         self._gateway.pause(PauseReason.BUFFER)
-        self._app.subscribers.full.add(self._gateway)
+        self._app.delivery.on_full(self._gateway)
 
     def on_room(self) -> None:
         self._gateway.resume(PauseReason.BUFFER)
-        self._app.subscribers.full.discard(self._gateway)
-        self._app.wake()
+        self._app.delivery.on_room(self._gateway)
 
     def on_end(self, code: CloseCode | None) -> None:
         if code is not None:
