@@ -1,9 +1,11 @@
 import json
 
 import pytest
+from imc_contracts.codes import ErrorCode
 from imc_contracts.cursor import Cursor, EntryId
 from imc_contracts.events import Event, EventKind
 from imc_push_node.gateway import frames
+from imc_push_node.gateway.frames import Refusal
 from imc_push_node.gateway.push_format import PushFormat
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
@@ -76,12 +78,45 @@ def test_connected_by_the_java_door() -> None:
 
 
 def test_refusals_are_no_successes() -> None:
-    refused = json.loads(payload(frames.frame_refused("why", "id")))
+    quota = Refusal(ErrorCode.QUOTA_USED_UP, "why", "id", 3, 2)
+    refused = json.loads(payload(frames.frame_refused(PushFormat.V1, quota)))
     assert (refused["success"], refused["code"], refused["message"]) == (False, 4001, "why")
-    assert refused["data"] == {"clientMessageId": "id"}
-    assert json.loads(payload(frames.frame_refused("why")))["data"] is None
-    turned_away = json.loads(payload(frames.not_connected("why")))
-    assert turned_away == {"success": False, "code": 4000, "message": "why", "data": None}
+    assert refused["data"] == {
+        "error": 42901,
+        "retryable": True,
+        "retryAfter": 2000,
+        "clientMessageId": "id",
+        "index": 3,
+    }
+    away = json.loads(payload(frames.not_connected(PushFormat.V1, ErrorCode.UNAVAILABLE, "why")))
+    assert (away["success"], away["code"], away["message"]) == (False, 4000, "why")
+    assert away["data"] == {"error": 50301, "retryable": True}
+
+
+def test_refusals_by_the_java_door_have_no_data() -> None:
+    quota = Refusal(ErrorCode.QUOTA_USED_UP, "why", "id", 3, 2)
+    refused = json.loads(payload(frames.frame_refused(PushFormat.JAVA, quota)))
+    assert refused == {"success": False, "code": 4001, "message": "why", "data": None}
+    away = json.loads(payload(frames.not_connected(PushFormat.JAVA, ErrorCode.UNAVAILABLE, "why")))
+    assert away == {"success": False, "code": 4000, "message": "why", "data": None}
+
+
+@pytest.mark.parametrize(
+    ("error", "own_id", "is_retryable"),
+    [
+        (ErrorCode.INVALID_FIELD, "id", False),
+        (ErrorCode.FORBIDDEN, "id", False),
+        (ErrorCode.CLIENT_MESSAGE_ID_REUSED, "id", False),
+        (ErrorCode.QUOTA_USED_UP, None, True),
+        (ErrorCode.UNAVAILABLE, None, True),
+        (ErrorCode.INTERNAL, "id", True),
+        (ErrorCode.INTERNAL, None, False),
+    ],
+)
+def test_what_may_be_in_the_log_is_retryable_by_its_own_id_only(
+    error: ErrorCode, own_id: str | None, is_retryable: bool
+) -> None:
+    assert Refusal(error, "why", own_id).is_retryable is is_retryable
 
 
 def test_a_gap_names_both_ends() -> None:

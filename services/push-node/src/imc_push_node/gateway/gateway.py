@@ -189,7 +189,7 @@ class Gateway:
             if not self._pauses:
                 self.socket.resume_reading()
 
-    def forwarded(self, size: int) -> None:
+    def submitted(self, size: int) -> None:
         """``size`` more bytes of its sends wait for their answers."""
         self.waiting_bytes += size
 

@@ -1,7 +1,7 @@
 """The apps that have gateways on this node. No I/O of its own."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -72,9 +72,9 @@ class _Connections:
         """The look at the fence each second finds what was missed."""
 
     def on_message(self, payload: bytes) -> None:
-        gateway_id, _, number = payload.decode("ascii", "replace").partition(" ")
-        if number.isdecimal():
-            self._app.replace(gateway_id, int(number))
+        news = names.read_news(payload)
+        if news is not None:
+            self._app.replace(*news)
 
 
 class Hub:
@@ -97,8 +97,6 @@ class Hub:
         self.recent = RecentPages()
         """Pages of all logs that were read lately."""
         self._left = asyncio.Event()
-        self.on_leave: list[Callable[[Gateway], None]] = []
-        """Each is called with every registered gateway that has left."""
 
     @property
     def apps(self) -> Iterable[App]:
@@ -134,9 +132,6 @@ class Hub:
         self._left.set()
         if app.newest.get(gateway.gateway_id) is gateway:
             del app.newest[gateway.gateway_id]
-        if gateway.number:
-            for told in self.on_leave:
-                told(gateway)
         if app.delivery.is_deserted and self._apps.get(app.app_id) is app:
             loop = asyncio.get_running_loop()
             app.release = loop.call_later(self._linger_seconds, self._let_go, app)

@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from imc_contracts.codes import CloseCode
+from imc_contracts.codes import CloseCode, ErrorCode
 from imc_contracts.cursor import Cursor
 from imc_service.logs import get_logger
 
@@ -186,7 +186,8 @@ class LogReplay:
         """Close gateways without a 2000: another node, or a later try, is better than waiting in silence."""
         for gateway in self._delivery.gateways_in(*READS_LOG):
             if not gateway.is_greeted:
-                gateway.socket.write(frames.not_connected("the log is out of reach: try again"))
+                reason = "the log is out of reach: try again"
+                gateway.socket.write(frames.not_connected(gateway.format, ErrorCode.UNAVAILABLE, reason))
                 gateway.socket.close(CloseCode.TRY_AGAIN_LATER, "the log is out of reach")
                 self._metrics.refused.inc()
 
