@@ -134,7 +134,7 @@ AREAS = (
         "projector",
         _in(
             f"{_COMMAND}/projector",
-            *("projector.py", "reader.py", "writer.py", "upkeep.py", "quarantine.py", "patience.py"),
+            *("projector.py", "reader.py", "writer.py", "upkeep.py", "quarantine.py"),
         ),
         _in(
             _COMMAND_TESTS,
