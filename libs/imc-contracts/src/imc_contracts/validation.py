@@ -33,7 +33,7 @@ def parse_json(model: type[Model], body: bytes) -> Model:
     """
     if len(body) > UNCOUNTED_BYTES:  # checked here too: a call would cost short bodies noticeable time
         require_bounded(body)
-    # Passing on the options of `model_validate_json` and `model_validate` takes longer than reading a message.
+    # To pass on the options of `model_validate_json` or `model_validate` takes longer than to read a message.
     return _checked(model.__pydantic_validator__.validate_json, body)
 
 
