@@ -11,6 +11,7 @@ import pytest
 import structlog
 from imc_contracts.cursor import Cursor
 from imc_contracts.events import LiveBatch, read_live_batch, read_message
+from imc_contracts.quotas import Quotas
 from imc_push_node.cluster.drain import Drain
 from imc_push_node.cluster.gateway_quota import GatewayQuota
 from imc_push_node.cluster.monitor import Monitor
@@ -30,7 +31,6 @@ from imc_push_node.stream.log_state import Stretch
 from imc_push_node.stream.recall_marks import RecallMarks
 from imc_service.auth.gatekeeper import Gatekeeper
 from imc_service.auth.grant import EVERYTHING
-from imc_service.quotas import Quotas
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.memory_socket import MemorySocket
 from imc_testkit.push_model import NEVER, Moment

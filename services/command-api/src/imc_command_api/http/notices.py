@@ -6,9 +6,9 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Request, Response
 from imc_contracts.commands import DeleteNotice, PublishNotice
 from imc_contracts.envelope import Envelope
+from imc_contracts.scopes import Scope
 from imc_contracts.validation import parse_fields, parse_json
 from imc_contracts.views import Notice, NoticeReceipt
-from imc_service.auth.grant import Scope
 from imc_service.auth.middleware import granted
 from imc_service.http import replies
 from imc_service.http.bodies import media_type_of, read_body
