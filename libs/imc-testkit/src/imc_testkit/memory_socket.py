@@ -45,12 +45,12 @@ class MemorySocket:
             if self._listener is not None:
                 self._listener.on_full()
 
-    def enter(self, lane: Any) -> Callable[[bytes], None]:
-        """Join a lane of the node, which writes with the returned function."""
+    def enter(self, group: Any) -> Callable[[bytes], None]:
+        """Join a broadcast group of the node, which writes with the returned function."""
         return self.write
 
     def leave(self) -> None:
-        """Leave the lane."""
+        """Leave the broadcast group."""
 
     def close(self, code: CloseCode, reason: str = "") -> None:
         """Close the connection, as the node."""
