@@ -6,8 +6,8 @@ import httpx
 import jwt
 import pytest
 from imc_contracts.log_changes import PATH as LOG_CHANGES
+from imc_contracts.scopes import Scope
 from imc_push_node.http.node import PATH as NODE
-from imc_service.auth.grant import Scope
 from imc_service.auth.service_tokens import COMMAND_API, QUERY_API, ServiceToken
 from imc_testkit.calls import CALLS, COMMANDS, Call
 from imc_testkit.deployment import Deployment

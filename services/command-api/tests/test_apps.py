@@ -20,7 +20,7 @@ from imc_contracts import names
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind
-from imc_service.quotas import Quotas
+from imc_contracts.quotas import Quotas
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 

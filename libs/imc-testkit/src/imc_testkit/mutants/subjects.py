@@ -20,6 +20,8 @@ _COMMAND = "services/command-api/src/imc_command_api"
 _COMMAND_TESTS = "services/command-api/tests"
 _PUSH = "services/push-node/src/imc_push_node"
 _PUSH_TESTS = "services/push-node/tests"
+_CONTRACTS = "libs/imc-contracts/src/imc_contracts"
+_CONTRACTS_TESTS = "libs/imc-contracts/tests"
 _SERVICE = "libs/imc-service/src/imc_service"
 _SERVICE_TESTS = "libs/imc-service/tests"
 _E2E = "tests-e2e"
@@ -42,8 +44,12 @@ AREAS = (
     ),
     Area(
         "send quota",
-        (f"{_COMMAND}/quota/send_quota.py", f"{_SERVICE}/quotas.py", f"{_SERVICE}/quota_watch.py"),
-        (f"{_SERVICE_TESTS}/test_quotas.py", f"{_COMMAND_TESTS}/test_send_quota.py"),
+        (f"{_COMMAND}/quota/send_quota.py", f"{_CONTRACTS}/quotas.py", f"{_SERVICE}/watched_file.py"),
+        (
+            f"{_CONTRACTS_TESTS}/test_quotas.py",
+            f"{_SERVICE_TESTS}/test_watched_file.py",
+            f"{_COMMAND_TESTS}/test_send_quota.py",
+        ),
     ),
     Area(
         "gateway quota",
@@ -128,7 +134,7 @@ AREAS = (
         "projector",
         _in(
             f"{_COMMAND}/projector",
-            *("projector.py", "reader.py", "writer.py", "upkeep.py", "quarantine.py", "patience.py"),
+            *("projector.py", "reader.py", "writer.py", "upkeep.py", "quarantine.py"),
         ),
         _in(
             _COMMAND_TESTS,

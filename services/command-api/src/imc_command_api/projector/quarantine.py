@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from imc_service.logs import get_logger
+from imc_service.retry import Backoff
 from redis.exceptions import RedisError
 
 from imc_command_api.projector.log_group import LogGroup
 from imc_command_api.projector.metrics import MALFORMED, ProjectorMetrics
-from imc_command_api.projector.patience import patiently
 from imc_command_api.projector.reader import Delivery
 from imc_command_api.projector.writer import BatchWriter, Refused, Unreadable
 
@@ -91,10 +91,10 @@ class Quarantine:
         self._arrival.set()
 
     async def _put_aside(self, delivery: Delivery, kind: str, reason: str) -> None:
-        moved = await patiently(
+        moved = await Backoff().retry(
             lambda: self._group.put_aside(delivery.app_id, delivery.entry_id, reason),
             (RedisError, OSError),
-            self._metrics.retries.inc,
+            on_retry=self._metrics.retries.inc,
         )
         if moved:
             self._metrics.dead_letters.labels(kind).inc()

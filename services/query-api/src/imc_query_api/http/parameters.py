@@ -16,8 +16,8 @@ from imc_contracts.fields import (
     PageSize,
     UserId,
 )
+from imc_contracts.scopes import Scope
 from imc_contracts.validation import parse_fields
-from imc_service.auth.grant import Scope
 from imc_service.auth.middleware import grant_in
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
