@@ -58,9 +58,9 @@ def database_of(redis: Redis) -> int:
     return int(redis.connection_pool.connection_kwargs.get("db") or 0)
 
 
-def script_in(redis: Redis, package: str, name: str) -> AsyncScript:
-    """The Lua script ``name`` of ``package``, to be called with ``keys`` and ``args``.
+def script_in(redis: Redis, package: str, *names: str) -> AsyncScript:
+    """The Lua script in the files ``names`` of ``package``, one after the other.
 
-    Reads a file: for the start of a process.
+    It is called with ``keys`` and ``args``. Reads files, so call this when a process starts.
     """
-    return redis.register_script(files(package).joinpath(name).read_text("utf-8"))
+    return redis.register_script("".join(files(package).joinpath(name).read_text("utf-8") for name in names))
