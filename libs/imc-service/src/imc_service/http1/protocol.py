@@ -6,8 +6,7 @@ request with a foreign upgrade out as a request, and answers nobody who has clos
 - requests are answered in their order, one at a time; while one waits for its turn, nothing more is read;
 - a hot call (`http.hot_path`) that is here whole goes straight to what answers it, without the steps
   of ASGI, which are half of what such a call costs;
-- while a client is waited for there is a deadline. It is moved by what is waited for, not by what comes:
-  nobody puts it off by sending a little;
+- there is a deadline for what is waited for, which a client does not put off by sending a little;
 - what can't be read is answered after the requests before it, and ends the connection.
 """
 
@@ -15,7 +14,6 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from fastapi.responses import StreamingResponse
 from imc_contracts.errors import Refused
 
 from imc_service.http import replies
@@ -24,6 +22,7 @@ from imc_service.http.guard import rules
 from imc_service.http.guard.addresses import Visitor
 from imc_service.http.guard.rules import Guard
 from imc_service.http.hot_path import HotCall, HotPath
+from imc_service.http.replies import StreamedReply
 from imc_service.http1.deadlines import Deadline
 from imc_service.http1.exchange import Exchange, scope_of, whole
 from imc_service.http1.handshakes import refuses_handshake
@@ -225,10 +224,7 @@ class HttpProtocol(asyncio.Protocol):
                     reply = await self._hot_path.answer(call, request)
                 except Exception as error:
                     reply = replies.fault(exchange.scope, error)
-                if isinstance(reply, StreamingResponse):
-                    await exchange.run(reply)
-                else:
-                    exchange.reply(reply)
+                await exchange.run(reply) if isinstance(reply, StreamedReply) else exchange.reply(reply)
             elif refused is None:
                 await exchange.run(self._app)
             else:
