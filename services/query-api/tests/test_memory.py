@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from imc_contracts.schema import GROUPS, MESSAGES, NOTICES
 from imc_query_api.queries.listing import BATCH_BYTES, BATCH_ROWS, SizedRow, batches_of
 from imc_service.database.database import open_database
 from imc_testkit.processes import Process
+from imc_testkit.proxy import TcpProxy, tcp_proxy
 from imc_testkit.tokens import OFF
 
 ROWS = 600
@@ -19,7 +21,17 @@ MOST_BYTES = 32 * 2**20
 
 
 @pytest.fixture
-async def process(database_url: str, app_id: str) -> AsyncGenerator[Process]:
+async def proxy(database_url: str) -> AsyncGenerator[TcpProxy]:
+    """Stands between query-api and the database."""
+    url = urlsplit(database_url)
+    assert url.hostname
+    assert url.port
+    async with tcp_proxy(url.hostname, url.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def process(database_url: str, proxy: TcpProxy, app_id: str) -> AsyncGenerator[Process]:
     """A query-api on 600 messages and notices whose contents are as long as JSON can make them."""
     common = (
         "app_id, group_id, user_id, content, create_time)"
@@ -34,7 +46,8 @@ async def process(database_url: str, app_id: str) -> AsyncGenerator[Process]:
             f" FROM {MESSAGES} WHERE app_id = ?",
             (app_id,),
         )
-    async with Process("imc-query-api", {**OFF, "IMC_DATABASE_URL": database_url}) as process:
+    through = database_url.replace(f":{urlsplit(database_url).port}/", f":{proxy.port}/")
+    async with Process("imc-query-api", {**OFF, "IMC_DATABASE_URL": through}) as process:
         await process.ready()
         yield process
 
@@ -70,6 +83,24 @@ async def test_a_long_reply_is_never_in_memory_as_a_whole(process: Process, app_
             assert ids == count
             assert size > count * ESCAPED_BYTES
             assert peak_bytes(process.pid) - before < MOST_BYTES, path
+
+
+async def test_a_reply_that_can_not_be_finished_is_cut_off(
+    process: Process, proxy: TcpProxy, app_id: str
+) -> None:
+    asked = {"appId": app_id, "groupId": "g", "limit": 500}
+    async with httpx.AsyncClient(base_url=process.url, trust_env=False, timeout=60) as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            async with client.stream("GET", "/v1/queries/messages", params=asked) as reply:
+                assert reply.status_code == 200
+                async for _ in reply.aiter_bytes():
+                    proxy.refuse()
+        refused = await client.get("/v1/queries/messages", params=asked)
+        assert (refused.status_code, refused.json()["code"]) == (503, 50301)
+        assert int(refused.headers["Retry-After"]) >= 1
+        await proxy.accept()
+        again = await client.get("/v1/queries/messages", params={**asked, "limit": 1})
+        assert again.status_code == 200
 
 
 def test_batches_are_bounded_in_rows_and_bytes() -> None:
