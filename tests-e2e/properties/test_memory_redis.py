@@ -14,9 +14,9 @@ from imc_contracts import events, names
 from imc_contracts.cursor import ORIGIN, UNBORN, Cursor, EntryId
 from imc_contracts.errors import Refused
 from imc_contracts.events import EventKind, LiveBatch, RecallMark, read_live_batch, read_message
+from imc_contracts.quotas import Quotas
 from imc_contracts.views import Message, recalled
 from imc_push_node.stream.log_reader import LogReader
-from imc_service.quotas import Quotas
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry, Counter

@@ -27,9 +27,9 @@ from imc_contracts import events, names
 from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import UNBORN, Cursor, EntryId
 from imc_contracts.events import RecallMark, read_message
+from imc_contracts.quotas import Quotas
 from imc_contracts.views import Message, recalled
 from imc_push_node.stream.log_reader import LogReader
-from imc_service.quotas import Quotas
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.memory_socket import MemorySocket
 from imc_testkit.push_model import ConnectionModel, LogModel, Moment

@@ -20,7 +20,7 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.cursor import ORIGIN
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind, RecallMark, read_entry, read_live_batch
-from imc_service.quotas import Quotas
+from imc_contracts.quotas import Quotas
 from imc_service.redis import client as redis_client
 from imc_testkit.servers import private_redis
 from imc_testkit.waiting import wait_until

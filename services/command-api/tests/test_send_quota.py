@@ -27,7 +27,7 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.commands import SendMessage
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind, RecallMark
-from imc_service.quotas import Quotas
+from imc_contracts.quotas import Quotas
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry
 

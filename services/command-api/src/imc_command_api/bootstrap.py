@@ -3,11 +3,11 @@
 import contextlib
 from collections.abc import AsyncGenerator
 
-from imc_service import background
+from imc_contracts.quotas import Quotas
+from imc_service import background, watched_file
 from imc_service.database.database import open_database
 from imc_service.health import Readiness
 from imc_service.http.bodies import BodyRoom
-from imc_service.quota_watch import open_quotas
 from imc_service.redis import client as redis_client
 from imc_service.redis.health import RedisHealth
 from prometheus_client import CollectorRegistry
@@ -50,11 +50,11 @@ async def open_command_api(
         keep_sent_ms=settings.idempotency_seconds * 1000,
     )
     database_url = settings.database_url.get_secret_value()
-    quota_metrics = SendQuotaMetrics(registry)
+    quota_metrics, quotas = SendQuotaMetrics(registry), Quotas()
     health = RedisHealth(redis, WorkProof(redis).of_command_api, registry, "command_api")
     async with (
         contextlib.aclosing(redis),
-        open_quotas(settings, quota_metrics.stale) as quotas,
+        watched_file.in_force(quotas.read, settings.quotas, settings.quotas_file, quota_metrics.stale),
         open_database(database_url, size=settings.database_pool) as database,
         worker_lease(redis, ids) as lease,
         background.running(background.lasting(health.run)),

@@ -6,9 +6,10 @@ import time
 from collections.abc import AsyncGenerator
 
 import httpx
+from imc_contracts.scopes import CLIENT_SCOPES, Scope
 
 from imc_service.auth import service_tokens
-from imc_service.auth.grant import CLIENT_SCOPES, EVERYTHING, Grant, Scope
+from imc_service.auth.grant import EVERYTHING, Grant
 from imc_service.auth.key_set import KeySet
 from imc_service.auth.keys import invalid
 from imc_service.auth.secret import SharedSecrets

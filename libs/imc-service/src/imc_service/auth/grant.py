@@ -2,29 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
+from imc_contracts.scopes import Scope
 
 Apps = frozenset[str] | None
 """The ids of some apps, or None for every app."""
-
-
-class Scope(StrEnum):
-    """A kind of call that a token may allow."""
-
-    SEND = "send"
-    RECALL = "recall"
-    NOTICE = "notice"
-    READ = "read"
-    GATEWAY = "gateway"
-    INTERNAL = "internal"
-    """Between services. No token of a client holds it, whatever it says."""
-
-
-CLIENT_SCOPES = frozenset(Scope) - {Scope.INTERNAL}
-"""What tokens of clients may allow."""
 
 
 @dataclass(frozen=True, slots=True)

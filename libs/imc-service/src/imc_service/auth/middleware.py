@@ -4,11 +4,11 @@ from typing import cast
 from urllib.parse import parse_qs
 
 from imc_contracts.errors import Refused
+from imc_contracts.scopes import Scope as GrantedScope
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imc_service.auth.gatekeeper import Gatekeeper
 from imc_service.auth.grant import EVERYTHING, Grant
-from imc_service.auth.grant import Scope as GrantedScope
 from imc_service.auth.keys import invalid
 from imc_service.http import pages, replies
 

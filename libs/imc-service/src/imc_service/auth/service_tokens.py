@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 import jwt
+from imc_contracts.scopes import Scope
 from pydantic import SecretStr
 
-from imc_service.auth.grant import Scope
 from imc_service.auth.secret import ALGORITHM, split
 
 COMMAND_API = "imc-command-api"

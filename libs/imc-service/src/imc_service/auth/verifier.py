@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 import jwt
 from imc_contracts.fields import AppId
+from imc_contracts.scopes import Scope
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from imc_service.auth.grant import Grant, Scope
+from imc_service.auth.grant import Grant
 from imc_service.auth.keys import Key, Keys, invalid
 
 LONGEST_TOKEN = 8192

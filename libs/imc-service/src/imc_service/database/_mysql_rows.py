@@ -16,12 +16,13 @@ from typing import Any
 
 import pymysql.converters
 import pymysql.err
-from pymysql.constants import COMMAND, CR, FIELD_TYPE, SERVER_STATUS
+from pymysql.constants import FIELD_TYPE, SERVER_STATUS
+
+from imc_service.database._drivers import read_reply
 
 Row = tuple[Any, ...]
 Convert = Callable[[bytes], Any]
 
-_CHUNK = 1 << 18
 _OK, _NULL, _END, _ERROR = 0x00, 0xFB, 0xFE, 0xFF
 _LARGEST = 0xFFFFFF
 _LEAST_NO_END = 9  # bytes: a packet of as many that begins like an end is something else
@@ -50,13 +51,8 @@ async def fetch_rows(connection: Any, sql: str) -> list[Row]:
 
 
 async def _run(connection: Any, sql: str) -> "ResultReader":
-    await connection._execute_command(COMMAND.COM_QUERY, sql)
-    read = connection._reader.read
     result = ResultReader()
-    while not result.feed(received := await read(_CHUNK)):
-        if not received:
-            raise pymysql.err.OperationalError(CR.CR_SERVER_LOST, "the connection broke during the reply")
-    connection.server_status = result.server_status
+    await read_reply(connection, sql, result)
     return result
 
 

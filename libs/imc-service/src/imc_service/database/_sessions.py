@@ -110,7 +110,11 @@ class MysqlSession:
         return _drivers.is_open(self._connection)
 
     def abandon(self) -> None:
-        # Closed rather than returned: the rest of an unread reply would answer the next statement.
+        """Close it at once: the rest of an unread reply would answer the next statement."""
+        self._connection.close()
+
+    async def end(self) -> None:
+        """Close the connection, also if it is closed."""
         self._connection.close()
 
 
@@ -144,4 +148,8 @@ class SqliteSession:
         return False
 
     def abandon(self) -> None:
-        """Nothing to do: the connection is closed after each use, which undoes what was not committed."""
+        """Nothing to do: the connection is closed after each use."""
+
+    async def end(self) -> None:
+        """Close the connection, which undoes what was not committed."""
+        await self._connection.close()

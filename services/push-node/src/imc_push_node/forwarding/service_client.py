@@ -1,7 +1,7 @@
 """How a node calls the other services of ours: over few connections, with a token that it signs itself."""
 
 import httpx
-from imc_service.auth.grant import Scope
+from imc_contracts.scopes import Scope
 from imc_service.auth.service_tokens import ServiceToken
 
 from imc_push_node.settings import PushNodeSettings

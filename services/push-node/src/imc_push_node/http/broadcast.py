@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response, WebSocket
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
-from imc_service.auth.grant import Scope
+from imc_contracts.scopes import Scope
 from imc_service.auth.middleware import grant_in
 from imc_service.http import replies
 

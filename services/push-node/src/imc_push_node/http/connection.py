@@ -7,8 +7,9 @@ from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import Cursor
 from imc_contracts.errors import Refused
 from imc_contracts.fields import AppId, GatewayId
+from imc_contracts.scopes import Scope
 from imc_contracts.validation import parse_fields
-from imc_service.auth.grant import Grant, Scope
+from imc_service.auth.grant import Grant
 from imc_service.logs import get_logger
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel

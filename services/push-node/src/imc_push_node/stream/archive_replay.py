@@ -12,11 +12,11 @@ One task an app, as in `LogReplay`: the lowest place first, and a page serves al
 """
 
 import asyncio
-import random
 
 from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import Cursor
 from imc_service.logs import get_logger
+from imc_service.retry import Backoff
 
 from imc_push_node.gateway import frames
 from imc_push_node.gateway.gateway import Gateway
@@ -29,7 +29,7 @@ from imc_push_node.stream.query_api import NotAnswered
 
 logger = get_logger("archive-replay")
 
-RETRY_SECONDS = 0.5
+BACKOFF = Backoff(0.5)
 
 GATEWAYS_A_STEP = 32
 """So many get their part of a page before other work has its turn."""
@@ -93,12 +93,12 @@ class ArchiveReplay:
                 if self._archive.is_away:
                     for gateway in list(self._resuming):
                         self._give_up(gateway)
-                await _pause()
+                await BACKOFF.pause()
             except REDIS_FAULTS:
                 # `LogReplay` knows what to do while the log is away.
                 for gateway in list(self._resuming):
                     self._hand_over(gateway, gateway.position)
-                await _pause()
+                await BACKOFF.pause()
             except Exception as fault:
                 logger.error("resuming failed", exc_info=fault)
                 for gateway in list(self._resuming):
@@ -160,7 +160,3 @@ class ArchiveReplay:
     def _give_up(self, gateway: Gateway) -> None:
         self.discard(gateway)
         self._log_replay.give_up(gateway)
-
-
-async def _pause() -> None:
-    await asyncio.sleep(RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311

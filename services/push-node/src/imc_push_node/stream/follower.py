@@ -6,11 +6,11 @@ missed, the log itself is read: it is the truth, and Pub/Sub no more than its qu
 """
 
 import asyncio
-import random
 
 from imc_contracts.cursor import Cursor
 from imc_contracts.events import LiveBatch, MalformedEvent, read_live_batch
 from imc_service.logs import get_logger
+from imc_service.retry import Backoff
 
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.stream.log_reader import REDIS_FAULTS, LogReader
@@ -22,7 +22,8 @@ logger = get_logger("follower")
 MAX_PENDING = 1000
 """Batches kept while the log is read; beyond that they are dropped, and the log is read once more."""
 
-RETRY_SECONDS = 0.5
+BACKOFF = Backoff(0.5)
+"""Between readings that fail."""
 
 
 class Follower:
@@ -110,7 +111,7 @@ class Follower:
                     # Whatever it was, an app that is not followed any more would be silent for good.
                     logger.error("reading the log failed", exc_info=fault)
                 self._must_read = True
-                await asyncio.sleep(RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311
+                await BACKOFF.pause()
         # No await since the last look: a batch that comes from here on is taken by `on_published` itself.
         self._reading = None
         self._settled.set()

@@ -7,12 +7,12 @@ to the head goes live in the same step, without an await in between.
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 
 from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import Cursor
 from imc_service.logs import get_logger
+from imc_service.retry import Backoff
 
 from imc_push_node.gateway import frames
 from imc_push_node.gateway.gateway import Gateway
@@ -29,7 +29,7 @@ logger = get_logger("log-replay")
 Look = Callable[[], Awaitable[LogState]]
 """Where the log stands, once all that was published until then has been heard. Raises `REDIS_FAULTS`."""
 
-RETRY_SECONDS = 0.5
+BACKOFF = Backoff(0.5)
 SETTLE_SECONDS = 5.0
 
 
@@ -99,7 +99,7 @@ class LogReplay:
                     await self._wake.wait()
             except REDIS_FAULTS:
                 self._refuse_newcomers()
-                await asyncio.sleep(RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311
+                await BACKOFF.pause()
             except Exception as fault:
                 # Ours, and of unknown reach: whoever waits here is better off with a new start.
                 logger.error("catching up failed", exc_info=fault)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from imc_contracts.cursor import EntryId
 from imc_contracts.fields import MAX_LIMIT, Limit
 from imc_contracts.log_changes import PATH
-from imc_service.auth.grant import Scope
+from imc_contracts.scopes import Scope
 from imc_service.http import replies
 from pydantic import PlainValidator
 

@@ -8,8 +8,8 @@ from fastapi import Request
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.fields import INT32_MAX, RULES, AppId
+from imc_contracts.scopes import Scope
 from imc_contracts.validation import parse_fields
-from imc_service.auth.grant import Scope
 from imc_service.auth.middleware import grant_in
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel

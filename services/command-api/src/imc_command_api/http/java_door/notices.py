@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from imc_contracts.envelope import Envelope
 from imc_contracts.java_door.commands import DeleteNotice, PublishNotice
-from imc_service.auth.grant import Scope
+from imc_contracts.scopes import Scope
 from imc_service.auth.middleware import granted
 from imc_service.http import replies
 from imc_service.http.openapi import REFUSALS, json_body

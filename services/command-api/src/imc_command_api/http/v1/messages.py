@@ -8,9 +8,10 @@ from imc_contracts.commands import RecallMessage, SendMessage, SendMessageBatch
 from imc_contracts.envelope import Envelope, Failure
 from imc_contracts.errors import Refused
 from imc_contracts.fields import MAX_BATCH
+from imc_contracts.scopes import Scope
 from imc_contracts.validation import parse_fields, parse_json
 from imc_contracts.views import Message, SendReceipt
-from imc_service.auth.grant import Grant, Scope
+from imc_service.auth.grant import Grant
 from imc_service.auth.middleware import granted
 from imc_service.http import replies
 from imc_service.http.openapi import REFUSALS, json_body

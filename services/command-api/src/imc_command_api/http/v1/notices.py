@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Request, Response
 from imc_contracts.commands import DeleteNotice, PublishNotice
 from imc_contracts.envelope import Envelope
+from imc_contracts.scopes import Scope
 from imc_contracts.validation import parse_json
 from imc_contracts.views import Notice, NoticeReceipt
-from imc_service.auth.grant import Scope
 from imc_service.auth.middleware import granted
 from imc_service.http import replies
 from imc_service.http.openapi import REFUSALS, json_body

@@ -1,22 +1,20 @@
-"""How much each app may use: quotas, given once by the environment or kept in a file that is read again.
+"""Quotas: how much each app may use.
 
-The same text in JSON or, in a file called ``*.toml``, in TOML::
+They are a text in JSON, or the same in TOML::
 
     {"all": {"sends_per_second": 100}, "apps": {"demo": {"sends_per_second": 1000, "gateways": "unlimited"}}}
 
-An app has the values of its own table, and for the rest those of ``all``. What neither gives is not limited.
+An app has the values of its own table, and for the rest those of ``all``. What neither has is not limited.
 """
 
 import json
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from imc_contracts.fields import AppId
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from imc_service.settings import Settings
+from imc_contracts.fields import AppId
 
 _Unlimited = Literal["unlimited"]
 _Rate = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
@@ -71,7 +69,7 @@ class _Text(BaseModel):
 
 
 class Quotas:
-    """The quotas in force. Every part of a process holds the same one, and asks it anew each time."""
+    """The quotas in force. All parts of a process share one object, and ask it each time."""
 
     def __init__(self) -> None:
         self._all = Quota()
@@ -81,8 +79,12 @@ class Quotas:
         """What ``app_id`` may use."""
         return self._apps.get(app_id, self._all)
 
-    def read(self, text: str, *, toml: bool = False) -> None:
-        """Put those of ``text`` in force; raises `QuotasInvalid`, and then the old ones stay."""
+    def read(self, text: str, suffix: str = ".json") -> None:
+        """Put those of ``text`` in force; ``suffix`` is that of its file, ``.toml`` for TOML.
+
+        Raises `QuotasInvalid`, and then the old ones stay.
+        """
+        toml = suffix == ".toml"
         try:
             content: object = tomllib.loads(text) if toml else json.loads(text)
             read = _Text.model_validate(content)
@@ -93,37 +95,17 @@ class Quotas:
         self._all = _Table().over(read.all)
         self._apps = {app_id: table.over(read.all) for app_id, table in read.apps.items()}
 
-    def read_file(self, path: Path) -> None:
-        """Put those of a file in force; raises as `read` does, also for a file that can't be read."""
-        try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise QuotasInvalid(f"it can't be read ({type(error).__name__})") from None
-        self.read(text, toml=path.suffix == ".toml")
-
 
 def _fault(fault: Any) -> str:
     place = ".".join(str(step) for step in fault["loc"] if step not in ("float", "int"))
     return f"{place}: {fault['msg']}" if place else str(fault["msg"])
 
 
-def _usable_text(text: object) -> object:
-    if isinstance(text, str):
-        Quotas().read(text)
+def usable(text: str, suffix: str = ".json") -> str:
+    """The same text, if `Quotas.read` takes it; raises as that does."""
+    Quotas().read(text, suffix)
     return text
 
 
-def _usable_file(path: Path) -> Path:
-    Quotas().read_file(path)
-    return path
-
-
-class QuotaSettings(Settings):
-    """Where a process finds the quotas of apps. What can't be used at the start stops the start."""
-
-    quotas: Annotated[str, BeforeValidator(_usable_text)] | None = Field(
-        None, description="what apps may use, as JSON; see docs/security.md"
-    )
-    quotas_file: Annotated[Path, AfterValidator(_usable_file)] | None = Field(
-        None, description="a file of the same, JSON or TOML, in force within two seconds of a change"
-    )
+QuotasText = Annotated[str, AfterValidator(usable)]
+"""The quotas of a setting."""
