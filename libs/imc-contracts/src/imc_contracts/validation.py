@@ -1,6 +1,6 @@
 """Reads requests, and refuses those that break a bound, naming the field and the bound."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -37,25 +37,30 @@ def parse_json(model: type[Model], body: bytes) -> Model:
     return _checked(model.__pydantic_validator__.validate_json, body)
 
 
-def parse_fields(model: type[Model], fields: Any, *at: str | int) -> Model:
+def parse_fields(model: type[Model], fields: Any, *at: str | int, rules: Mapping[str, str] = RULES) -> Model:
     """Read decoded JSON, a form or query parameters as ``model``. Raises as `parse_json` does.
 
-    ``at`` is the place of the fields in the request, if not its top: ``"messages", 3``.
+    ``at`` is the place of the fields in the request, if not its top: ``"messages", 3``. ``rules`` are the
+    bounds of each field in words.
     """
-    return _checked(model.__pydantic_validator__.validate_python, fields, at)
+    return _checked(model.__pydantic_validator__.validate_python, fields, at, rules)
 
 
-def _checked(validate: Callable[[Any], T], value: Any, at: tuple[str | int, ...] = ()) -> T:
+def _checked(
+    validate: Callable[[Any], T],
+    value: Any,
+    at: tuple[str | int, ...] = (),
+    rules: Mapping[str, str] = RULES,
+) -> T:
     try:
         return validate(value)
     except ValidationError as error:
-        raise Refused(
-            ErrorCode.INVALID_FIELD, explain(error.errors(include_input=False, include_url=False), at)
-        ) from None
+        errors = error.errors(include_input=False, include_url=False)
+        raise Refused(ErrorCode.INVALID_FIELD, explain(errors, at, rules)) from None
 
 
-def explain(errors: Sequence[Any], at: tuple[str | int, ...] = ()) -> str:
-    """Describe the first of pydantic's errors as ``field problem: bound``. ``at`` is as in `parse_fields`.
+def explain(errors: Sequence[Any], at: tuple[str | int, ...] = (), rules: Mapping[str, str] = RULES) -> str:
+    """Describe the first of pydantic's errors as ``field problem: bound``, with the arguments of `parse_fields`.
 
     The value is never repeated: it may be secret, or long.
     """
@@ -68,7 +73,7 @@ def explain(errors: Sequence[Any], at: tuple[str | int, ...] = ()) -> str:
     if not location:
         return "body is not a JSON object with the fields of this call"
     path = _path(location)
-    rule = RULES.get(str(location[-1]))
+    rule = rules.get(str(location[-1]))
     return f"{path} {problem}: it must be {rule}" if rule else f"{path} {problem}"
 
 

@@ -22,6 +22,7 @@ from imc_service.http.guard import rules
 from imc_service.http.guard.addresses import Visitor
 from imc_service.http.guard.rules import Guard
 from imc_service.http.hot_path import HotCall, HotPath
+from imc_service.http.replies import StreamedReply
 from imc_service.http1.deadlines import Deadline
 from imc_service.http1.exchange import Exchange, scope_of, whole
 from imc_service.http1.handshakes import refuses_handshake
@@ -223,7 +224,7 @@ class HttpProtocol(asyncio.Protocol):
                     reply = await self._hot_path.answer(call, request)
                 except Exception as error:
                     reply = replies.fault(exchange.scope, error)
-                exchange.reply(reply)
+                await exchange.run(reply) if isinstance(reply, StreamedReply) else exchange.reply(reply)
             elif refused is None:
                 await exchange.run(self._app)
             else:
