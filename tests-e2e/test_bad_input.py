@@ -208,8 +208,8 @@ async def test_bad_frames_leave_the_connection_and_others_alone(client: Any, app
     ("path", "word"),
     [
         ("/v1/gateways/%20a/g", "appId"),
-        ("/v1/gateways/a/%7F", "gatewayId"),
         ("/v1/gateways/a/%0A", "gatewayId"),
+        ("/v1/gateways/a/%7F", "gatewayId"),
         ("/v1/gateways/a/" + "g" * 128, "gatewayId"),
         ("/v1/gateways/a/g?cursor=nonsense", "cursor"),
     ],

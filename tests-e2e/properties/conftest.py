@@ -136,7 +136,7 @@ class MemoryNode:
         reader = _SmallPages(redis, metrics.skipped)
         self.hub = Hub(reader=reader, archive=None, subscriber=subscriber, metrics=metrics, linger_seconds=2)
         takeover = Takeover(redis, self.hub)
-        gateway_quota = GatewayQuota(redis, Quotas(), metrics.places_refused)
+        gateway_quota = GatewayQuota(redis, Quotas(), metrics.gateway_quota_refusals)
         watch = Monitor(self.hub, takeover, subscriber, STALL_SECONDS)
         nothing_is_sent = cast(Any, None)
         drain = Drain(self.hub, nothing_is_sent, 0)

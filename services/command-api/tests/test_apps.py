@@ -134,7 +134,7 @@ async def a_gateway(redis: Any, group: LogGroup, app_id: str, write: Write) -> N
 async def a_dead_letter(redis: Any, group: LogGroup, app_id: str, write: Write) -> None:
     await not_acknowledged(redis, group, app_id, write)
     [entry] = await redis.xrevrange(names.log(app_id), count=1)
-    assert await group.put_aside(app_id, entry[0], "reason")
+    assert await group.dead_letter(app_id, entry[0], "reason")
     await project(redis, group)
 
 

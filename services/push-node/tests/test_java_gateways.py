@@ -58,7 +58,7 @@ async def test_any_gateway_id_connects(node: Any, app_log: Any, gateway_id: str)
         await gateway.wait_for_code(2000)
         await app_log.send()
         await gateway.wait_for_code(2001)
-        (member,) = node.app(app_log.app_id).members
+        (member,) = node.app(app_log.app_id).delivery.gateways
         assert member.gateway_id == gateway_id
 
 
@@ -66,13 +66,13 @@ async def test_any_gateway_id_connects(node: Any, app_log: Any, gateway_id: str)
 async def test_any_app_id_connects(node: Any, app_id: str, suffix: str) -> None:
     async with java(node, app_id + suffix) as gateway:
         await gateway.wait_for_code(2000)
-        assert node.app(app_id + suffix).members
+        assert node.app(app_id + suffix).delivery.gateways
 
 
 async def test_the_path_may_end_in_a_slash(node: Any, app_id: str) -> None:
     async with java(node, app_id, end="/") as gateway:
         await gateway.wait_for_code(2000)
-        (member,) = node.app(app_id).members
+        (member,) = node.app(app_id).delivery.gateways
         assert member.gateway_id == "gw"
     assert await status(node, app_id, end="//") == 404
 

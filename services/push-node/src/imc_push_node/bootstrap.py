@@ -71,7 +71,7 @@ async def open_push_node(
         await stack.enter_async_context(
             watched_file.in_force(quotas.read, settings.quotas, settings.quotas_file, metrics.quotas_stale)
         )
-        gateway_quota = GatewayQuota(redis, quotas, metrics.places_refused)
+        gateway_quota = GatewayQuota(redis, quotas, metrics.gateway_quota_refusals)
         watch = Monitor(hub, takeover, subscriber, settings.stall_seconds)
         forwarder = Forwarder(CommandApiClient(post), metrics, limits)
         membership = Membership(redis, readiness, settings.advertise_url)

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from fastapi import Response
-from fastapi.responses import StreamingResponse
 from imc_contracts import envelope
 from imc_service.http import replies
 
@@ -24,7 +23,7 @@ def listing_reply(listing: Listing[Item], data_of: Callable[[list[Item]], Any]) 
     if listing.rest is None:
         return replies.success(data_of(listing.items))
     start, _, end = envelope.encode(envelope.success(data_of([]))).partition(b"[]")
-    return StreamingResponse(_pieces(listing, start + b"[", b"]" + end), media_type="application/json")
+    return replies.StreamedReply(_pieces(listing, start + b"[", b"]" + end))
 
 
 async def _pieces(listing: Listing[Any], start: bytes, end: bytes) -> AsyncIterator[bytes]:
