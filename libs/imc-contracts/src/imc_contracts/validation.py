@@ -1,4 +1,4 @@
-"""From bytes to a request that keeps its bounds, or to a refusal that names the field and the bound."""
+"""Reads requests, and refuses those that break a bound, naming the field and the bound."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -28,20 +28,19 @@ _PROBLEMS = {
 def parse_json(model: type[Model], body: bytes) -> Model:
     """Read a JSON document as ``model``.
 
-    Raises `Refused` (`INVALID_FIELD`) whose message names the first field at fault and its bound, also for a
-    document of more values than `imc_contracts.structure` allows.
+    Raises `Refused` (`INVALID_FIELD`), whose message names the first field at fault and its bound. A document
+    with more values than `imc_contracts.structure` allows is refused too.
     """
-    if len(body) > UNCOUNTED_BYTES:  # asked here too, since most bodies are so short that a call would show
+    if len(body) > UNCOUNTED_BYTES:  # checked here too: a call would cost short bodies noticeable time
         require_bounded(body)
-    # Not `model_validate_json` (nor, below, `model_validate`), whose options take longer to pass on than a
-    # message takes to read.
+    # Passing on the options of `model_validate_json` and `model_validate` takes longer than reading a message.
     return _checked(model.__pydantic_validator__.validate_json, body)
 
 
 def parse_fields(model: type[Model], fields: Any, *at: str | int, rules: Mapping[str, str] = RULES) -> Model:
-    """Read decoded JSON, a form or query parameters as ``model``; raises as `parse_json` does.
+    """Read decoded JSON, a form or query parameters as ``model``. Raises as `parse_json` does.
 
-    ``at`` is where in the request the fields stand, if not at its top: ``"messages", 3``. ``rules`` are the
+    ``at`` is the place of the fields in the request, if not its top: ``"messages", 3``. ``rules`` describes the
     bounds of each field in words.
     """
     return _checked(model.__pydantic_validator__.validate_python, fields, at, rules)
@@ -61,9 +60,11 @@ def _checked(
 
 
 def explain(errors: Sequence[Any], at: tuple[str | int, ...] = (), rules: Mapping[str, str] = RULES) -> str:
-    """Say the first of pydantic's errors as ``field problem: bound``; ``at``, ``rules`` as in `parse_fields`.
+    """Describe the first of pydantic's errors as ``field problem: bound``.
 
-    The value itself is never repeated: it may be a secret, and it may be long.
+    ``at`` and ``rules`` are as in `parse_fields`.
+
+    The value is never repeated: it may be secret, or long.
     """
     error = errors[0]
     location = (*at, *error["loc"])
