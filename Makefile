@@ -1,5 +1,5 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
-.PHONY: run test unit short mutants check faults soak fuzz audit bench bench-full bench-table fmt setup lock settings-table
+.PHONY: run test unit short mutants check faults clients soak fuzz audit bench bench-full bench-table fmt setup lock settings-table
 .PHONY: clean pictures version images push-images release
 
 # The interpreter to use: by default the best one that is installed, see requirements/python-versions.
@@ -41,6 +41,9 @@ mutants: setup        ## some 200 subtle changes of what holds promises: each mu
 
 faults: setup         ## each fault in turn, and those that come again and again at length: some ten minutes
 	LONG=1 $(BIN)/pytest -s tests-e2e/faults
+
+clients: setup        ## clients in Java, JavaScript, Go and Python; their packages come from public registries
+	CLIENTS=1 $(BIN)/pytest tests-e2e/clients
 
 check: setup          ## style and types
 	$(BIN)/ruff format --check .
@@ -98,7 +101,7 @@ setup:                ## the tools and all packages, in .uv and .venv
 	@sh requirements/environment.sh $(VENV) "$(PYTHON)" $(MEMBERS)
 
 clean:                ## remove what `make` made here, but for the data of `make run`
-	rm -rf .uv .venv .venv-* .audit .bench .pytest_cache .ruff_cache .hypothesis
+	rm -rf .uv .venv .venv-* .audit .bench .clients .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: setup           ## choose versions anew: requirements/*.txt, pins with hashes that name no index
