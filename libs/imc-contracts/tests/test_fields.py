@@ -28,6 +28,7 @@ TYPES: dict[str, TypeAdapter[Any]] = {
     "informationId": TypeAdapter(fields.Id),
     "pageNum": TypeAdapter(fields.PageNum),
     "pageSize": TypeAdapter(fields.PageSize),
+    "limit": TypeAdapter(fields.Limit),
     "startTime": TypeAdapter(fields.Milliseconds),
     "endTime": TypeAdapter(fields.Milliseconds),
 }
@@ -55,23 +56,22 @@ NO_NUMBER: list[Any] = [
     {},
 ]
 
-URL_SAFE_GOOD = ["a", "A", "0", ".", "..", "_", "~", "-", "app.1_x~y-Z", "a" * 127]
-URL_SAFE_BAD: list[Any] = [
-    "",
-    "a" * 128,
-    "a b",
-    "a/b",
-    "a:b",
-    "{a}",
-    "a%20",
-    "é",
-    "a\n",
-    "\na",
-    "a\0",
-    "ａ",
-    *NO_TEXT,
+IDENTIFIER_GOOD = [
+    *[
+        "a" * 127,
+        ".",
+        "..",
+        "app.1_x~y-Z",
+        "a:b",
+        "10.0.0.1:8080",
+        "a%20",
+        "a%",
+        "*",
+        "\u200b",
+        "a\U000e0001",
+    ],
+    *["g", "群组", "a b", "a/b", "{g}", "😀" * 127, "'; DROP TABLE x; --", "a\\", '"', "%", "é"],
 ]
-IDENTIFIER_GOOD = ["g", "群组", "a b", "a/b", "{g}", "😀" * 127, "'; DROP TABLE x; --", "a\\", '"', "%", "é"]
 IDENTIFIER_BAD: list[Any] = [
     *["", " ", " g", "g ", "\u00a0g", "g\u3000", "\u2028g", "g\u2029"],
     *["a\0b", "a\tb", "a\nb", "g\n", "\x7f", "a\x85b", "a\x9fb", "g" * 128, "😀" * 128, "a\ud800", *NO_TEXT],
@@ -82,8 +82,8 @@ MILLISECONDS_GOOD = [(0, 0), ("0", 0), ("-0", 0), (2**63 - 1, 2**63 - 1)]
 MILLISECONDS_BAD: list[Any] = [-1, "-1", 2**63, str(2**63), *NO_NUMBER]
 
 TEXTS_KEPT: dict[str, list[str]] = {
-    "appId": URL_SAFE_GOOD,
-    "gatewayId": URL_SAFE_GOOD,
+    "appId": IDENTIFIER_GOOD,
+    "gatewayId": IDENTIFIER_GOOD,
     "groupId": IDENTIFIER_GOOD,
     "userId": IDENTIFIER_GOOD,
     "content": [
@@ -104,12 +104,13 @@ NUMBERS_READ: dict[str, list[tuple[Any, int]]] = {
     "informationId": ID_GOOD,
     "pageNum": [(0, 0), ("0", 0), (1, 1), ("2147483647", 2**31 - 1)],
     "pageSize": [(1, 1), ("1", 1), (500, 500), ("500", 500)],
+    "limit": [(1, 1), ("1", 1), (500, 500), ("500", 500)],
     "startTime": MILLISECONDS_GOOD,
     "endTime": MILLISECONDS_GOOD,
 }
 REFUSED: dict[str, list[Any]] = {
-    "appId": URL_SAFE_BAD,
-    "gatewayId": URL_SAFE_BAD,
+    "appId": IDENTIFIER_BAD,
+    "gatewayId": IDENTIFIER_BAD,
     "groupId": IDENTIFIER_BAD,
     "userId": IDENTIFIER_BAD,
     "content": ["x" * 65_536, "é" * 32_768, "😀" * 16_384, "\ud800", "a\udfffb", *NO_TEXT],
@@ -126,6 +127,7 @@ REFUSED: dict[str, list[Any]] = {
     "informationId": ID_BAD,
     "pageNum": [-1, "-1", 2**31, "2147483648", *NO_NUMBER],
     "pageSize": [0, "0", -1, 501, "501", *NO_NUMBER],
+    "limit": [0, "0", -1, 501, "501", *NO_NUMBER],
     "startTime": MILLISECONDS_BAD,
     "endTime": MILLISECONDS_BAD,
 }

@@ -1,10 +1,17 @@
+import re
 from collections.abc import Callable
+from urllib.parse import unquote
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from imc_contracts import names
 
-app_ids = st.from_regex(r"[A-Za-z0-9._~-]{1,127}", fullmatch=True)
+plain_ids = st.from_regex(r"[A-Za-z0-9._~-]{1,127}", fullmatch=True)
+ids = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=127) | st.text(
+    "a%:{}[]* ", min_size=1
+)
+app_ids = plain_ids | ids
 client_ids = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=64)
 minutes = st.integers(0, 2**40)
 
@@ -36,7 +43,41 @@ def hash_tag(key: str) -> str:
 
 @given(app_ids, client_ids, minutes)
 def test_all_keys_of_an_app_lie_in_one_slot(app_id: str, client_message_id: str, minute: int) -> None:
-    assert {hash_tag(key) for key in all_of(app_id, client_message_id, minute)} == {app_id}
+    [tag] = {hash_tag(key) for key in all_of(app_id, client_message_id, minute)}
+    assert unquote(tag) == app_id
+    assert re.fullmatch(r"(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+", tag)
+
+
+@given(plain_ids)
+def test_a_plain_id_stands_in_keys_as_it_is(app_id: str) -> None:
+    assert names.log(app_id) == f"imc:{{{app_id}}}:log"
+
+
+@pytest.mark.parametrize(
+    ("app_id", "escaped"),
+    [
+        ("a:b", "a%3Ab"),
+        ("应用", "%E5%BA%94%E7%94%A8"),
+        ("my app", "my%20app"),
+        ("a%b", "a%25b"),
+        ("a%3Ab", "a%253Ab"),
+        ("{x}", "%7Bx%7D"),
+        ("a*[b]?", "a%2A%5Bb%5D%3F"),
+    ],
+)
+def test_other_characters_are_escaped(app_id: str, escaped: str) -> None:
+    assert names.live(app_id, 3) == f"imc:{{{escaped}}}:live:3"
+    assert names.news_of(app_id, 7) == f"{escaped} 7"
+
+
+@given(ids, st.integers(0, 2**53))
+def test_news_of_a_gateway_are_read_as_they_were_written(gateway_id: str, number: int) -> None:
+    assert names.read_news(names.news_of(gateway_id, number).encode()) == (gateway_id, number)
+
+
+@pytest.mark.parametrize("payload", [b"", b"g", b"g ", b"g x", b"g -1", b"\xff", b"g 1 2"])
+def test_what_is_no_news_is_passed_over(payload: bytes) -> None:
+    assert names.read_news(payload) is None
 
 
 @given(app_ids, app_ids, client_ids, client_ids, minutes, minutes)
@@ -61,8 +102,17 @@ def test_the_keys_of_an_app_differ_from_one_another_and_from_the_global_ones(
 
 
 def test_every_builder_of_a_name_is_tested_here() -> None:
-    builders = {name for name, value in vars(names).items() if callable(value)}
-    assert builders == {name.__name__ for name in (*PLAIN, *CHANNELS)} | {"sent", "recent"}
+    builders = {
+        name
+        for name, value in vars(names).items()
+        if not name.startswith("_") and getattr(value, "__module__", "") == names.__name__
+    }
+    assert builders == {name.__name__ for name in (*PLAIN, *CHANNELS)} | {
+        "sent",
+        "recent",
+        "news_of",
+        "read_news",
+    }
 
 
 def test_known_names() -> None:

@@ -79,7 +79,7 @@ async def test_a_token_is_printed_and_nothing_else() -> None:
     [
         (("--scope", "read"), "--app"),
         (("--app", "a"), "--scope"),
-        (("--app", "a b", "--scope", "read"), "not an appId"),
+        (("--app", " b", "--scope", "read"), "not an appId: it must be 1 to 127 characters"),
         (("--app", "a", "--scope", "internal"), "must be some of"),
         (("--app", "a", "--scope", ""), "must be some of"),
         (("--app", "a", "--scope", "read", "--lifetime", "0"), "must be 1 to"),

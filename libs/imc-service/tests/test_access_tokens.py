@@ -46,6 +46,8 @@ async def test_every_bad_token_is_refused_each_time(gatekeeper: Gatekeeper) -> N
         ("*", None),
         (["*"], None),
         ([], set[str]()),
+        ("应用 1", {"应用 1"}),
+        (["a*", "**"], {"a*", "**"}),
     ],
 )
 async def test_a_good_token_is_read(gatekeeper: Gatekeeper, app: Any, apps: set[str] | None) -> None:

@@ -31,18 +31,19 @@ SECOND = b"GET /hot/seen?smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 def hot_routes(going_on: asyncio.Event, seen: list[str]) -> APIRouter:
-    router = APIRouter(prefix="/hot")
+    router = APIRouter()
 
-    @router.post("/echo")
+    @router.post("/chat/hot")
+    @router.post("/hot/echo")
     async def echo(request: Request) -> Response:
         return replies.success((await read_body(request, 10_000_000, BodyRoom(100_000_000))).decode())
 
-    @router.get("/seen")
+    @router.get("/hot/seen")
     async def see(request: Request) -> Response:
         seen.append(request.scope["query_string"].decode())
         return replies.success(request.scope["query_string"].decode())
 
-    @router.get("/wait")
+    @router.get("/hot/wait")
     async def wait(_request: Request) -> Response:
         await going_on.wait()
         return replies.success("waited")
@@ -54,6 +55,7 @@ def cold_routes(going_on: asyncio.Event) -> APIRouter:
     router = APIRouter()
 
     @router.post("/chat/echo")
+    @router.post("/cold/echo")
     async def echo(request: Request) -> Response:
         return replies.success((await read_body(request, 10_000_000, BodyRoom(100_000_000))).decode())
 
@@ -212,7 +214,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("websockets", [True, False])
-@pytest.mark.parametrize("path", [b"/hot/echo", b"/chat/echo"])
+@pytest.mark.parametrize("path", [b"/hot/echo", b"/cold/echo"])
 async def test_a_foreign_upgrade_is_as_if_it_were_not_there(path: bytes, websockets: bool) -> None:
     async with serving(websockets=websockets) as served:
         expecting = b"Expect: 100-continue"
@@ -303,7 +305,7 @@ async def test_a_client_that_closes_its_side_is_answered() -> None:
     async with serving(body_seconds=5, header_seconds=5) as served:
         for request in (
             post(b"/hot/echo", b"body"),
-            post(b"/chat/echo", b"body"),
+            post(b"/cold/echo", b"body"),
             chunked(b"/hot/echo", b"body"),
         ):
             for parts in cuts(request):
@@ -329,7 +331,7 @@ async def test_a_thousand_requests_in_one_write_are_all_answered_in_their_order(
 async def test_a_request_that_is_cut_off_is_told_so() -> None:
     async with serving(body_seconds=5, header_seconds=5) as served:
         whole = post(b"/hot/echo", b"body")
-        for request in (whole, chunked(b"/chat/echo", b"body")):
+        for request in (whole, chunked(b"/cold/echo", b"body")):
             for cut in (5, request.index(b"\r\n\r\n"), len(request) - 2):
                 [reply] = await served.talk(request[:cut])
                 assert (reply.status, reply.code, reply.headers["connection"]) == (400, 40001, "close"), cut
@@ -391,20 +393,63 @@ async def test_whatever_is_refused_is_refused_in_the_envelope(
 
 
 async def test_no_path_is_redirected() -> None:
+    proto = b"X-Forwarded-Proto: https"
     async with serving() as served:
-        proto = b"X-Forwarded-Proto: https"
-        assert [reply.data for reply in await served.talk(post(b"/chat/echo/", b"x", proto))] == ["x"]
-        for path in (
-            b"/hot/echo/",
-            b"/chat/echo//",
-            b"/chat/echo%2F",
-            b"/chat/",
-            b"/livez/",
-            b"//",
-            b"/v1/x/",
-        ):
+        for path in (b"/hot/echo/", b"/cold/echo/", b"/cold/echo%2F", b"/livez/", b"//", b"/v1/x/"):
             [reply] = await served.talk(post(path, b"x", proto))
             assert (reply.status, reply.code) == (404, 40400), path
+
+
+JAVA = b"POST /chat/echo HTTP/1.1\r\n" + HOST
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (JAVA + b"Host: other\r\n\r\n", 400),
+        (JAVA + b"Content-Length: -1\r\n\r\n", 400),
+        (JAVA + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (JAVA + b"Content-Length: 9\r\n\r\ncut", 400),
+        (JAVA.replace(b"HTTP/1.1", b"HTTP/2.0") + b"\r\n", 400),
+        (b"GET /chat/%ff HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+        (b"GET http://h/notice/%ff HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+        (b"GET /notice/x?a=%ff HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+        (
+            b"GET /chat/echo HTTP/1.1\r\n"
+            + HOST
+            + WEBSOCKET.replace(b"Version: 13", b"Version: 1")
+            + b"\r\n",
+            400,
+        ),
+        (post(b"/chat/", b"x"), 404),
+        (post(b"/chat/nowhere/", b"x"), 404),
+        (post(b"/chat/echo//", b"x"), 404),
+        (post(b"/chat/echo%2F", b"x"), 404),
+        (post(b"http://h/notice/nowhere", b"x"), 404),
+        (JAVA.replace(b"POST", b"GET") + b"\r\n", 405),
+        (JAVA.replace(b"POST", b"TRACE") + b"\r\n", 405),
+        (JAVA + b"Content-Length: 10000001\r\n\r\n", 413),
+        (JAVA + b"A: " + b"x" * 20_000 + b"\r\n\r\n", 431),
+    ],
+)
+async def test_what_is_refused_on_the_java_door_has_its_code(request_: bytes, status: int) -> None:
+    async with serving(max_header_bytes=16_384) as served:
+        [reply] = await served.talk(request_)
+        assert (reply.status, reply.code) == (status, -1)
+
+
+@pytest.mark.parametrize("rest", [b"", b"Content-Length: 9\r\n\r\nx"])
+async def test_who_is_slow_on_the_java_door_is_told_its_code(rest: bytes) -> None:
+    async with serving(header_seconds=0.2, body_seconds=0.2) as served:
+        [reply] = await served.talk(JAVA + rest, half_closes=False)
+        assert (reply.status, reply.code) == (408, -1)
+
+
+async def test_a_path_of_the_java_door_may_end_in_a_slash() -> None:
+    async with serving() as served:
+        for path in (b"/chat/echo", b"/chat/echo/", b"/chat/hot/", b"http://h/chat/echo/"):
+            [reply] = await served.talk(post(path, b"x", b"X-Forwarded-Proto: https"))
+            assert reply.data == "x", path
 
 
 async def test_a_head_is_a_get_without_the_body() -> None:
@@ -499,7 +544,7 @@ async def drip(served: Served, first: bytes, drop: bytes) -> list[Reply]:
         (GET, b"X: y\r\n", [408]),
         (GET + b"X: ", b"y", [408]),
         (GET + b"Upgrade: h2c\r\nConnection: Upgrade\r\n", b"X: y\r\n", [408]),
-        (b"POST /chat/echo HTTP/1.1\r\nContent-Length: 9999\r\n\r\n", b"x", [408]),
+        (b"POST /cold/echo HTTP/1.1\r\nContent-Length: 9999\r\n\r\n", b"x", [408]),
         (b"POST /hot/echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", [408]),
         (b"POST /hot/echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"T: x\r\n", [408]),
         (b"POST /hot/echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1", b";x", [408]),
@@ -523,7 +568,7 @@ async def test_no_client_puts_a_deadline_off_by_sending_a_little(
 async def test_a_body_waits_for_its_client_no_longer_for_being_read_in_bits() -> None:
     """What is over the bound of what waits for the application pauses reading: that gives no new time."""
     async with serving(body_seconds=0.5) as served:
-        head = b"POST /chat/echo HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n"
+        head = b"POST /cold/echo HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n"
         answered = await drip(served, head, b"x" * 100_000)
         assert [reply.status for reply in answered] in ([408], [])  # lost, perhaps, with what still comes
         await wait_until(lambda: not served.state.connections)

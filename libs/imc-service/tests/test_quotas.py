@@ -57,7 +57,7 @@ def test_toml_says_the_same() -> None:
         ('{"all": {"sends_per_second": NaN}}', "all.sends_per_second"),
         ('{"all": {"sends_per_second": "many"}}', "all.sends_per_second"),
         ('{"all": {"send_burst": 0}}', "all.send_burst"),
-        ('{"apps": {"a b": {}}}', "apps.a b"),
+        ('{"apps": {" b": {}}}', "apps. b"),
         ('{"apps": {"a": {"gateways": 1.5}}}', "apps.a.gateways"),
     ],
 )

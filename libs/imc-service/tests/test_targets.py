@@ -5,7 +5,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 from imc_contracts.errors import Refused
-from imc_service.http1.targets import check_form, read_target
+from imc_service.http1.targets import check_form, path_as_sent, read_target
 
 # Where the rules of UTF-8 change (RFC 3629, section 4).
 EDGES = (
@@ -79,3 +79,22 @@ def test_a_target_is_taken_apart(target: bytes, read: tuple[str, bytes, bytes | 
 def test_a_target_that_has_two_readings_is_refused(target: bytes) -> None:
     with pytest.raises(Refused):
         read_target(target)
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"/chat/message/create", "/chat/message/create"),
+        (b"/notice/%ff", "/notice/%ff"),
+        (b"/chat/x?y", "/chat/x?y"),
+        (b"https://h:1/chat/%ff?y", "/chat/%ff"),
+        (b"http://h?/chat/", ""),
+        (b"http://[/chat/x", ""),
+        (b"\xff/chat/", "\xff/chat/"),
+        (b"/\xe7", "/\xe7"),
+        (b"*", "*"),
+        (b"", ""),
+    ],
+)
+def test_the_path_of_any_target_is_told_as_it_was_sent(target: bytes, path: str) -> None:
+    assert path_as_sent(target) == path

@@ -31,6 +31,10 @@ class ErrorCode(IntEnum):
         return self in (ErrorCode.QUOTA_USED_UP, ErrorCode.INTERNAL, ErrorCode.UNAVAILABLE)
 
 
+JAVA_ERROR = -1
+"""The code of every refusal on the Java door."""
+
+
 class PushCode(IntEnum):
     """The kind of a WebSocket frame to a gateway."""
 

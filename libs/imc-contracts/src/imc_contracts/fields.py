@@ -12,17 +12,18 @@ MAX_CONTENT_BYTES = 65_535
 MAX_BATCH = 500
 MAX_PAGE_SIZE = 500
 DEFAULT_PAGE_SIZE = 20
+MAX_LIMIT = 500
+DEFAULT_LIMIT = 50
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
 
-_URL_SAFE = "1 to 127 of A-Z a-z 0-9 . _ ~ -"
 _IDENTIFIER = "1 to 127 characters, no control characters, no space at either end"
 _MILLISECONDS = "milliseconds, a whole number from 0 to 9223372036854775807"
 _ID = "the decimal id as a string, 1 to 9223372036854775807"
 
 RULES: dict[str, str] = {
-    "appId": _URL_SAFE,
-    "gatewayId": _URL_SAFE,
+    "appId": _IDENTIFIER,
+    "gatewayId": _IDENTIFIER,
     "groupId": _IDENTIFIER,
     "userId": _IDENTIFIER,
     "content": "a string of at most 65535 bytes in UTF-8; it may be empty",
@@ -35,6 +36,7 @@ RULES: dict[str, str] = {
     "informationId": _ID,
     "pageNum": "a whole number from 0 to 2147483647",
     "pageSize": "a whole number from 1 to 500",
+    "limit": "a whole number from 1 to 500",
     "startTime": _MILLISECONDS,
     "endTime": _MILLISECONDS,
     "withTotal": "true or false",
@@ -76,8 +78,6 @@ Whole = BeforeValidator(
 )
 """Marks an integer that may also be a decimal string."""
 
-AppId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,127}$")]
-GatewayId = AppId
 # Ranges instead of classes: clients read these patterns in other languages, which may not know ``\p{Cc}``,
 # or define ``\s`` differently.
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
@@ -88,6 +88,8 @@ _Identifier = Annotated[
         max_length=127, pattern=f"^[^{_CONTROL}{_SPACE}](?:[^{_CONTROL}]*[^{_CONTROL}{_SPACE}])?$"
     ),
 ]
+AppId = _Identifier
+GatewayId = _Identifier
 GroupId = _Identifier
 UserId = _Identifier
 Content = Annotated[str, StringConstraints(max_length=MAX_CONTENT_BYTES), AfterValidator(_fits_in_bytes)]
@@ -98,4 +100,5 @@ JumpUrl = Annotated[str, StringConstraints(max_length=2048), AfterValidator(_no_
 Id = Annotated[int, Field(ge=1, le=INT64_MAX), Whole]
 PageNum = Annotated[int, Field(ge=0, le=INT32_MAX), Whole]
 PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE), Whole]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), Whole]
 Milliseconds = Annotated[int, Field(ge=0, le=INT64_MAX), Whole]

@@ -83,7 +83,7 @@ def _with_bad_claims(good: Claims) -> dict[str, str]:
     now = time.time()
     expiries: list[Any] = ["never", True, [1], float("inf"), float("nan"), 10**400, -1, {}, ""]
     audiences: list[Any] = ["another", ["another"], [], "", 1, {"imc": "imc"}, ["imc", 1], "IMC", "imc "]
-    apps: list[Any] = ["", 1, {}, ["a b"], "a*", [None], "**"]
+    apps: list[Any] = ["", 1, {}, ["a", " b"], "a\n", [None], "a" * 128]
     scopes: list[Any] = [1, {}, [1], True]
     changes: dict[str, Claims] = {
         "expired": {"exp": now - 1},

@@ -35,7 +35,7 @@ class Authenticated:
             await admit(scope, self._gatekeeper)
         except Refused as refused:
             # Answers a WebSocket as well: with the same reply, instead of an upgrade.
-            await replies.refusal(refused)(scope, receive, send)
+            await replies.refusal_at(scope["path"], refused)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

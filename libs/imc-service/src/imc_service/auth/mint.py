@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 import jwt
-from imc_contracts.fields import AppId
+from imc_contracts.fields import RULES, AppId
 from pydantic import TypeAdapter, ValidationError
 
 from imc_service.auth.grant import CLIENT_SCOPES
@@ -74,9 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _app(text: str) -> str:
     try:
-        return text if text == "*" else _APP_ID.validate_python(text)
+        return _APP_ID.validate_python(text)
     except ValidationError:
-        raise argparse.ArgumentTypeError("not an appId: 1 to 127 of A-Z a-z 0-9 . _ ~ -, or *") from None
+        raise argparse.ArgumentTypeError(f"not an appId: it must be {RULES['appId']}") from None
 
 
 def _scopes(text: str) -> list[str]:

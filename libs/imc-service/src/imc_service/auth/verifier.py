@@ -1,7 +1,7 @@
 """From the text of a token to what it allows."""
 
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import jwt
 from imc_contracts.fields import AppId
@@ -28,7 +28,9 @@ class _Claims(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
 
-    app: AppId | Literal["*"] | list[AppId | Literal["*"]]
+    app: AppId | list[AppId]
+    """Whose apps they are; ``*`` is every app, so that an app of that name needs a token for all."""
+
     scope: str | list[str]
     exp: Annotated[int | FiniteFloat, Field(le=2**53)]
 

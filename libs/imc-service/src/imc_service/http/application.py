@@ -16,6 +16,7 @@ from imc_service.command_line import Program
 from imc_service.health import Readiness
 from imc_service.http import openapi, pages, replies
 from imc_service.http.hot_path import HotPath, HotPathMiddleware
+from imc_service.http.java_door import JavaPaths
 from imc_service.metrics import HttpMetrics, HttpSeries
 
 TELEMETRY_OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
@@ -100,4 +101,5 @@ def equip(
     app.add_middleware(HttpMetrics, series=series)
     app.state.hot_path = HotPath(hot, series, gatekeeper)
     app.add_middleware(HotPathMiddleware, hot_path=app.state.hot_path)
+    app.add_middleware(JavaPaths)
     return app

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imc_service.auth.gatekeeper import Gatekeeper
 from imc_service.auth.middleware import admit
-from imc_service.http import replies
+from imc_service.http import java_door, replies
 from imc_service.metrics import HttpSeries
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -48,9 +48,14 @@ class HotPath:
             for method in route.methods or ()
         }
 
-    def find(self, method: str, path: str) -> HotCall | None:
+    def find(self, scope: Scope) -> HotCall | None:
         """The call that a request is for, or None if FastAPI answers it."""
-        return self._calls.get((method, path))
+        method, path = scope["method"], scope["path"]
+        call = self._calls.get((method, path))
+        if call is None and path.endswith("/"):
+            path, _ = java_door.without_slash(path, scope.get("raw_path") or b"")
+            call = self._calls.get((method, path))
+        return call
 
     async def answer(self, call: HotCall, request: Request) -> Response:
         """The reply to a call, refused or not. A fault of ours is raised, for whoever catches FastAPI's."""
@@ -63,7 +68,7 @@ class HotPath:
             reply = await call.endpoint(request)
             status = reply.status_code
         except Refused as refused:
-            reply = replies.refusal(refused)
+            reply = replies.refusal_at(call.route.path, refused)
             status = reply.status_code
         finally:
             self._series.note(call.route.path, status, time.perf_counter() - begun)
@@ -79,7 +84,7 @@ class HotPathMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a hot call, pass on all else."""
-        call = self._hot_path.find(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        call = self._hot_path.find(scope) if scope["type"] == "http" else None
         if call is None:
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,7 @@
-"""HTTP replies in the envelope, and the one map from an error code to its HTTP status."""
+"""HTTP replies in the envelope, and the one map from an error code to its HTTP status.
+
+On the paths of the Java door a refusal has the one code that its clients know; see `refusal_at`.
+"""
 
 import math
 from collections.abc import Mapping
@@ -8,12 +11,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from imc_contracts import envelope
-from imc_contracts.codes import ErrorCode
+from imc_contracts.codes import JAVA_ERROR, ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.validation import explain
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from imc_service.http import java_door
 from imc_service.logs import get_logger
 
 logger = get_logger("http")
@@ -48,9 +52,6 @@ _OF_STATUS = {
 }
 _FAULT = "something went wrong on our side; the request may or may not have been carried out"
 
-MAY_END_IN_A_SLASH = ("/chat/", "/notice/")
-"""Paths of the Java version, which takes them with a slash at the end too."""
-
 _NONE: Mapping[str, str] = {}
 _CONTENT_TYPE = (b"content-type", b"application/json")
 
@@ -79,38 +80,60 @@ def success(data: Any) -> JsonReply:
 
 
 def refusal(refused: Refused) -> JsonReply:
-    """The reply to a request that was not."""
+    """The reply to a request of v1 that is refused."""
+    return JsonReply(envelope.failure_of(refused), STATUS[refused.code], _headers(refused))
+
+
+def java_refusal(refused: Refused, *, business: bool = False) -> JsonReply:
+    """The reply to a request of the Java door that is refused.
+
+    What the Java version refuses as ``business`` (an unknown message, a recall that comes too late) has
+    status 200: its clients throw at any other. The rest has the status that it has on v1.
+    """
+    failure = {"success": False, "code": JAVA_ERROR, "message": refused.message, "data": None}
+    if business:
+        return JsonReply(failure)
+    return JsonReply(failure, STATUS[refused.code], _headers(refused))
+
+
+def refusal_at(path: str, refused: Refused) -> JsonReply:
+    """The reply to a request for ``path`` that is refused: that of its door."""
+    return java_refusal(refused) if java_door.has_path(path) else refusal(refused)
+
+
+def fault(scope: Scope, error: Exception) -> JsonReply:
+    """The reply where ``error`` was raised. It is logged, and never shown to the client."""
+    # The route, not the path: ids are part of paths.
+    logger.error("request failed", path=getattr(scope.get("route"), "path", "other"), exc_info=error)
+    return refusal_at(scope["path"], Refused(ErrorCode.INTERNAL, _FAULT))
+
+
+def _headers(refused: Refused) -> Mapping[str, str]:
     headers: dict[str, str] = {}
     if refused.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(refused.retry_after))
     if refused.code is ErrorCode.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"
-    return JsonReply(envelope.failure_of(refused), status_code=STATUS[refused.code], headers=headers)
-
-
-def fault(path: str, error: Exception) -> JsonReply:
-    """The reply where ``error`` was raised, which goes to the log and no further; ``path`` is the route's."""
-    logger.error("request failed", path=path, exc_info=error)
-    return refusal(Refused(ErrorCode.INTERNAL, _FAULT))
+    return headers
 
 
 def install(app: FastAPI) -> None:
     """Make every failure of ``app``, the framework's own included, answer in the envelope."""
 
-    async def refused(_request: Request, error: Exception) -> Response:
+    async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
-        return refusal(error)
+        return refusal_at(request.scope["path"], error)
 
-    async def invalid(_request: Request, error: Exception) -> Response:
+    async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         # FastAPI puts where a value came from ("query", "body") before the field's name.
         faults = [{**fault, "loc": fault["loc"][1:]} for fault in error.errors()]
-        return refusal(Refused(ErrorCode.INVALID_FIELD, explain(faults)))
+        return refusal_at(request.scope["path"], Refused(ErrorCode.INVALID_FIELD, explain(faults)))
 
-    async def framework(_request: Request, error: Exception) -> Response:
+    async def framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         code, message = _OF_STATUS.get(error.status_code, (ErrorCode.INVALID_FIELD, "not a valid request"))
-        reply = refusal(Refused(code, message))
+        reply = refusal_at(request.scope["path"], Refused(code, message))
         reply.headers.update(error.headers or {})
         allowed = reply.headers.get("Allow", "")
         if "GET" in allowed and "HEAD" not in allowed:
@@ -118,37 +141,16 @@ def install(app: FastAPI) -> None:
         return reply
 
     async def failed(request: Request, error: Exception) -> Response:
-        # The route, not the path: ids are part of paths.
-        return fault(getattr(request.scope.get("route"), "path", "other"), error)
+        return fault(request.scope, error)
+
+    async def unmatched(scope: Scope, receive: Receive, send: Send) -> None:
+        # Where starlette would redirect, or answer a WebSocket with an empty 403.
+        refused = Refused(ErrorCode.PATH_NOT_FOUND, "no such path")
+        await refusal_at(scope["path"], refused)(scope, receive, send)
 
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(Exception, failed)
-    _answer_unmatched(app)
-
-
-def _answer_unmatched(app: FastAPI) -> None:
-    """Let ``app`` answer by itself where starlette would redirect, or hang up on a WebSocket with 403."""
-    router = app.router
-    router.redirect_slashes = False
-
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        shorter = _without_slash(scope)
-        if shorter is None:
-            await refusal(Refused(ErrorCode.PATH_NOT_FOUND, "no such path"))(scope, receive, send)
-            return
-        await router.app(shorter, receive, send)
-        if "route" in shorter:
-            scope["route"] = shorter["route"]  # for those who count requests by it
-
-    router.default = answer
-
-
-def _without_slash(scope: Scope) -> Scope | None:
-    """The same call without the slash at its end, if there is one that may be left out, and not escaped."""
-    path, raw_path = scope["path"], scope.get("raw_path") or b""
-    is_one = raw_path.endswith(b"/") and not raw_path.endswith(b"//")
-    if scope["type"] != "http" or not is_one or not path.startswith(MAY_END_IN_A_SLASH):
-        return None
-    return {**scope, "path": path[:-1], "raw_path": raw_path[:-1]}
+    app.router.redirect_slashes = False
+    app.router.default = unmatched

@@ -13,7 +13,7 @@ from imc_service.http import replies
 from imc_service.http.guard import rules
 from imc_service.http1.head import Head, Header
 from imc_service.http1.reply_heads import HeadStarts, head_of, lines_of
-from imc_service.http1.targets import read_target
+from imc_service.http1.targets import path_as_sent, read_target
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BAD_NAME = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
@@ -107,6 +107,8 @@ class Exchange:
                 raise rules.several_hosts()
         except Refused as refused:
             self.refused = refused
+            if scope["path"] is None:
+                scope["path"] = path_as_sent(head.target)
 
     # What the connection calls.
 
@@ -161,7 +163,7 @@ class Exchange:
         except Exception as error:
             if self.is_replied or self.is_gone:
                 return  # FastAPI raises what it has logged and answered once more
-            reply = replies.fault(getattr(self.scope.get("route"), "path", "other"), error)
+            reply = replies.fault(self.scope, error)
             if self.has_begun:
                 self._connection.close()
             else:

@@ -51,6 +51,7 @@ class CountedSocket:
         """The application failed before it answered the handshake, or the process ends."""
         protocol = cast(Any, self)
         if not (protocol.initial_response or protocol.handshake_complete):
-            words = "the handshake was not answered; try again"
-            reply = replies.refusal(Refused(ErrorCode.INTERNAL, words))
+            refused = Refused(ErrorCode.INTERNAL, "the handshake was not answered; try again")
+            scope = getattr(protocol, "scope", None)  # there once the handshake was read
+            reply = replies.refusal_at(scope["path"] if scope else "", refused)
             protocol.transport.write(whole(reply, status_line(reply.status_code)))

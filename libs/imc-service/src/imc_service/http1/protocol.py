@@ -29,6 +29,7 @@ from imc_service.http1.handshakes import refuses_handshake
 from imc_service.http1.head import Head
 from imc_service.http1.reply_heads import HeadStarts
 from imc_service.http1.requests import PIECE_BYTES, RequestReader
+from imc_service.http1.targets import path_as_sent
 
 LINGER_SECONDS = 1.0
 """How long what a refused client still sends is thrown away before its connection is."""
@@ -68,6 +69,7 @@ class HttpProtocol(asyncio.Protocol):
         self._waiting: deque[Exchange] = deque()
         self._exchange: Exchange | None = None
         self._refused: Refused | None = None
+        self._refused_target = b""
         self._drain: asyncio.Future[None] | None = None
         self.head_starts = HeadStarts(server_state)
         # What is waited for.
@@ -210,7 +212,7 @@ class HttpProtocol(asyncio.Protocol):
                 self._hand_over(handshake)
                 return
         if refused is None and self._hot_path is not None and exchange.is_whole:
-            call = self._hot_path.find(exchange.scope["method"], exchange.scope["path"])
+            call = self._hot_path.find(exchange.scope)
         exchange.task = self._loop.create_task(self._answer(exchange, call, refused))
         self._server.tasks.add(exchange.task)
 
@@ -221,13 +223,13 @@ class HttpProtocol(asyncio.Protocol):
                 try:
                     reply = await self._hot_path.answer(call, request)
                 except Exception as error:
-                    reply = replies.fault(call.route.path, error)
+                    reply = replies.fault(exchange.scope, error)
                 exchange.reply(reply)
             elif refused is None:
                 await exchange.run(self._app)
             else:
                 self._guard.count(refused)
-                exchange.reply(replies.refusal(refused))
+                exchange.reply(replies.refusal_at(exchange.scope["path"], refused))
         except asyncio.CancelledError:
             self._transport.close()  # the process ends, and nobody knows how far this came
             raise
@@ -301,6 +303,7 @@ class HttpProtocol(asyncio.Protocol):
         self._awaited = _Awaited.NOTHING
         request, self._reader.request = self._reader.request, None
         body = None if request is None else request.body
+        self._refused_target = b"" if request is None else request.target
         if isinstance(body, Exchange):
             if self._waiting and body is self._waiting[-1]:
                 self._waiting.pop()
@@ -317,7 +320,7 @@ class HttpProtocol(asyncio.Protocol):
         refused, self._refused = self._refused, None
         if refused is not None:
             self._guard.count(refused)
-            reply = replies.refusal(refused)
+            reply = replies.refusal_at(path_as_sent(self._refused_target), refused)
             self._transport.write(whole(reply, self.head_starts.of(reply.status_code)))
         # Closed while something comes, a connection is reset, and our words may be lost with it.
         self._transport.write_eof()

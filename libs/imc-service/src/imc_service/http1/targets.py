@@ -54,6 +54,16 @@ def read_target(target: bytes) -> tuple[Path, bytes]:
     return path, query
 
 
+def path_as_sent(target: bytes) -> str:
+    """The path of a target that may be cut or malformed, not decoded: to choose the form of its refusal."""
+    if target.startswith(b"/"):
+        return target.decode("latin-1")
+    try:
+        return urlsplit(target.decode("latin-1")).path
+    except ValueError:  # brackets that do not fit
+        return ""
+
+
 def _read_path(text: bytes) -> Path:
     host = None
     if not text.startswith(b"/"):

@@ -121,7 +121,7 @@ class Takeover:
             pipeline.zadd(key, cast("dict[Any, float]", numbers), gt=True)  # pyright: ignore[reportUnknownMemberType]
             pipeline.pexpire(key, _KEEP_MS)  # pyright: ignore[reportUnknownMemberType]
             for gateway in arrived:
-                news = f"{gateway.gateway_id} {gateway.number}"
+                news = names.news_of(gateway.gateway_id, gateway.number)
                 pipeline.publish(names.gateway_news(app_id, self._database), news)  # pyright: ignore[reportUnknownMemberType]
             await pipeline.execute()
         for app in self._hub.apps:

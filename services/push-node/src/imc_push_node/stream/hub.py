@@ -111,9 +111,9 @@ class _News:
         """What was missed is found by the look at the fence each second."""
 
     def on_message(self, payload: bytes) -> None:
-        gateway_id, _, number = payload.decode("ascii", "replace").partition(" ")
-        if number.isdecimal():
-            self._app.replace(gateway_id, int(number))
+        news = names.read_news(payload)
+        if news is not None:
+            self._app.replace(*news)
 
 
 class Hub:
