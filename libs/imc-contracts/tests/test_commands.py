@@ -18,9 +18,13 @@ MESSAGE = {"appId": "a", "groupId": "g", "userId": "u", "content": "c"}
     [
         (SendMessage, {"appId", "groupId", "userId", "content"}, {"type", "clientMessageId"}),
         (SendMessageBatch, {"messages"}, set[str]()),
-        (RecallMessage, {"messageId"}, {"recallCause", "appId"}),
-        (PublishNotice, {"appId", "groupId", "userId", "content"}, {"title", "jumpUrl", "type"}),
-        (DeleteNotice, {"informationId"}, {"appId"}),
+        (RecallMessage, {"appId", "messageId"}, {"recallCause"}),
+        (
+            PublishNotice,
+            {"appId", "groupId", "userId", "content"},
+            {"title", "jumpUrl", "type", "clientMessageId"},
+        ),
+        (DeleteNotice, {"appId", "informationId"}, set[str]()),
     ],
 )
 def test_fields_of_the_wire(model: type[BaseModel], required: set[str], optional: set[str]) -> None:

@@ -70,6 +70,7 @@ NOTICE_RECEIPT: NoticeReceipt = {
     "informationId": "1000000000000000002",
     "createTime": 1796169600001,
     "cursor": CURSOR,
+    "duplicate": False,
 }
 
 TOMBSTONE: MessageChange = {"place": "1796169600000-0", "kind": "s", "view": RECALLED}

@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from imc_command_api.handlers.ports import Appended, Write
 from imc_command_api.identity.snowflake import Snowflakes
 from imc_command_api.log.apps import AppList
 from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.script import AppendScript, Limits
 from imc_command_api.log.writer import LogWriter
-from imc_command_api.log.writes import Appended, Write
 from imc_command_api.projector.log_group import LogGroup
 from imc_command_api.projector.metrics import ProjectorMetrics
 from imc_command_api.projector.reader import LogReader

@@ -46,9 +46,9 @@ class SendMessageBatch(Command):
 class RecallMessage(Command):
     """Take a message back, within the recall window."""
 
+    app_id: AppId
     message_id: Id
     recall_cause: ShortText | None = None
-    app_id: AppId | None = None
 
 
 class PublishNotice(Command):
@@ -61,10 +61,11 @@ class PublishNotice(Command):
     content: Content
     jump_url: JumpUrl | None = None
     type: MessageType | None = None
+    client_message_id: ClientMessageId | None = None
 
 
 class DeleteNotice(Command):
     """Take a notice down."""
 
+    app_id: AppId
     information_id: Id
-    app_id: AppId | None = None

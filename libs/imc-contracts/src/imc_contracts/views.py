@@ -71,11 +71,12 @@ class SendReceipt(TypedDict):
 
 
 class NoticeReceipt(TypedDict):
-    """The acknowledgement of a published notice."""
+    """The acknowledgement of a published notice; ``duplicate`` as in `SendReceipt`."""
 
     informationId: str
     createTime: int
     cursor: str
+    duplicate: bool
 
 
 class Node(TypedDict):

@@ -1,0 +1,1 @@
+"""Requests of clients of the Java version of IMC, read as that version reads them."""
