@@ -9,20 +9,58 @@ from pathlib import Path
 import imc_command_api.http
 import imc_push_node.http
 import imc_query_api.http
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from imc_command_api.migrations.settings import MigrateSettings
 from imc_command_api.projector.settings import ProjectorSettings
 from imc_command_api.settings import CommandApiSettings
 from imc_contracts import log_changes
-from imc_push_node.http import broadcast
 from imc_push_node.settings import PushNodeSettings
 from imc_query_api.settings import QueryApiSettings
 from imc_service import health
 from imc_service.settings import Settings
 from prometheus_client import CollectorRegistry
+from starlette.routing import Route, WebSocketRoute
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy/docker/Dockerfile"
+GATEWAY_PATH = "/v1/gateways/some-id/some-id"
+
+PUBLIC_PATHS: dict[str, tuple[str, ...]] = {
+    "command-api": (
+        "/v1/commands/send-message",
+        "/v1/commands/send-messages",
+        "/v1/commands/recall-message",
+        "/v1/commands/publish-notice",
+        "/v1/commands/delete-notice",
+        "/chat/message/create",
+        "/chat/message/recall",
+        "/notice/information/create",
+        "/notice/information/delete",
+    ),
+    "query-api": (
+        "/v1/queries/messages",
+        "/v1/queries/message",
+        "/v1/queries/groups",
+        "/v1/queries/notices",
+        "/chat/message/findByGroupId",
+        "/chat/message/findByUserId",
+        "/chat/message/findByGroupIdAndUserId",
+        "/chat/message/findBeforeByMessageId",
+        "/chat/message/findAfterByMessageId",
+        "/chat/group/findGroupListByUserId",
+        "/notice/information/findByGroupId",
+        "/notice/information/findByUserId",
+        "/notice/information/findByGroupIdAndUserId",
+    ),
+    "push-node": (
+        GATEWAY_PATH,
+        GATEWAY_PATH + "/node",
+        "/chat/message/broadcast/some-id/some-id",
+    ),
+}
+"""What clients are promised: each path, with ids filled in, by the service that answers it."""
+JAVA_DOOR = ("/chat/", "/notice/")
+"""Below these are the paths of the Java version, which may end in a slash."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +97,26 @@ def image_environment() -> dict[str, str]:
 
 @cache
 def public_paths() -> dict[str, str]:
-    """Each public path, with ids filled in, and the service that answers it."""
+    """Each public path and its service: those that clients are promised, and those of the routers."""
+    promised = {path: service for service, paths in PUBLIC_PATHS.items() for path in paths}
+    slashed = {f"{path}/": service for path, service in promised.items() if path.startswith(JAVA_DOOR)}
+    return {**promised, **slashed, **routed_paths()}
+
+
+@cache
+def routed_paths() -> dict[str, str]:
+    """Each public path of the routers, with ids filled in, and the service that answers it."""
     routers = {
         "command-api": imc_command_api.http.routes(),
         "query-api": imc_query_api.http.routes(),
         "push-node": imc_push_node.http.routes(),
     }
-    paths = {path: service for service, router in routers.items() for path in paths_of(router)}
-    paths[broadcast.PATH] = "push-node"  # a WebSocket, which is not part of OpenAPI
-    public = {
-        path: service for path, service in paths.items() if path.startswith(("/v1/", "/chat/", "/notice/"))
+    return {
+        re.sub(r"\{.*?\}", "some-id", path): service
+        for service, router in routers.items()
+        for path in paths_of(router)
+        if path.startswith(("/v1/", *JAVA_DOOR))
     }
-    return {re.sub(r"\{.*?\}", "some-id", path): service for path, service in public.items()}
 
 
 @cache
@@ -81,7 +127,12 @@ def internal_paths() -> set[str]:
 
 
 def paths_of(router: APIRouter) -> set[str]:
-    """The path templates of a router."""
-    app = FastAPI()
-    app.include_router(router)
-    return set(app.openapi()["paths"])
+    """The path templates of a router and of all that it includes. OpenAPI would lack those of WebSockets."""
+    paths = set[str]()
+    for route in router.routes:
+        match route:
+            case Route() | WebSocketRoute():
+                paths.add(route.path)
+            case _:
+                paths |= paths_of(route.original_router)  # pyright: ignore[reportAttributeAccessIssue]
+    return paths

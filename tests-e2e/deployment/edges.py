@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from deployment.code import internal_paths, public_paths
+from deployment.code import GATEWAY_PATH, internal_paths, public_paths
 from deployment.manifests import Document, Installation, Workload
 from deployment.network import in_cluster_address
 
 REWRITE = "haproxy-ingress.github.io/rewrite-target"
-GATEWAY_PATH = "/v1/gateways/some-id/some-id"
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def calls(edge: list[Route], host: str) -> Iterator[str]:
             if _target(edge, host, prefix + path) is not None:
                 yield f"{prefix}{path} can be reached from outside"
     for route in edge:
-        if not route.is_prefix and route.path not in public:
+        if route.replacement is None and not any(map(route.matches, public)):
             yield f"{route.path} is answered by no service"
 
 

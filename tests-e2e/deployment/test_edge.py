@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from imc_testkit.programs import search_path
 from imc_testkit.tokens import bearer
 from imc_testkit.waiting import wait_until
 
-from deployment.code import ROOT, internal_paths, public_paths
+from deployment.code import ROOT, internal_paths, public_paths, routed_paths
 
 NGINX = shutil.which("nginx", path=search_path())
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
@@ -93,11 +93,12 @@ async def edge(
 
 @dataclass
 class Recorded:
-    """An edge in front of a service that notes what comes to it."""
+    """An edge in front of services that note what comes to them."""
 
     port: int
     folder: Path
     heads: list[bytes] = field(default_factory=list[bytes])
+    services: list[str] = field(default_factory=list[str])
 
     async def talk(self, request: bytes) -> tuple[int, dict[str, Any]]:
         """Status and JSON of the reply to a request that may be anything."""
@@ -119,22 +120,27 @@ class Recorded:
 
 @pytest.fixture
 async def recorded(tmp_path: Path) -> AsyncGenerator[Recorded]:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        recorded.heads.append(await reader.readuntil(b"\r\n\r\n"))
-        ok = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
-        writer.write(ok + b"Connection: close\r\n\r\n{}")
-        writer.close()
+    def service(name: str) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            recorded.heads.append(await reader.readuntil(b"\r\n\r\n"))
+            recorded.services.append(name)
+            ok = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+            writer.write(ok + b"Connection: close\r\n\r\n{}")
+            writer.close()
 
-    service = await asyncio.start_server(answer, "127.0.0.1", 0)
-    port: int = service.sockets[0].getsockname()[1]
-    names = ("command-api:8000", "query-api:8000", "push-node:8000")
-    ports = {**dict.fromkeys(names, port), "push-node-$node:8000": port}
-    async with service, running(tmp_path, ports) as edge_port:
-        recorded = Recorded(edge_port, tmp_path)
+        return answer
+
+    async with contextlib.AsyncExitStack() as stack:
+        ports = dict[str, int]()
+        for name in ("command-api:8000", "query-api:8000", "push-node:8000", "push-node-$node:8000"):
+            started = await asyncio.start_server(service(name.partition(":")[0]), "127.0.0.1", 0)
+            ports[name] = (await stack.enter_async_context(started)).sockets[0].getsockname()[1]
+        recorded = Recorded(await stack.enter_async_context(running(tmp_path, ports)), tmp_path)
         yield recorded
 
 
 GATEWAY = "/v1/gateways/app/"
+JAVA_GATEWAY = "/chat/message/broadcast/app/"
 AS_THEY_CAME = (
     "x%0dX-Evil:%201",
     "x%0d%0aX-Evil:%201%0d%0a%0d%0aGET%20/metrics%20HTTP/1.1",
@@ -151,10 +157,10 @@ AS_THEY_CAME = (
 
 @pytest.mark.parametrize("rest", AS_THEY_CAME)
 async def test_what_is_passed_on_is_as_it_came_and_no_log_has_a_token(recorded: Recorded, rest: str):
-    for prefix in ("", "/push/1"):
-        assert await recorded.get(f"{prefix}{GATEWAY}{rest}") == (200, {})
+    for prefix, gateway in (("", GATEWAY), ("/push/1", GATEWAY), ("", JAVA_GATEWAY)):
+        assert await recorded.get(f"{prefix}{gateway}{rest}") == (200, {})
         head = recorded.heads.pop()
-        assert head.split(b"\r\n")[0].decode() == f"GET {GATEWAY}{rest} HTTP/1.1"
+        assert head.split(b"\r\n")[0].decode() == f"GET {gateway}{rest} HTTP/1.1"
         assert not [line for line in head.split(b"\r\n") if line.lower().startswith(b"x-evil")]
         assert b"\r" not in head.replace(b"\r\n", b"")
     assert "SECRET" not in recorded.logs()
@@ -176,6 +182,9 @@ async def test_what_is_passed_on_is_as_it_came_and_no_log_has_a_token(recorded: 
         "/push/1" + GATEWAY + "..%2f..%2f..%2f..%2fmetrics",
         "/push/1" + GATEWAY + "x%00",
         GATEWAY + "x%00",
+        JAVA_GATEWAY + "x%00",
+        JAVA_GATEWAY + "..%2f..%2f..%2f..%2fmetrics",
+        "/push/1" + JAVA_GATEWAY + "x",
         "/edge/malformed",
         "/push/10" + GATEWAY + "x",
         "/push/1/metrics?" + GATEWAY + "x",
@@ -188,6 +197,12 @@ async def test_what_would_become_another_request_is_refused(recorded: Recorded, 
     status, body = await recorded.get(target)
     assert (status, body["code"]) in ((404, 40400), (400, 40001))
     assert recorded.heads == []
+
+
+async def test_each_promised_path_leads_to_its_service(recorded: Recorded):
+    for path, service in public_paths().items():
+        assert await recorded.get(path) == (200, {})
+        assert recorded.services.pop() == service, path
 
 
 async def test_no_upgrade_but_that_of_websockets_is_passed_on(recorded: Recorded):
@@ -243,7 +258,7 @@ async def test_each_call_comes_to_the_service_that_answers_it(
         "query-api": separate_processes.query_apis[0],
         "push-node": separate_processes.push_nodes[0],
     }
-    for path, service in public_paths().items():
+    for path, service in routed_paths().items():
         for method in ("GET", "POST"):
             through = await edge.request(method, path)
             async with httpx.AsyncClient(base_url=behind[service].url, trust_env=False) as client:

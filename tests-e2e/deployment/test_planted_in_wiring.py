@@ -78,6 +78,28 @@ EDGES: Planted = [
     ),
     (
         "production-ingress",
+        lambda it: spec(it, "Ingress", "imc")["rules"][0]["http"]["paths"].pop(3),
+        "/chat/message/broadcast/some-id/some-id does not reach push-node",
+    ),
+    (
+        "production-ingress",
+        lambda it: spec(it, "Ingress", "imc")["rules"][0]["http"]["paths"][4].update(pathType="Exact"),
+        "/chat/message/create/ does not reach command-api",
+    ),
+    (
+        "production-gateway-api",
+        lambda it: spec(it, "HTTPRoute", "imc")["rules"][1]["matches"].pop(),
+        "/notice/information/findByGroupId does not reach query-api",
+    ),
+    (
+        "production-gateway-api",
+        lambda it: spec(it, "HTTPRoute", "imc")["rules"][0]["matches"].append(
+            {"path": {"type": "PathPrefix", "value": "/v2"}}
+        ),
+        "/v2 is answered by no service",
+    ),
+    (
+        "production-ingress",
         lambda it: spec(it, "Ingress", "imc")["rules"][0]["http"]["paths"].append(
             {
                 "path": "/",
