@@ -17,7 +17,7 @@ ANSWER_SECONDS = 30.0
 class Program:
     """A program in any language. An async context manager: leaving ends the program.
 
-    Each event is an object with the key ``event``: ``parsed`` (an envelope), ``closed`` or ``threw``.
+    An event of the programs here has the key ``event``: ``parsed`` (an envelope), ``closed`` or ``threw``.
     """
 
     def __init__(
@@ -70,9 +70,13 @@ class Program:
         """End the input. The program must then close its connection and succeed."""
         assert self._process.stdin is not None
         self._process.stdin.close()
+        code, errors = await self.ended()
+        assert code == 0, f"{self._command[0]} ended with {code}: {errors}"
+
+    async def ended(self) -> tuple[int, str]:
+        """Wait for the end of the program; its exit code and what it wrote to standard error."""
         async with asyncio.timeout(ANSWER_SECONDS):
-            code = await self._process.wait()
-        assert code == 0, f"{self._command[0]} ended with {code}: {await self._errors()}"
+            return await self._process.wait(), await self._errors()
 
     async def _errors(self) -> str:
         assert self._process.stderr is not None

@@ -5,7 +5,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,36 +19,85 @@ CACHE = ROOT / ".clients"
 
 Command = Sequence[str]
 
+QUICK_JAVA = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+"""Java with a short start: no compilation of hot code, one thread that collects garbage."""
+
+
+@cache
+def java() -> Path:
+    """The clients in Java, with their packages in ``jars`` and their classes in ``classes``."""
+    folder = SOURCES / "java"
+    sources = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.java"))]
+    return built(
+        "java",
+        files_of(folder),
+        fetch=[["mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars"]],
+        build=[["javac", "--release", "17", "-Xlint:all", "-cp", "jars/*", "-d", "classes", *sources]],
+    )
+
+
+@cache
+def node() -> Path:
+    """The client on `ws`."""
+    return built("node", files_of(SOURCES / "node"), fetch=[["npm", "install", "--no-audit", "--no-fund"]])
+
+
+@cache
+def python() -> Path:
+    """The client on websocket-client, in an environment of its own."""
+    return built(
+        "python",
+        files_of(SOURCES / "python"),
+        fetch=[
+            [sys.executable, "-m", "venv", "environment"],
+            ["environment/bin/pip", "install", "--quiet", "-r", "requirements.txt"],
+        ],
+    )
+
+
+@cache
+def go() -> Path:
+    """The client on coder/websocket."""
+    return built(
+        "go",
+        files_of(SOURCES / "go"),
+        fetch=[["go", "mod", "tidy"]],
+        build=[["go", "build", "-o", "gateway"]],
+    )
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """The files of a folder, by their paths in it."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    return {str(path.relative_to(folder)): path.read_text() for path in files}
+
+
+def ask_for(*programs: str) -> None:
+    """Skip the test unless clients of other languages were asked for and these programs are installed."""
+    if not os.environ.get("CLIENTS"):
+        pytest.skip("clients of other languages need packages of their registries: run `make clients`")
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+
 
 def built(
-    name: str, source: Path | Mapping[str, str], *, fetch: Sequence[Command], build: Sequence[Command] = ()
+    name: str, files: Mapping[str, str], *, fetch: Sequence[Command], build: Sequence[Command] = ()
 ) -> Path:
-    """Build a client from a folder, or from files by their names; the folder it is in.
+    """Build a client from files, by their paths; the folder that it is in.
 
     The test is skipped if a program of a command is missing or a package can't be fetched. It fails if
     ``build`` fails.
     """
-    if not os.environ.get("CLIENTS"):
-        pytest.skip("clients of other languages need packages of their registries: run `make clients`")
-    for program in (command[0] for command in (*fetch, *build)):
-        if "/" not in program and shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    files = _files_of(source)
-    written = hashlib.sha256(repr((sorted(files.items()), fetch, build)).encode()).hexdigest()[:12]
-    folder = CACHE / f"{name}-{written}"
+    ask_for(*(command[0] for command in (*fetch, *build) if "/" not in command[0]))
+    content = hashlib.sha256(repr((sorted(files.items()), fetch, build)).encode()).hexdigest()[:12]
+    folder = CACHE / f"{name}-{content}"
     CACHE.mkdir(exist_ok=True)
     with (CACHE / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / ".built").exists():
             _build(folder, files, fetch, build)
     return folder
-
-
-def _files_of(source: Path | Mapping[str, str]) -> Mapping[str, str]:
-    if isinstance(source, Path):
-        files = (path for path in sorted(source.rglob("*")) if path.is_file())
-        return {str(path.relative_to(source)): path.read_text() for path in files}
-    return source
 
 
 def _build(
@@ -67,9 +118,12 @@ def _build(
 
 
 def _run(command: Command, folder: Path) -> subprocess.CompletedProcess[str]:
+    # Its packages are not to be found by those of the tests.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
         command,
         cwd=folder,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
