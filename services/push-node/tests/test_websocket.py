@@ -84,7 +84,7 @@ async def test_a_text_in_fragments_is_one_frame(node: Any, app_log: Any) -> None
         await gateway.wait_for_code(2000)
         await gateway.websocket.send(['{"cli', "", 'entMessageId":', '"mine"}'])
         (refused,) = await gateway.wait_for_code(4001)
-        assert refused["data"] == {"clientMessageId": "mine"}
+        assert refused["data"] == {"error": 40001, "retryable": False, "clientMessageId": "mine"}
 
 
 async def test_a_refused_frame_leaves_the_connection(node: Any, app_log: Any) -> None:
@@ -93,7 +93,13 @@ async def test_a_refused_frame_leaves_the_connection(node: Any, app_log: Any) ->
         await gateway.send_text("hello")
         await gateway.send_json([{"clientMessageId": "a"}, {"clientMessageId": ""}, 5])
         frames = await gateway.wait_for_code(4001, 4)
-        assert [frame["data"] for frame in frames] == [None, {"clientMessageId": "a"}, None, None]
+        malformed = {"error": 40001, "retryable": False}
+        assert [frame["data"] for frame in frames] == [
+            malformed,
+            {**malformed, "clientMessageId": "a", "index": 0},
+            {**malformed, "index": 1},
+            {**malformed, "index": 2},
+        ]
         await app_log.send()
         await gateway.wait_for_code(2001)
 
@@ -110,19 +116,20 @@ async def refused(url: str, path: str) -> tuple[dict[str, Any], int | None]:
 @pytest.mark.parametrize(
     ("path", "named"),
     [
-        ("a%20b/one", "appId"),
+        ("%20a/one", "appId"),
         (f"{'a' * 128}/one", "appId"),
-        ("%E6%97%A5/one", "appId"),
-        ("app/a%7Bb", "gatewayId"),
-        ("app/a%2Fb", "gatewayId"),
-        ("app/", "gatewayId"),
+        ("%00/one", "appId"),
+        ("app/a%0Ab", "gatewayId"),
+        ("app/a%20", "gatewayId"),
+        (f"app/{'%E7%BD%91' * 128}", "gatewayId"),
         ("app/one?cursor=nonsense", "cursor"),
         ("app/one?cursor=line.1-1%00", "cursor"),
     ],
 )
 async def test_a_malformed_request_is_told_what_is_wrong(node: Any, path: str, named: str) -> None:
     frame, code = await refused(node.url, path)
-    assert (frame["success"], frame["code"], frame["data"]) == (False, 4000, None)
+    malformed = {"error": 40001, "retryable": False}
+    assert (frame["success"], frame["code"], frame["data"]) == (False, 4000, malformed)
     assert frame["message"].startswith(f"{named} ")
     assert " must be " in frame["message"]
     assert code == 1008
@@ -286,7 +293,7 @@ async def test_a_fault_of_ours_at_a_handshake_is_answered_and_told(
     async def take(_app_id: str, _gateway_id: str) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(node.push_node.gateway_quota, "take", take)
+    monkeypatch.setattr(node.push_node.connections.gateway_quota, "take", take)
     with pytest.raises(InvalidStatus) as caught:
         async with connect(node.url, app_id, "one"):
             pass

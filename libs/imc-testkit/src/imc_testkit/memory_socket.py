@@ -23,8 +23,11 @@ class MemorySocket:
         self.taken = 0
         self.close_code: CloseCode | None = None
 
-    def listen(self, listener: Any, buffer_bytes: int) -> None:
-        """Report events to ``listener``. The socket is full when ``buffer_bytes`` wait for the peer."""
+    def listen(self, listener: Any, buffer_bytes: int, *, ignores_binary: bool = False) -> None:
+        """Report events to ``listener``. The socket is full when ``buffer_bytes`` wait for the peer.
+
+        No peer of it writes binary frames, so that ``ignores_binary`` changes nothing.
+        """
         self._listener = listener
         self._buffer_bytes = buffer_bytes
 

@@ -43,7 +43,7 @@ def create_app(settings: PushNodeSettings) -> FastAPI:
             yield Opened({"push_node": push_node}, push_node.drain.run)
 
     app = build_app(PROGRAM, opening, http.routes(), gatekeeper=gatekeeper)
-    http.count_handshakes(app, app.state.registry)
+    http.install(app, app.state.registry)
     return app
 
 

@@ -29,6 +29,9 @@ class NodeMetrics:
         self.repairs = counter("imc_follower_repairs", "Times that missed entries were read from the log.")
         self.forks = counter("imc_follower_forks", "Times that a log did not go on from where it was.")
         self.gaps = counter("imc_gaps", "Times that a gateway was told of a gap.")
+        self.untold_gaps = counter(
+            "imc_gaps_untold", "Times that a gateway of the Java door had a gap, which nothing tells it of."
+        )
         self.archive_pages = counter("imc_archive_pages", "Pages that query-api gave of forgotten entries.")
         self.archive_failures = counter("imc_archive_failures", "Times that it gave none when asked.")
         self.skipped = counter("imc_entries_skipped", "Log entries that are none of ours.")

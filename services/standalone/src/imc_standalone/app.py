@@ -46,7 +46,7 @@ def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
         hot=[*imc_command_api.http.hot(), *imc_query_api.http.hot()],
     )
     description.describe(app)
-    imc_push_node.http.count_handshakes(app, app.state.registry)
+    imc_push_node.http.install(app, app.state.registry)
     return app
 
 

@@ -9,6 +9,7 @@ from imc_service.auth.grant import Grant, Scope
 
 from imc_push_node.gateway import frames
 from imc_push_node.gateway.broadcast_group import GroupSocket
+from imc_push_node.gateway.push_format import PushFormat
 
 
 class Socket(GroupSocket, Protocol):
@@ -87,6 +88,7 @@ class Gateway:
         "_pauses",
         "app_id",
         "closing",
+        "format",
         "gateway_id",
         "grant",
         "is_replaced",
@@ -98,18 +100,17 @@ class Gateway:
         "stuck_at",
         "stuck_since",
         "waiting_bytes",
-        "wants_notices",
     )
 
     def __init__(
-        self, app_id: str, gateway_id: str, socket: Socket, grant: Grant, *, wants_notices: bool
+        self, app_id: str, gateway_id: str, socket: Socket, grant: Grant, push_format: PushFormat
     ) -> None:
         self.app_id = app_id
         self.gateway_id = gateway_id
         self.socket = socket
         self.grant = grant
         """What its newest token allows."""
-        self.wants_notices = wants_notices
+        self.format = push_format
         self.number = 0
         """The fencing number of this connection; 0 until it is registered."""
         self.offered: Cursor | None = None
@@ -136,7 +137,7 @@ class Gateway:
         """Write its 2000, if it has come with a cursor and has none yet."""
         if self.offered is not None:
             self.offered = None
-            self.socket.write(frames.connected(point, recovered=recovered))
+            self.socket.write(frames.connected(point, self.format, recovered=recovered))
             self.resume(PauseReason.GREETING)
 
     def pause(self, reason: PauseReason) -> None:

@@ -68,7 +68,8 @@ class Archive:
         # The database may be late with a recall that the log still holds.
         await self._marks.mask(app_id, changes.entries, changes.messages)
         end = remainder.first.preceding if changes.is_last else changes.entries[-1].id
-        return ArchivePage(FramedEntries(point.epoch, changes.entries), end, changes.is_last)
+        framed = FramedEntries(point.epoch, changes.entries, has_notices=with_notices)
+        return ArchivePage(framed, end, changes.is_last)
 
     async def _changes(self, app_id: str, after: EntryId, before: EntryId, with_notices: bool) -> Changes:
         begun = _now()

@@ -18,7 +18,6 @@ from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import Cursor
 from imc_service.logs import get_logger
 
-from imc_push_node.gateway import frames
 from imc_push_node.gateway.gateway import Gateway
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.stream.archive import Archive, ArchivePage
@@ -114,7 +113,7 @@ class ArchiveReplay:
             return
         start = min((gateway.position for gateway in ready), key=lambda position: position.entry)
         peers = [gateway for gateway in ready if gateway.position.epoch == start.epoch]
-        with_notices = any(gateway.wants_notices for gateway in peers)
+        with_notices = any(gateway.format.has_notices for gateway in peers)
         page = await self._archive.after(self._app_id, start, remainder, with_notices=with_notices)
         self._metrics.archive_pages.inc()
         for index, gateway in enumerate(peers, 1):
@@ -139,9 +138,9 @@ class ArchiveReplay:
     def _give(self, gateway: Gateway, page: ArchivePage, remainder: Remainder) -> None:
         point, epoch = gateway.position, remainder.state.epoch
         gateway.greet(gateway.offered or point, recovered=point.epoch == epoch)
-        count, part = page.framed.after(point.entry, gateway.wants_notices)
-        gateway.socket.write(part)
-        self._metrics.deliveries.inc(count)
+        pushes = page.framed.after(point.entry, gateway.format)
+        gateway.socket.write(pushes.frames)
+        self._metrics.deliveries.inc(pushes.number)
         if not page.is_last:
             gateway.position = Cursor(point.epoch, page.end)
             return
@@ -149,8 +148,7 @@ class ArchiveReplay:
         if point.epoch != epoch:
             # Not earlier: until here its cursors are of the old epoch, so that one who leaves and comes
             # back is told as well.
-            gateway.socket.write(frames.gap(self._resuming[gateway], end))
-            self._metrics.gaps.inc()
+            self._log_replay.announce_gap(gateway, self._resuming[gateway], end)
         self._hand_over(gateway, end)
 
     def _hand_over(self, gateway: Gateway, position: Cursor) -> None:

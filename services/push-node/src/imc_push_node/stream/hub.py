@@ -55,7 +55,7 @@ class App:
             offered == head or (head.is_unborn and offered.epoch == head.epoch)
         )
         if offered is None or is_there:
-            gateway.socket.write(frames.connected(offered or head, recovered=is_there))
+            gateway.socket.write(frames.connected(offered or head, gateway.format, recovered=is_there))
             gateway.resume(PauseReason.GREETING)
             self.subscribers.admit(gateway)
         else:
@@ -66,6 +66,7 @@ class App:
     def dismiss(self, gateway: Gateway) -> None:
         """Let a gateway go."""
         self.members.discard(gateway)
+        self.subscribers.forget(gateway)
         self.subscribers.full.discard(gateway)
         self.subscribers.dismiss(gateway)
         for lagging in self._lagging():
@@ -156,6 +157,7 @@ class Hub:
             app.release.cancel()
             app.release = None
         app.members.add(gateway)
+        app.subscribers.expect(gateway)
         self._metrics.connections.inc()
         return app
 

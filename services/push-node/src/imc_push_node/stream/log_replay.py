@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from imc_contracts.codes import CloseCode
+from imc_contracts.codes import CloseCode, ErrorCode
 from imc_contracts.cursor import Cursor
 from imc_service.logs import get_logger
 
@@ -18,7 +18,7 @@ from imc_push_node.gateway import frames
 from imc_push_node.gateway.gateway import Gateway
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.stream.follower import Follower
-from imc_push_node.stream.framed_entries import place_of
+from imc_push_node.stream.framed_entries import entry_id_of
 from imc_push_node.stream.log_reader import REDIS_FAULTS, LogReader
 from imc_push_node.stream.log_state import LogState, Stretch
 from imc_push_node.stream.recent_pages import LogPage, RecentPages
@@ -120,13 +120,13 @@ class LogReplay:
         return [gateway for gateway in self._lagging if not gateway.socket.is_full]
 
     def _give_replay_buffer(self, gateway: Gateway) -> None:
-        for told in self._subscribers.replay_buffer.after(gateway.position):
+        for end, pushes in self._subscribers.replay_buffer.after(gateway.position, gateway.format):
             if gateway.socket.is_full:
                 break
             gateway.greet(gateway.position, recovered=True)
-            gateway.socket.write(told.frames if gateway.wants_notices else told.messages)
-            self._metrics.deliveries.inc(told.count if gateway.wants_notices else told.messages_count)
-            gateway.position = told.end
+            gateway.socket.write(pushes.frames)
+            self._metrics.deliveries.inc(pushes.number)
+            gateway.position = end
         if gateway.position == self._subscribers.head:
             self._go_live(gateway)
 
@@ -140,7 +140,10 @@ class LogReplay:
             await self._read_and_give(ready)
 
     def _remembers(self, gateway: Gateway) -> bool:
-        return gateway.position in self._subscribers.replay_buffer or self._page_after(gateway) is not None
+        return self._is_in_replay_buffer(gateway) or self._page_after(gateway) is not None
+
+    def _is_in_replay_buffer(self, gateway: Gateway) -> bool:
+        return self._subscribers.replay_buffer.holds_after(gateway.position, gateway.format)
 
     def _page_after(self, gateway: Gateway) -> LogPage | None:
         return self._recent.after(self._app_id, gateway.position, self._subscribers.generation)
@@ -161,7 +164,7 @@ class LogReplay:
         page = self._page_after(gateway)
         if page is not None:
             self._give(gateway, page)
-        elif gateway.position in self._subscribers.replay_buffer:
+        elif self._is_in_replay_buffer(gateway):
             self._give_replay_buffer(gateway)
         else:
             return False
@@ -172,7 +175,7 @@ class LogReplay:
         head_before, generation = self._subscribers.head, self._subscribers.generation
         positions = [gateway.position for gateway in ready]
         places = [each for each in positions if each.is_unborn or each.epoch == head_before.epoch]
-        start = min(places, key=place_of, default=head_before)
+        start = min(places, key=entry_id_of, default=head_before)
         stretch = await self._reader.after(self._app_id, start)
         self._subscribers.flush()
         if self._is_follower_behind(stretch, head_before, ready):
@@ -211,9 +214,9 @@ class LogReplay:
             self.on_unproven(gateway)
             return
         gateway.greet(point, recovered=True)
-        count, part = page.after(point, gateway.wants_notices)
-        gateway.socket.write(part)
-        self._metrics.deliveries.inc(count)
+        pushes = page.after(point, gateway.format)
+        gateway.socket.write(pushes.frames)
+        self._metrics.deliveries.inc(pushes.number)
         gateway.position = page.end
         if gateway.position == self._subscribers.head:
             self._go_live(gateway)
@@ -223,9 +226,16 @@ class LogReplay:
         self._subscribers.flush()
         point, head = gateway.offered or gateway.position, self._subscribers.head
         gateway.greet(head, recovered=False)
-        gateway.socket.write(frames.gap(point, head))
-        self._metrics.gaps.inc()
+        self.announce_gap(gateway, point, head)
         self._go_live(gateway)
+
+    def announce_gap(self, gateway: Gateway, start: Cursor, end: Cursor) -> None:
+        """Tell a gateway of a gap, if its door has a frame for that."""
+        if gateway.format.has_cursors:
+            gateway.socket.write(frames.gap(start, end))
+            self._metrics.gaps.inc()
+        else:
+            self._metrics.untold_gaps.inc()
 
     def _go_live(self, gateway: Gateway) -> None:
         gateway.is_resuming = False
@@ -235,6 +245,7 @@ class LogReplay:
     def _refuse_newcomers(self) -> None:
         """Who has no 2000 yet is better off at another node, or later, than waiting in silence."""
         for gateway in [gateway for gateway in self._lagging if gateway.offered is not None]:
-            gateway.socket.write(frames.not_connected("the log is out of reach: try again"))
+            reason = "the log is out of reach: try again"
+            gateway.socket.write(frames.not_connected(gateway.format, ErrorCode.UNAVAILABLE, reason))
             gateway.socket.close(CloseCode.TRY_AGAIN_LATER, "the log is out of reach")
             self._metrics.refused.inc()

@@ -1,6 +1,7 @@
 """The live gateways of an app: an entry becomes a frame once, a gateway is written to once a wake-up."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from imc_contracts.cursor import Cursor
@@ -9,11 +10,13 @@ from imc_contracts.events import Entry, EventKind
 from imc_push_node.gateway import frames
 from imc_push_node.gateway.broadcast_group import BroadcastGroup
 from imc_push_node.gateway.gateway import Gateway
+from imc_push_node.gateway.push_format import PushFormat
 from imc_push_node.metrics import NodeMetrics
+from imc_push_node.stream.framed_entries import FramedEntries
 from imc_push_node.stream.replay_buffer import Broadcast, ReplayBuffer
 
 JOIN_BYTES = 262_144
-"""Frames are joined up to about this size: between two writes a full gateway is noticed."""
+"""Entries are joined up to about this size: between two writes a full gateway is noticed."""
 
 
 class Subscribers:
@@ -30,12 +33,17 @@ class Subscribers:
         self._live: set[Gateway] = set()
         self.full: set[Gateway] = set()
         """Those of the app, live or not, whose buffer is full just now."""
-        self._informed, self._plain = BroadcastGroup(), BroadcastGroup()
-        """The live ones that want notices, and those that do not."""
+        self._groups = {push_format: BroadcastGroup() for push_format in PushFormat}
+        """The live ones, by what they get."""
+        self._listeners: Counter[PushFormat] = Counter()
+        self._formats: tuple[PushFormat, ...] = ()
+        """What gateways of the app get, live or not: entries are encoded for nobody else."""
         self._head: Cursor | None = None
-        self._outbox: list[bytes] = []
-        self._outbox_messages: list[bytes] = []
+        self._epoch = ""
+        """That of the entries in the outbox."""
+        self._outbox: list[Entry] = []
         self._outbox_bytes = 0
+        self._outbox_has_notices = False
         self._outbox_recalls = False
         self._written_to: Cursor | None = None
         self._flush_handle: asyncio.Handle | None = None
@@ -60,15 +68,13 @@ class Subscribers:
 
     def tell(self, epoch: str, entries: Sequence[Entry], end: Cursor) -> None:
         """Tell what follows ``head``, up to ``end``: written when the loop is next free, if much at once."""
+        self._epoch = epoch
         for entry in entries:
-            frame = frames.push(epoch, entry)
-            self._outbox.append(frame)
-            if not entry.kind.is_notice:
-                self._outbox_messages.append(frame)
-            if entry.kind is EventKind.MESSAGE_RECALLED:
-                self._outbox_recalls = True
-                self.generation += 1
-            self._outbox_bytes += len(frame)
+            kind = entry.kind
+            if kind is not EventKind.MESSAGE_SENT:
+                self._note_in_outbox(kind)
+            self._outbox.append(entry)
+            self._outbox_bytes += len(entry.body)
             if self._outbox_bytes >= JOIN_BYTES:
                 self._head = Cursor(epoch, entry.id)
                 self.flush()
@@ -84,51 +90,69 @@ class Subscribers:
         if self._written_to == self._head:
             return
         assert self._written_to is not None
-        told = self._take_outbox(self._written_to, self.head)
+        broadcast = self._take_outbox(self._written_to, self.head)
         self._written_to = self._head
-        if told.count:
-            self._write(told)
+        self._write(broadcast)
+
+    def _note_in_outbox(self, kind: EventKind) -> None:
+        self._outbox_has_notices |= kind.is_notice
+        if kind is EventKind.MESSAGE_RECALLED:
+            self._outbox_recalls = True
+            self.generation += 1
 
     def _take_outbox(self, start: Cursor, end: Cursor) -> Broadcast:
-        joined = b"".join(self._outbox)
-        count, messages_count = len(self._outbox), len(self._outbox_messages)
-        messages = joined if count == messages_count else b"".join(self._outbox_messages)
-        now = asyncio.get_running_loop().time()
-        told = Broadcast(start, end, joined, messages, count, messages_count, now)
+        framed = FramedEntries(self._epoch, self._outbox, has_notices=self._outbox_has_notices)
+        pushes = {push_format: framed.all(push_format) for push_format in self._formats}
+        broadcast = Broadcast(start, end, pushes, self._outbox_bytes, asyncio.get_running_loop().time())
         if self._outbox_recalls:
-            # The frame of the recalled message may be among what is kept, with the content that nobody may
-            # read again. Whoever needs this stretch reads it from the log.
+            # The push of the recalled message may be among what is kept, with the content that nobody may
+            # read again. Whoever needs these entries reads them from the log.
             self.replay_buffer.clear()
         else:
-            self.replay_buffer.append(told)
-        self._outbox, self._outbox_messages = [], []
-        self._outbox_bytes, self._outbox_recalls = 0, False
-        return told
+            self.replay_buffer.append(broadcast)
+        self._metrics.entries.inc(len(self._outbox))
+        self._outbox, self._outbox_bytes = [], 0
+        self._outbox_recalls = self._outbox_has_notices = False
+        return broadcast
 
-    def _write(self, told: Broadcast) -> None:
-        slow = self.full & self._live
+    def _write(self, broadcast: Broadcast) -> None:
+        slow = self.full & self._live if self.full else ()
         for gateway in slow:
             self.dismiss(gateway)
-        self._informed.write(told.frames)
-        if told.messages:
-            self._plain.write(told.messages)
-        self._metrics.entries.inc(told.count)
-        pushes = told.count * len(self._informed) + told.messages_count * len(self._plain)
-        self._metrics.deliveries.inc(pushes)
+        deliveries = 0
+        for push_format, (encoded, number) in broadcast.pushes.items():
+            group = self._groups[push_format]
+            if number:
+                group.write(encoded)
+                deliveries += number * len(group)
+        self._metrics.deliveries.inc(deliveries)
         for gateway in slow:
             self._metrics.demotions.inc()
-            self.on_slow(gateway, told.start)
+            self.on_slow(gateway, broadcast.start)
 
     def jump(self, to: Cursor) -> None:
-        """Go on from ``to``, which does not follow from ``head``: every live gateway is told of the gap."""
+        """Go on from ``to``, which does not follow from ``head``: live gateways are told of the gap."""
         self.flush()
         frame = frames.gap(self.head, to)
-        for group in (self._informed, self._plain):
-            group.write(frame)
-        self._metrics.gaps.inc(len(self._live))
+        for push_format, group in self._groups.items():
+            if push_format.has_cursors:
+                group.write(frame)
+                self._metrics.gaps.inc(len(group))
+            else:
+                self._metrics.untold_gaps.inc(len(group))
         self._head = self._written_to = to
         self.generation += 1
         self.replay_buffer.clear()
+
+    def expect(self, gateway: Gateway) -> None:
+        """Encode from here on what a gateway of the app gets, until `forget`."""
+        self._listeners[gateway.format] += 1
+        self._formats = tuple(self._listeners)
+
+    def forget(self, gateway: Gateway) -> None:
+        """Encode nothing for a gateway any more."""
+        self._listeners -= Counter([gateway.format])
+        self._formats = tuple(self._listeners)
 
     def admit(self, gateway: Gateway) -> None:
         """Take in a gateway that stands at ``head``, as far as `flush` has written it."""
@@ -142,4 +166,4 @@ class Subscribers:
         self._group(gateway).discard(gateway.socket)
 
     def _group(self, gateway: Gateway) -> BroadcastGroup:
-        return self._informed if gateway.wants_notices else self._plain
+        return self._groups[gateway.format]
