@@ -11,7 +11,7 @@ SEQUENCES = 1 << SEQUENCE_BITS
 
 
 def id_of(ms: int, worker: int, sequence: int) -> int:
-    """The id made by ``worker`` at ``ms``, in Unix milliseconds, as the one of that number in the millisecond."""
+    """The id of this time in Unix milliseconds, worker, and number within the millisecond."""
     return (ms - EPOCH_MS) << (WORKER_BITS + SEQUENCE_BITS) | worker << SEQUENCE_BITS | sequence
 
 

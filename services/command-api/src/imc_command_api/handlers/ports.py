@@ -100,9 +100,11 @@ Outcome = Appended | Repeated | AlreadyRetired
 class Log(Protocol):
     """The logs of all apps.
 
-    Guarantee: what has the outcome `Appended` is in the app's log, was published, and will be projected. An
-    id is retired at most once. A ``clientMessageId`` is appended at most once within the time it is remembered.
-    Order: the events of one call keep their order in the log; each call of an app comes after those before it.
+    Guarantee: an event with the outcome `Appended` is in the app's log, was published, and will be projected.
+    An id is retired at most once. A ``clientMessageId`` is used at most once while it is remembered.
+
+    Order: the events of one call keep their order in the log. They follow those of earlier calls for the app.
+
     Atomicity: an event is appended, published and remembered as a whole, or not at all. The events of one
     call are not one unit: some may be refused, or fail, while others are appended.
     """
@@ -146,8 +148,9 @@ class Admission(Protocol):
 class WriteThrough(Protocol):
     """Applies an appended event to the database before its command is acknowledged.
 
-    Guarantee: if the database answers, the event can be read when this returns. Otherwise the projector applies
-    it later, from the log. Order and repetition do not matter. Atomicity: an event is applied as a whole.
+    Guarantee: if the database answers, the event can be read when this returns. Otherwise the projector
+    applies it later, from the log. Order: events may come in any order, and repeatedly. Atomicity: an event is
+    applied as a whole.
     """
 
     async def __call__(self, app_id: str, entry: Entry) -> None:
