@@ -22,7 +22,7 @@ def main(address: str) -> None:
 def forward_input(socket: Any) -> None:
     for line in sys.stdin:
         socket.send(line)
-    socket.close()
+    socket.send_close()
 
 
 def print_event(**event: object) -> None:

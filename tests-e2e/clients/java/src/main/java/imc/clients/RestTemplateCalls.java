@@ -15,7 +15,7 @@ final class RestTemplateCalls implements Calls {
 
     RestTemplateCalls() {
         template.getMessageConverters().removeIf(MappingJackson2HttpMessageConverter.class::isInstance);
-        template.getMessageConverters().add(0, new MappingJackson2HttpMessageConverter(Strict.MAPPER));
+        template.getMessageConverters().add(new MappingJackson2HttpMessageConverter(Strict.MAPPER));
     }
 
     @Override
