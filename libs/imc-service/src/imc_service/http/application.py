@@ -93,6 +93,7 @@ def equip(
     replies.install(app)
     for router in (*routers, health.routes(readiness, registry), pages.routes(app)):
         app.include_router(router)
+    openapi.name_schemas(app)
     if gatekeeper is not None:
         openapi.describe_tokens(app)
         app.add_middleware(Authenticated, gatekeeper=gatekeeper)

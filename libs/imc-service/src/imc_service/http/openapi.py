@@ -59,6 +59,22 @@ def describe_tokens(app: FastAPI) -> None:
     app.openapi = with_tokens
 
 
+def name_schemas(app: FastAPI) -> None:
+    """Give each schema in the description of ``app`` a title of its own: generators make classes of them.
+
+    FastAPI gives the envelopes of all replies the same title.
+    """
+    describe = app.openapi
+
+    def with_titles() -> dict[str, Any]:
+        described = describe()
+        for name, schema in described.get("components", {}).get("schemas", {}).items():
+            schema["title"] = name
+        return described
+
+    app.openapi = with_titles
+
+
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
     """``schema`` without references: it stands inside a document whose references begin elsewhere."""
     definitions = schema.pop("$defs", {})

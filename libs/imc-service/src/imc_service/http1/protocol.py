@@ -15,6 +15,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
+from fastapi.responses import StreamingResponse
 from imc_contracts.errors import Refused
 
 from imc_service.http import replies
@@ -224,7 +225,10 @@ class HttpProtocol(asyncio.Protocol):
                     reply = await self._hot_path.answer(call, request)
                 except Exception as error:
                     reply = replies.fault(exchange.scope, error)
-                exchange.reply(reply)
+                if isinstance(reply, StreamingResponse):
+                    await exchange.run(reply)
+                else:
+                    exchange.reply(reply)
             elif refused is None:
                 await exchange.run(self._app)
             else:
