@@ -15,15 +15,15 @@ Json = dict[str, Any]
 
 _SCHEMAS = "#/components/schemas/"
 _JAVA_DOOR = ("/chat/", "/notice/")
-_JAVA_TAG = "Java version"
 _TAGS = {
-    "messages": "Send, recall and read messages.",
-    "notices": "Publish, delete and read notices: announcements that are pinned to a group.",
-    "groups": "Read the groups of an app, or those that a user has written in.",
-    "gateways": "Find the push-node that a gateway belongs to.",
-    "operations": "What orchestrators and Prometheus ask.",
-    _JAVA_TAG: "For clients of the Java version: these calls answer as that one does.",
+    ("/v1/commands/",): ("commands", "Send and recall messages, publish and delete notices."),
+    ("/v1/queries/",): ("queries", "Read messages, notices and groups."),
+    ("/v1/gateways/",): ("gateways", "Find the push-node that a gateway belongs to."),
+    _JAVA_DOOR: ("Java version", "For clients of the Java version: these calls answer as that one does."),
+    ("/",): ("operations", "What orchestrators and Prometheus ask."),
 }
+"""The tag of a call and its description, by how the path begins."""
+
 _UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 _UNUSED_STATUS = "422"
 """FastAPI describes these, but bad input is answered with `Failure` and 400."""
@@ -51,8 +51,7 @@ def for_generators(document: Json) -> Json:
     for path, method, call in _calls(document):
         call["responses"].pop(_UNUSED_STATUS, None)
         call["operationId"] = _operation_id(path, method, call)
-        if path.startswith(_JAVA_DOOR):
-            call["tags"] = [_JAVA_TAG]
+        call["tags"] = [next(name for prefixes, (name, _) in _TAGS.items() if path.startswith(prefixes))]
         for content in call.get("requestBody", {}).get("content", {}).values():
             content["schema"] = _moved_to(schemas, content["schema"], _prefix(path))
     _check_unique([call["operationId"] for _, _, call in _calls(document)])
@@ -64,7 +63,7 @@ def for_generators(document: Json) -> Json:
     for schema in _mappings_in(document):
         _simplify(schema, renamed)
     document["servers"] = [{"url": "/"}]
-    document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
+    document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.values()]
     return document
 
 
@@ -79,8 +78,12 @@ def _prefix(path: str) -> str:
 
 
 def _operation_id(path: str, method: str, call: Json) -> str:
-    """The name of the function that answers, without the path that FastAPI puts behind it."""
-    words = call["operationId"].removesuffix(re.sub(r"\W", "_", f"{path}_{method}")).split("_")
+    """The name that the call was given, or else that of its function, which FastAPI puts before the path."""
+    name: str = call["operationId"]
+    suffix = re.sub(r"\W", "_", f"{path}_{method}")
+    if not name.endswith(suffix):
+        return name
+    words = name.removesuffix(suffix).split("_")
     name = "".join(word.capitalize() for word in (_prefix(path), *words))
     return name[0].lower() + name[1:]
 
