@@ -9,7 +9,7 @@ import pytest
 from imc_testkit.deployment import Deployment
 
 from clients.program import Program
-from clients.toolchains import SOURCES, Command, ask_for, built, files_of
+from clients.toolchains import JAVAC, QUICK_JAVA, SOURCES, Command, ask_for, built, files_of
 
 OAPI_CODEGEN = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2"
 
@@ -45,6 +45,21 @@ def in_typescript(description: str) -> tuple[Command, Path]:
     return ["node", "main.js"], folder
 
 
+def in_java(description: str) -> tuple[Command, Path]:
+    folder = generated(
+        "java",
+        description,
+        fetch=[
+            ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars"],
+            ["mvn", "-q", "-B", "org.openapitools:openapi-generator-maven-plugin:generate"],
+        ],
+        build=[
+            [*JAVAC, "-cp", "jars/*", "-sourcepath", "generated/src/main/java", "-d", "classes", "Main.java"]
+        ],
+    )
+    return [*QUICK_JAVA, "-cp", "classes:jars/*", "Main"], folder
+
+
 def in_go(description: str) -> tuple[Command, Path]:
     generate = ["-generate", "types,client", "-package", "main", "-o", "imc.gen.go", "openapi.json"]
     folder = generated(
@@ -57,7 +72,9 @@ def in_go(description: str) -> tuple[Command, Path]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("client", [in_python, in_typescript, in_go], ids=lambda client: client.__name__[3:])
+@pytest.mark.parametrize(
+    "client", [in_python, in_typescript, in_java, in_go], ids=lambda client: client.__name__[3:]
+)
 async def test_a_generated_client_sends_recalls_and_queries(
     client: Callable[[str], tuple[Command, Path]],
     standalone_process: Deployment,

@@ -22,6 +22,8 @@ Command = Sequence[str]
 QUICK_JAVA = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 """Java with a short start: no compilation of hot code, one thread that collects garbage."""
 
+JAVAC = ["javac", "--release", "17"]
+
 
 @cache
 def java() -> Path:
@@ -32,7 +34,7 @@ def java() -> Path:
         "java",
         files_of(folder),
         fetch=[["mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars"]],
-        build=[["javac", "--release", "17", "-Xlint:all", "-cp", "jars/*", "-d", "classes", *sources]],
+        build=[[*JAVAC, "-Xlint:all", "-cp", "jars/*", "-d", "classes", *sources]],
     )
 
 

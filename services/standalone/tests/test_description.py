@@ -93,6 +93,13 @@ def test_a_field_has_one_type(document: Json):
     assert unions == []
 
 
+def test_no_field_is_nothing_but_null(document: Json):
+    assert document["components"]["schemas"]["Failure"]["properties"]["data"]["type"] == ["object", "null"]
+    schemas = document["components"]["schemas"].values()
+    fields = [field for schema in schemas for field in schema["properties"].values()]
+    assert [field for field in fields if field.get("type") == "null"] == []
+
+
 def test_each_call_has_one_tag_that_is_described(document: Json):
     described = {tag["name"] for tag in document["tags"] if tag["description"]}
     assert {tuple(call["tags"]) for call in calls(document)} == {(name,) for name in described}

@@ -133,6 +133,9 @@ def _settle(name: str, schema: Json) -> None:
         other = "integer" if name.endswith("Id") else "string"
         choices = [choice for choice in choices if choice.get("type") != other]
     kept = [choice for choice in choices if choice.get("type") != "null"]
+    if schema.get("type") == "null":
+        # openapi-generator makes no class for what is nothing but null.
+        schema["type"] = ["object", "null"]
     if len(kept) == 1 and "type" in kept[0]:
         del schema["anyOf"]
         is_nullable = "null" in types

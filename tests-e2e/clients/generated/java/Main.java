@@ -1,5 +1,6 @@
 import imc.api.CommandsApi;
 import imc.api.QueriesApi;
+import imc.api.QueriesApi.APIQueryMessagesRequest;
 import imc.invoker.ApiClient;
 import imc.model.Message;
 import imc.model.RecallMessage;
@@ -23,7 +24,9 @@ public final class Main {
         RecallMessage recall =
                 new RecallMessage().appId(app).messageId(sent.getMessageId()).recallCause("typo");
         Message recalled = commands.recallMessage(recall).getData();
-        List<Message> found = messages(new QueriesApi(client), app);
+        APIQueryMessagesRequest query =
+                APIQueryMessagesRequest.newBuilder().appId(app).groupId("lobby").limit(10L).build();
+        List<Message> found = new QueriesApi(client).queryMessages(query).getData().getMessages();
         Map<String, Object> said = Map.of("sent", sent, "recalled", recalled, "found", found);
         System.out.println(client.getObjectMapper().writeValueAsString(said));
     }
