@@ -147,7 +147,9 @@ async def test_one_that_left_before_its_turn_is_not_registered(held_up: Any, app
         await wait_until(lambda: redis.asked == 1)
         async with connect(node.url, app_log.app_id, "one"):
             await wait_until(lambda: len(node.push_node.connections.takeover._arrivals) == 1)
-            (gone,) = [each for each in node.app(app_log.app_id).members if each.gateway_id == "one"]
+            (gone,) = [
+                each for each in node.app(app_log.app_id).delivery.gateways if each.gateway_id == "one"
+            ]
             gone.socket.close(CloseCode.NODE_RESTARTS)
         redis.may_go.release()
         redis.may_go.release()
@@ -165,7 +167,7 @@ async def test_one_that_leaves_between_the_two_steps_is_not_registered(held_up: 
     node, redis = held_up
     async with connect(node.url, app_log.app_id, "one"):
         await wait_until(lambda: redis.asked == 1)
-        (gone,) = node.app(app_log.app_id).members
+        (gone,) = node.app(app_log.app_id).delivery.gateways
         gone.socket.close(CloseCode.NODE_RESTARTS)
         redis.may_go.release()
         async with connect(node.url, app_log.app_id, "next"):

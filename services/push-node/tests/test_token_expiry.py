@@ -54,6 +54,9 @@ class Member:
     def may(self, scope: Scope) -> bool:
         return self.grant.allows(scope, self.app_id)
 
+    def renew(self, grant: Grant) -> None:
+        self.grant = grant
+
 
 class Door:
     """In the place of the gatekeeper: tokens are names of grants; one that is not known is refused."""

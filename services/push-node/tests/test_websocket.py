@@ -257,7 +257,7 @@ async def test_a_gateway_that_hangs_up_is_gone_at_once(node: Any, app_id: str) -
     socket = node.gateway(app_id, "raw").socket
     writer.write_eof()
     await wait_until(lambda: socket.disconnected)
-    assert not node.app(app_id).members
+    assert not node.app(app_id).delivery.gateways
     socket.close(CloseCode.NODE_RESTARTS)
     assert socket.conn.close_sent is None, "nobody is there to be told"
     writer.close()
@@ -290,7 +290,7 @@ async def test_a_close_that_the_peer_does_not_take_ends_in_time(
     else:
         socket.close(CloseCode.NODE_RESTARTS)
     await wait_until(lambda: socket.disconnected)
-    assert not node.app(app_log.app_id).members
+    assert not node.app(app_log.app_id).delivery.gateways
     writer.transport.abort()
 
 
@@ -299,7 +299,7 @@ async def test_who_ends_its_side_leaves_before_it_has_taken_the_rest(start_node:
     node = await start_node(ping_seconds=3600, gateway_buffer_bytes=10**9)
     writer, socket = await open_and_fill(node, app_log.app_id)
     writer.write_eof()
-    await wait_until(lambda: not node.app(app_log.app_id).members)
+    await wait_until(lambda: not node.app(app_log.app_id).delivery.gateways)
     assert not socket.disconnected
     socket.transport.abort()
     writer.transport.abort()
