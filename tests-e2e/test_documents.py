@@ -1,5 +1,6 @@
 """Documents lead somewhere, are level in both languages, and their pictures stand by themselves."""
 
+import ast
 import re
 import runpy
 import subprocess
@@ -108,6 +109,24 @@ def test_a_decision_has_its_parts(path: Path):
     ]
 
 
+def test_the_journey_names_the_few_files_that_a_send_passes():
+    text = (ROOT / "docs/message-journey.md").read_text()
+    files = [link for link in links(text) if link.startswith("../services/")]
+    assert 0 < len(files) <= 8
+    assert [file for file in files if not (ROOT / "docs" / file).is_file()] == []
+
+
+@pytest.mark.parametrize("path", markdown(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_named_tests_exist(path: Path):
+    assert set(re.findall(r"\btest_\w+\.py\b", path.read_text())) <= modules()
+
+
+@cache
+def modules() -> set[str]:
+    """The names of all Python files."""
+    return {path.name for path in project_files(".py")}
+
+
 @pytest.mark.parametrize("path", project_files(".zh-CN.md"), ids=lambda path: path.name)
 def test_a_chinese_document_is_level_with_its_english_one(path: Path):
     texts = [each.read_text() for each in (path.with_name(path.name.replace(".zh-CN", "")), path)]
@@ -201,3 +220,60 @@ def test_pictures_are_shown_in_both_themes():
         shown = re.findall(r"images/([\w.-]+\.svg)", path.read_text())
         light = {name for name in shown if "-light" in name}
         assert {name.replace("-light", "-dark") for name in light} == set(shown) - light, path
+
+
+RENAMED = {
+    "folding": "coalesce",
+    "lineage": "epoch",
+    "originals": "lookup",
+    "subscribers": "live gateways, in a delivery",
+    "tail": "replay buffer",
+    "tip": "head",
+    "tolerance": "frame rate limit",
+}
+"""Words that the glossary has replaced, and what they are called now."""
+
+
+@pytest.mark.parametrize(
+    "path", markdown() + project_files(".yaml"), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_a_document_uses_the_words_of_the_glossary(path: Path):
+    words = set(re.findall(r"[a-z]+", path.read_text().lower()))
+    assert {word: RENAMED[word] for word in words & RENAMED.keys()} == {}
+
+
+def sources() -> list[Path]:
+    return [path for path in project_files(".py") if "src" in path.relative_to(ROOT).parts]
+
+
+def identifiers(tree: ast.AST) -> set[str]:
+    """The names in a module: of variables, attributes, functions, classes and arguments."""
+    found = (getattr(node, field, None) for node in ast.walk(tree) for field in ("id", "attr", "name", "arg"))
+    return {name for name in found if isinstance(name, str)}
+
+
+def renamed_words(names: set[str]) -> set[str]:
+    words = {word.lower() for name in names for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}
+    return words & RENAMED.keys()
+
+
+def test_code_uses_the_words_of_the_glossary():
+    found = {
+        str(path.relative_to(ROOT)): old
+        for path in sources()
+        if (old := renamed_words({path.stem} | identifiers(ast.parse(path.read_text()))))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("lineage = 1", {"lineage"}),
+        ("class LogTail:\n    pass", {"tail"}),
+        ("def f(*, tip_of_log): ...", {"tip"}),
+        ("tailored = multiple", set()),
+    ],
+)
+def test_an_old_word_in_code_is_caught(code: str, found: set[str]):
+    assert renamed_words(identifiers(ast.parse(code))) == found

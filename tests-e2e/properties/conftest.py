@@ -22,10 +22,10 @@ from imc_push_node.http.connection import Arrival, Connections
 from imc_push_node.http.doors import V1
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.pubsub.subscriber import ChannelListener
+from imc_push_node.stream.delivery import Delivery
 from imc_push_node.stream.follower import Follower
 from imc_push_node.stream.hub import App, Hub
 from imc_push_node.stream.log_reader import LogReader
-from imc_push_node.stream.log_replay import LogReplay
 from imc_push_node.stream.log_state import Stretch
 from imc_push_node.stream.recall_marks import RecallMarks
 from imc_service.auth.gatekeeper import Gatekeeper
@@ -169,9 +169,9 @@ class MemoryNode:
     def knows(self, app_id: str, cursor: Cursor) -> bool:
         """Whether all up to an entry is told here."""
         app = self._app(app_id)
-        if app is None or not app.subscribers.has_begun:
+        if app is None or not app.delivery.outbox.has_begun:
             return False
-        head = app.subscribers.head
+        head = app.delivery.outbox.head
         return head.epoch == cursor.epoch and head.entry >= cursor.entry
 
     def cut_off(self, seconds: float) -> None:
@@ -222,7 +222,7 @@ def no_hole_repair(patch: pytest.MonkeyPatch) -> None:
     fits = Follower._fits
 
     def fits_anyhow(follower: Follower, batch: LiveBatch) -> bool:
-        head = follower._subscribers.head
+        head = follower._outbox.head
         is_new = batch.epoch == head.epoch and batch.prev > head.entry
         return fits(follower, batch._replace(prev=head.entry) if is_new else batch)
 
@@ -245,12 +245,12 @@ def no_masking(patch: pytest.MonkeyPatch) -> None:
 
 def position_off_by_one(patch: pytest.MonkeyPatch) -> None:
     """A gateway is brought up from where it stood one entry ago."""
-    add = LogReplay.add
+    fall_behind = Delivery.fall_behind
 
-    def add_before(log_replay: LogReplay, gateway: Gateway, position: Cursor) -> None:
-        add(log_replay, gateway, position._replace(entry=position.entry.preceding))
+    def fall_behind_before(delivery: Delivery, gateway: Gateway, position: Cursor) -> None:
+        fall_behind(delivery, gateway, position._replace(entry=position.entry.preceding))
 
-    patch.setattr(LogReplay, "add", add_before)
+    patch.setattr(Delivery, "fall_behind", fall_behind_before)
 
 
 def no_retire_guard(patch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ def at(number: int) -> Cursor:
 
 def broadcast(number: int, size: int = 1, formats: tuple[PushFormat, ...] = (PushFormat.V1,)) -> Broadcast:
     pushes = Pushes(b"%d" % number, 1)
-    return Broadcast(at(number), at(number + 1), dict.fromkeys(formats, pushes), size, float(number))
+    return Broadcast(at(number), at(number + 1), dict.fromkeys(formats, pushes), 1, size, float(number))
 
 
 def after(

@@ -144,6 +144,38 @@ async def test_ids_are_percent_decoded(node: Any, app_log: Any) -> None:
         assert '"code":2001' in str(await websocket.recv())
 
 
+@pytest.mark.parametrize(
+    "gateway_id",
+    ["10.0.0.1:8080", "gw@1", "网关", "gw 1", "g" * 127, "网" * 127, "a/b", "50%", "{x}", "a%2Fb"],
+)
+async def test_a_gateway_id_may_hold_any_characters(node: Any, app_log: Any, gateway_id: str) -> None:
+    async with connect(node.url, app_log.app_id, gateway_id) as older:
+        await older.wait_for_code(2000)
+        assert node.gateway(app_log.app_id, gateway_id)
+        async with connect(node.url, app_log.app_id, gateway_id) as newer:
+            await newer.wait_for_code(2000)
+            assert await older.wait_closed() == 4409
+            await app_log.send()
+            await newer.wait_for_code(2001)
+
+
+async def test_a_slash_within_an_id_parts_no_ids(node: Any, app_id: str) -> None:
+    """Decoded, both paths are the same."""
+    async with connect(node.url, f"{app_id}/b", "c") as one, connect(node.url, app_id, "b/c") as other:
+        await one.wait_for_code(2000)
+        await other.wait_for_code(2000)
+        assert set(node.app(f"{app_id}/b").newest) == {"c"}
+        assert set(node.app(app_id).newest) == {"b/c"}
+
+
+@pytest.mark.parametrize("path", ["app", "app/", "app/a/b", "/gw", "app/gw/"])
+async def test_a_path_of_other_segments_is_none(node: Any, path: str) -> None:
+    with pytest.raises(InvalidStatus) as caught:
+        await connect_websocket(f"ws{node.url.removeprefix('http')}/v1/gateways/{path}", proxy=None)
+    assert caught.value.response.status_code == 404
+    assert json.loads(caught.value.response.body or b"")["code"] == 40400
+
+
 async def test_an_unknown_path_is_no_websocket(node: Any) -> None:
     with pytest.raises(InvalidStatus):
         await connect_websocket(f"ws{node.url.removeprefix('http')}/elsewhere", proxy=None)
@@ -225,7 +257,7 @@ async def test_a_gateway_that_hangs_up_is_gone_at_once(node: Any, app_id: str) -
     socket = node.gateway(app_id, "raw").socket
     writer.write_eof()
     await wait_until(lambda: socket.disconnected)
-    assert not node.app(app_id).members
+    assert not node.app(app_id).delivery.gateways
     socket.close(CloseCode.NODE_RESTARTS)
     assert socket.conn.close_sent is None, "nobody is there to be told"
     writer.close()
@@ -258,7 +290,7 @@ async def test_a_close_that_the_peer_does_not_take_ends_in_time(
     else:
         socket.close(CloseCode.NODE_RESTARTS)
     await wait_until(lambda: socket.disconnected)
-    assert not node.app(app_log.app_id).members
+    assert not node.app(app_log.app_id).delivery.gateways
     writer.transport.abort()
 
 
@@ -267,7 +299,7 @@ async def test_who_ends_its_side_leaves_before_it_has_taken_the_rest(start_node:
     node = await start_node(ping_seconds=3600, gateway_buffer_bytes=10**9)
     writer, socket = await open_and_fill(node, app_log.app_id)
     writer.write_eof()
-    await wait_until(lambda: not node.app(app_log.app_id).members)
+    await wait_until(lambda: not node.app(app_log.app_id).delivery.gateways)
     assert not socket.disconnected
     socket.transport.abort()
     writer.transport.abort()

@@ -149,8 +149,8 @@ class WriteThrough(Protocol):
     """Applies an appended event to the database before its command is acknowledged.
 
     Guarantee: if the database answers, the event can be read when this returns. Otherwise the projector
-    applies it later, from the log. Order: events may come in any order, and repeatedly. Atomicity: an event is
-    applied as a whole.
+    applies it later, from the log. Order: events may come in any order, and repeatedly. Atomicity: an event
+    is applied as a whole.
     """
 
     async def __call__(self, app_id: str, entry: Entry) -> None:

@@ -40,7 +40,7 @@ class Monitor:
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
             self._look_at_gateways()
-            apps = [app for app in self._hub.apps if app.subscribers.has_begun]
+            apps = [app for app in self._hub.apps if app.delivery.outbox.has_begun]
             try:
                 for first in range(0, len(apps), APPS_AT_ONCE):
                     await self._look_at(apps[first : first + APPS_AT_ONCE])
@@ -51,7 +51,7 @@ class Monitor:
 
     async def _look_at(self, apps: list[App]) -> None:
         # The heads are read before Redis is asked: pushes that arrive meanwhile may be newer than its answer.
-        heads = [app.subscribers.head for app in apps]
+        heads = [app.delivery.outbox.head for app in apps]
         commands = b"".join([poll.TIME, *(app.questions for app in apps)])
         now, *answers = await self._subscriber.ask(commands, 1 + poll.REPLIES * len(apps))
         for app, look in zip(apps, zip(heads, answers[::2], answers[1::2], strict=True), strict=True):
@@ -67,7 +67,7 @@ class Monitor:
         now = asyncio.get_running_loop().time()
         self._hub.recent.forget(now - RECENT_SECONDS)
         for app in self._hub.apps:
-            app.subscribers.replay_buffer.forget(now - REPLAY_BUFFER_SECONDS)
-            for gateway in list(app.subscribers.full) if app.subscribers.full else ():
+            app.delivery.outbox.replay_buffer.forget(now - REPLAY_BUFFER_SECONDS)
+            for gateway in list(app.delivery.full):
                 if gateway.is_stuck(now, self._stall_seconds):
                     gateway.socket.close(CloseCode.NO_PROGRESS, "too slow for too long")

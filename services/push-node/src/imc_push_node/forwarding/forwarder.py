@@ -84,7 +84,7 @@ class Forwarder:
         now = asyncio.get_running_loop().time()
         waiting = _Waiting(gateway, sends, size // len(sends) + SEND_BYTES, now)
         queue.append(waiting)
-        gateway.waiting_bytes += waiting.size
+        gateway.submitted(waiting.size)
         self._waiting_bytes += waiting.size
         if self._is_over(gateway):
             self._paused.add(gateway)

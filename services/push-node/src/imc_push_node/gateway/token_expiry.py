@@ -80,7 +80,7 @@ class TokenExpiry:
         except Refused as refused:
             self._refuse(gateway, refused)
         else:
-            gateway.grant = grant
+            gateway.renew(grant)
             self.watch(gateway)
         finally:
             self._renewals.pop(gateway, None)

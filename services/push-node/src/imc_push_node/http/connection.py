@@ -132,7 +132,7 @@ class Connections:
             raise _NotLetIn(CloseCode.TRY_AGAIN_LATER, reason) from None
         self._refuse_while_draining()
         if not socket.has_ended:
-            app.join(gateway, arrival.offered)
+            app.delivery.join(gateway, arrival.offered)
 
     def _refuse_while_draining(self) -> None:
         if self._drain.has_begun:
@@ -183,12 +183,11 @@ class _SocketEvents:
     def on_full(self) -> None:
         # Answers to a gateway's own frames fill its buffer too. If it does not read them, it causes no more.
         self._gateway.pause(PauseReason.BUFFER)
-        self._app.subscribers.full.add(self._gateway)
+        self._app.delivery.on_full(self._gateway)
 
     def on_room(self) -> None:
         self._gateway.resume(PauseReason.BUFFER)
-        self._app.subscribers.full.discard(self._gateway)
-        self._app.wake()
+        self._app.delivery.on_room(self._gateway)
 
     def on_end(self, code: CloseCode | None) -> None:
         gateway, connections = self._gateway, self._connections

@@ -26,7 +26,7 @@ class LogPage:
     def __init__(self, stretch: Stretch, head: Cursor, generation: int) -> None:
         self.stretch = stretch
         self.generation = generation
-        """That of the app's subscribers before it was read."""
+        """That of the app before it was read."""
         self.end = min(stretch.end, head, key=lambda cursor: cursor.entry)
         entries = [entry for entry in stretch.entries if entry.id <= head.entry]
         self._framed = FramedEntries(stretch.state.epoch, entries, has_notices=True)

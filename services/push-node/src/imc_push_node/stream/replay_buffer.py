@@ -21,6 +21,8 @@ class Broadcast(NamedTuple):
     end: Cursor
     pushes: Mapping[PushFormat, Pushes]
     """By format, for the formats of the gateways that were here."""
+    entries: int
+    """How many log entries it holds."""
     size: int
     """Bytes in memory."""
     at: float
