@@ -1,6 +1,6 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
 .PHONY: run test unit short mutants check faults clients soak fuzz audit bench bench-full bench-table fmt setup lock settings-table
-.PHONY: clean pictures version images push-images release
+.PHONY: clean openapi pictures version images push-images release
 
 # The interpreter to use: by default the best one that is installed, see requirements/python-versions.
 PYTHON ?=
@@ -76,6 +76,9 @@ fmt: setup            ## put the code into its one form
 
 settings-table: setup ## the tables of settings in docs, from the code
 	$(BIN)/python docs/settings_table.py
+
+openapi: setup        ## the description of all calls, in docs/openapi.json
+	$(BIN)/python docs/openapi.py
 
 pictures: setup       ## dark and Chinese pictures, from docs/images/*-light.svg
 	$(BIN)/python docs/pictures.py

@@ -42,6 +42,7 @@ def configuration(folder: Path, port: int, ports: dict[str, int]) -> str:
     for given, real in {
         "listen 8000": f"listen 127.0.0.1:{port}",
         "/var/log/nginx": str(folder),
+        "/srv/imc": str(ROOT / "docs"),
         **{name: f"127.0.0.1:{real}" for name, real in ports.items()},
     }.items():
         assert given in edge
@@ -271,6 +272,18 @@ async def test_each_call_comes_to_the_service_that_answers_it(
                 direct = await client.request(method, path)
             assert (through.status_code, through.json()) == (direct.status_code, direct.json()), path
             assert through.status_code != 404, path
+
+
+async def test_it_describes_the_calls_and_frames_of_all_services(edge: httpx.AsyncClient):
+    assert (await edge.get("/docs")).status_code == 200
+    reply = await edge.get("/openapi.json")
+    assert reply.headers["content-type"] == "application/json"
+    described = set(reply.json()["paths"])
+    assert {"/v1/commands/send-message", "/v1/queries/messages", "/chat/message/findByGroupId"} <= described
+    assert "/v1/gateways/{appId}/{gatewayId}/node" in described
+    reply = await edge.get("/asyncapi.yaml")
+    assert (reply.status_code, reply.headers["content-type"]) == (200, "application/yaml")
+    assert "/v1/gateways/{appId}/{gatewayId}" in reply.text
 
 
 async def test_internal_paths_can_not_be_reached(edge: httpx.AsyncClient):
