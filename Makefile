@@ -1,6 +1,6 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
-.PHONY: run test unit short mutants check faults soak fuzz audit bench bench-full bench-table fmt setup lock settings-table
-.PHONY: clean pictures version images push-images release
+.PHONY: run test unit short mutants check faults clients soak fuzz audit bench bench-full bench-table fmt setup lock settings-table
+.PHONY: clean openapi pictures version images push-images release
 
 # The interpreter to use: by default the best one that is installed, see requirements/python-versions.
 PYTHON ?=
@@ -42,6 +42,9 @@ mutants: setup        ## some 200 subtle changes of what holds promises: each mu
 faults: setup         ## each fault in turn, and those that come again and again at length: some ten minutes
 	LONG=1 $(BIN)/pytest -s tests-e2e/faults
 
+clients: setup        ## clients in Java, JavaScript, Go and Python; their packages come from public registries
+	CLIENTS=1 $(BIN)/pytest tests-e2e/clients
+
 check: setup          ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -74,6 +77,9 @@ fmt: setup            ## put the code into its one form
 settings-table: setup ## the tables of settings in docs, from the code
 	$(BIN)/python docs/settings_table.py
 
+openapi: setup        ## the description of all calls, in docs/openapi.json
+	$(BIN)/python docs/openapi.py
+
 pictures: setup       ## dark and Chinese pictures, from docs/images/*-light.svg
 	$(BIN)/python docs/pictures.py
 
@@ -98,7 +104,7 @@ setup:                ## the tools and all packages, in .uv and .venv
 	@sh requirements/environment.sh $(VENV) "$(PYTHON)" $(MEMBERS)
 
 clean:                ## remove what `make` made here, but for the data of `make run`
-	rm -rf .uv .venv .venv-* .audit .bench .pytest_cache .ruff_cache .hypothesis
+	rm -rf .uv .venv .venv-* .audit .bench .clients .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: setup           ## choose versions anew: requirements/*.txt, pins with hashes that name no index

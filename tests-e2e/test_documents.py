@@ -223,7 +223,10 @@ def test_pictures_are_shown_in_both_themes():
 
 
 RENAMED = {
+    "folding": "coalesce",
     "lineage": "epoch",
+    "originals": "lookup",
+    "subscribers": "live gateways, in a delivery",
     "tail": "replay buffer",
     "tip": "head",
     "tolerance": "frame rate limit",

@@ -96,11 +96,18 @@ def image_environment() -> dict[str, str]:
 
 
 @cache
+def promised_paths() -> dict[str, str]:
+    """Each path that clients are promised, and the service that answers it."""
+    return {path: service for service, paths in PUBLIC_PATHS.items() for path in paths}
+
+
+@cache
 def public_paths() -> dict[str, str]:
-    """Each public path and its service: those that clients are promised, and those of the routers."""
-    promised = {path: service for service, paths in PUBLIC_PATHS.items() for path in paths}
-    slashed = {f"{path}/": service for path, service in promised.items() if path.startswith(JAVA_DOOR)}
-    return {**promised, **slashed, **routed_paths()}
+    """Each public path and its service, also in the forms with a slash at the end."""
+    promised = promised_paths()
+    return promised | {
+        f"{path}/": service for path, service in promised.items() if path.startswith(JAVA_DOOR)
+    }
 
 
 @cache

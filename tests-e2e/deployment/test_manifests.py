@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from deployment import edges, monitoring, network, pods, scaling, schemas
-from deployment.code import ROOT
+from deployment.code import ROOT, promised_paths, routed_paths
 from deployment.manifests import K8S, OVERLAYS, Installation, files, render, secrets_of
 from deployment.monitoring import Metrics
 from deployment.planting import needs_kubectl
@@ -88,3 +88,7 @@ def test_each_process_uses_its_own_user_of_the_templates(overlay: str):
             if overlay == "trial":
                 server, _, file = template.partition("/")
                 assert password in secrets[server][file]
+
+
+def test_services_answer_the_paths_that_clients_are_promised():
+    assert routed_paths() == promised_paths()

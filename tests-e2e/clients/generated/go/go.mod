@@ -1,0 +1,3 @@
+module imc/generated
+
+go 1.23

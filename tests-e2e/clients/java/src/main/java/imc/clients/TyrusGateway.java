@@ -1,0 +1,46 @@
+package imc.clients;
+
+import jakarta.websocket.ClientEndpointConfig;
+import jakarta.websocket.CloseReason;
+import jakarta.websocket.Endpoint;
+import jakarta.websocket.EndpointConfig;
+import jakarta.websocket.MessageHandler;
+import jakarta.websocket.Session;
+import java.net.URI;
+import org.glassfish.tyrus.client.ClientManager;
+
+/** The standalone client of Tyrus, the reference implementation of Jakarta WebSocket. */
+final class TyrusGateway extends Endpoint implements Gateway {
+    private Session session;
+
+    @Override
+    public void connect(URI address) throws Exception {
+        session = ClientManager.createClient()
+                .connectToServer(this, ClientEndpointConfig.Builder.create().build(), address);
+    }
+
+    @Override
+    public void send(String text) throws Exception {
+        session.getBasicRemote().sendText(text);
+    }
+
+    @Override
+    public void close() throws Exception {
+        session.close();
+    }
+
+    @Override
+    public void onOpen(Session opened, EndpointConfig config) {
+        opened.addMessageHandler(String.class, (MessageHandler.Whole<String>) Gateway::received);
+    }
+
+    @Override
+    public void onClose(Session closed, CloseReason reason) {
+        Output.closed(reason.getCloseCode().getCode());
+    }
+
+    @Override
+    public void onError(Session failed, Throwable error) {
+        Output.threw(error);
+    }
+}
