@@ -101,6 +101,14 @@ async def test_the_calls_of_the_java_version_work_as_typed(shell: Shell):
         check(commands, reply, await shell.run(commands))
 
 
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+async def test_the_first_conversation_works_as_typed(shell: Shell, name: str):
+    [conversation] = [block for block, _ in BLOCK.findall((ROOT / name).read_text()) if "curl" in block]
+    listen, _, rest = conversation.partition("# 2.")
+    assert "/v1/gateways/" in listen  # it listens until it is stopped: gateways are tested by themselves
+    check(rest, "", await shell.run(f"#{rest}"))
+
+
 def check(commands: str, printed: str, answered: list[Any]) -> None:
     assert len(answered) >= commands.count("curl $IMC"), commands
     assert [each for each in answered if not each.get("success", "status" in each)] == [], commands

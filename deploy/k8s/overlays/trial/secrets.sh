@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints the Secrets of a trial, with passwords made up anew: sh secrets.sh | kubectl create -f -
+# Prints the Secrets of a trial, with new passwords: sh secrets.sh | kubectl create -f -
 set -eu
 
 deploy=$(dirname "$0")/../../..
