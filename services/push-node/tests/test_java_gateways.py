@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import orjson
 import pytest
 from fastapi import Response
@@ -329,3 +330,20 @@ async def test_an_operator_lists_origins(start_node: Any, app_id: str) -> None:
             continue
         async with java(node, app_id, additional_headers=headers) as gateway:
             await gateway.wait_for_code(2000)
+
+
+async def test_a_request_that_asks_for_no_upgrade_is_refused_in_the_envelope(node: Any) -> None:
+    async with httpx.AsyncClient(base_url=node.url, trust_env=False) as http:
+        for reply, expected in (
+            (await http.get("/chat/message/broadcast/app/gw"), 400),
+            (await http.get("/chat/message/broadcast/app/gw/"), 400),
+            (await http.post("/chat/message/broadcast/app/gw"), 405),
+            (await http.get("/chat/message/broadcast/app"), 404),
+        ):
+            body = reply.json()
+            assert (reply.status_code, body["success"], body["code"], body["data"]) == (
+                expected,
+                False,
+                -1,
+                None,
+            )

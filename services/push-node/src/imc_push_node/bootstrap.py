@@ -72,14 +72,14 @@ async def open_push_node(
             watched_file.in_force(quotas.read, settings.quotas, settings.quotas_file, metrics.quotas_stale)
         )
         gateway_quota = GatewayQuota(redis, quotas, metrics.gateway_quota_refusals)
-        watch = Monitor(hub, takeover, subscriber, settings.stall_seconds)
+        monitor = Monitor(hub, takeover, subscriber, settings.stall_seconds)
         forwarder = Forwarder(CommandApiClient(post), metrics, limits)
         membership = Membership(redis, readiness, settings.advertise_url)
         drain = Drain(hub, forwarder, settings.drain_seconds)
         readiness.add("log", health.ready)
         readiness.add("pushes", proof.of_pushes)
         readiness.add("drain", drain.ready)
-        for part in (subscriber, health, takeover, gateway_quota, watch, membership):
+        for part in (subscriber, health, takeover, gateway_quota, monitor, membership):
             await stack.enter_async_context(background.running(background.lasting(part.run)))
         tokens = TokenExpiry(gatekeeper, metrics.frames_refused)
         stack.callback(hub.close)
