@@ -12,7 +12,13 @@ from imc_command_api.handlers.ports import Appended, Write
 from imc_command_api.log import writer as module
 from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.script import AppendResult, BacklogFull
-from imc_command_api.log.writer import MAX_BATCH, MAX_BATCH_BYTES, MAX_IN_FLIGHT, UNKNOWN_END, LogWriter
+from imc_command_api.log.writer import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_EVENTS,
+    MAX_IN_FLIGHT,
+    UNKNOWN_END,
+    LogWriter,
+)
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind
@@ -102,8 +108,8 @@ def places(answers: Sequence[Any]) -> list[int]:
 @pytest.mark.parametrize(
     ("sizes", "lengths"),
     [
-        ([10] * MAX_BATCH, [MAX_BATCH]),
-        ([10] * (2 * MAX_BATCH + 1), [MAX_BATCH, MAX_BATCH, 1]),
+        ([10] * MAX_BATCH_EVENTS, [MAX_BATCH_EVENTS]),
+        ([10] * (2 * MAX_BATCH_EVENTS + 1), [MAX_BATCH_EVENTS, MAX_BATCH_EVENTS, 1]),
         ([MAX_BATCH_BYTES // 2] * 2, [2]),
         ([MAX_BATCH_BYTES // 2, MAX_BATCH_BYTES // 2 + 1], [1, 1]),
         ([MAX_BATCH_BYTES // 4] * 9, [4, 4, 1]),
@@ -120,8 +126,8 @@ async def test_a_list_is_cut_where_a_batch_is_full(bench: Bench, sizes: list[int
 @pytest.mark.parametrize(
     ("sizes", "lengths"),
     [
-        ([10] * MAX_BATCH, [MAX_BATCH]),
-        ([10] * (MAX_BATCH + 1), [MAX_BATCH, 1]),
+        ([10] * MAX_BATCH_EVENTS, [MAX_BATCH_EVENTS]),
+        ([10] * (MAX_BATCH_EVENTS + 1), [MAX_BATCH_EVENTS, 1]),
         ([MAX_BATCH_BYTES // 2] * 2, [2]),
         ([MAX_BATCH_BYTES // 2, MAX_BATCH_BYTES // 2 + 1], [1, 1]),
         ([MAX_BATCH_BYTES + 1, 10], [1, 1]),
@@ -257,7 +263,7 @@ async def test_all_of_a_batch_that_fails_are_refused_alike(
 
 
 async def test_batches_and_events_are_counted_and_timed(bench: Bench):
-    await bench.writer.append("a", [write(id_) for id_ in range(MAX_BATCH + 3)])
+    await bench.writer.append("a", [write(id_) for id_ in range(MAX_BATCH_EVENTS + 3)])
     assert bench.value("imc_log_batches_total") == 2
-    assert bench.value("imc_log_writes_total") == MAX_BATCH + 3
+    assert bench.value("imc_log_writes_total") == MAX_BATCH_EVENTS + 3
     assert bench.value("imc_log_append_seconds_count") == 2

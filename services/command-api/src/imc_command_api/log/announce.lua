@@ -1,7 +1,7 @@
--- Notes an app in the list of apps, unless too many new ones were noted just before.
+-- Adds an app to the list of apps, unless the quota of new apps is used up.
 --
--- One script, so that all processes together keep to the quota: a bucket, held as the time at which it will be
--- full again.
+-- One script, so that all processes together keep to the quota. The quota is a bucket, stored as the time at
+-- which it will be full again.
 --
 -- KEYS  1 list of apps, 2 bucket of new apps
 -- ARGV  1 app, 2 µs in which the bucket gains a new app or 0 for no limit, 3 µs in which it fills

@@ -1,12 +1,12 @@
 -- Appends a batch of one app's events to its log, and publishes them.
 --
--- One script, so that what is pushed is in the log, what is in the log was published, and both in one order.
--- Nothing rolls back here: whatever can refuse the batch is looked at before the first write. (Redis itself
--- refuses a script at its first write when it is out of memory, a replica, or can't persist.)
+-- One script, so that events are in the log exactly if they were published, and in the same order. A script is
+-- not rolled back. So everything that can refuse the batch is checked before the first write. (Redis itself
+-- refuses a script at its first write if it is out of memory, is a replica, or can't persist.)
 --
--- Sends (messages and notices) keep to the app's quota: a bucket, held as the time at which it will be full
--- again, and the bytes that wait for the database. Those that find no room are refused one by one. What takes
--- something back is bounded by what was sent, and is never refused for a quota.
+-- Sends (messages and notices) keep to two quotas of the app: a bucket, stored as the time at which it will be
+-- full again, and the bytes that wait for the database. Those beyond are refused one by one. Recalls and
+-- deletions are never refused for a quota: there can't be more of them than of sends.
 --
 -- KEYS  1 log, 2 log state, 3 recalled, 4 send quota; then, as events point at them: the hashes of recent entries and the
 --       strings of sends that bore a clientMessageId
@@ -30,7 +30,7 @@ if waiting + count > tonumber(ARGV[3]) then
   return 'full'
 end
 
--- Nothing waits, nothing takes room: what is counted wrong where two projectors meet is put right here.
+-- If no entry waits, no bytes wait. This corrects what two projectors may have counted wrong.
 local waiting_bytes = waiting > 0 and tonumber(known[5]) or 0
 local most_bytes = tonumber(ARGV[9])
 local send_us, depth_us = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -77,7 +77,7 @@ for at = FIRST, #ARGV, FIELDS do
       redis.call('SET', sent_key, receipt .. ' ' .. entry, 'PX', ARGV[5])
     end
     if retires then
-      -- At once, not with the others below: a second one in this batch must find it.
+      -- At once, not with the others below: a second recall in this batch must find it.
       redis.call('HSET', recent_key, id, 'x' .. entry)
       redis.call('PEXPIRE', recent_key, ARGV[4])
     else
@@ -95,8 +95,8 @@ end
 
 if appended > 0 then
   if not known[2] then
-    -- With the log, not when a projector meets it: out of memory, Redis would refuse that, and the backlog of
-    -- a new app could never be worked off. It fails where the group is there already.
+    -- Created with the log, not by a projector: out of memory, Redis would refuse that, and the backlog of a new
+    -- app could never shrink. It fails if the group exists.
     redis.pcall('XGROUP', 'CREATE', log, ARGV[6], '0')
   end
   for key, pairs_of_key in pairs(recent) do

@@ -1,4 +1,4 @@
-"""The list of apps, from which projectors learn what to read: it grows no faster than its quota."""
+"""The list of apps, which tells projectors what to read. A quota limits how fast it grows."""
 
 import math
 
@@ -12,24 +12,24 @@ HOUR_US = 3_600_000_000
 MICROSECONDS = 1_000_000
 
 REMEMBERED = 10_000
-"""Apps that a process knows to be in the list, so that it does not ask for each batch."""
+"""Apps that a process remembers to be in the list. It does not ask Redis again for these."""
 
 
 class AppList:
-    """The apps that have a log. Methods may raise what redis-py raises, and may be called again then."""
+    """The apps that have a log. Methods may raise what redis-py raises; then call them again."""
 
     def __init__(self, redis: Redis, new_apps_per_hour: int = 0) -> None:
-        """As many new apps as in an hour may come at once; 0 is without limit."""
+        """All new apps of an hour may come at once. 0 is no limit."""
         self._script = script_in(redis, "imc_command_api.log", "announce.lua")
         self._per_hour = new_apps_per_hour
         self._known: set[str] = set()
 
     def __contains__(self, app_id: str) -> bool:
-        """Whether it is known that the app is in the list."""
+        """Whether this process knows that the app is in the list."""
         return app_id in self._known
 
     async def add(self, app_id: str, *, is_limited: bool) -> None:
-        """See to it that ``app_id`` is in the list; a new one keeps to the quota if ``is_limited``.
+        """Add ``app_id`` to the list, if it is new. The quota applies if ``is_limited``.
 
         Raises `Refused` (`QUOTA_USED_UP`).
         """
@@ -46,6 +46,6 @@ class AppList:
         self._known.add(app_id)
 
     async def add_again(self, app_id: str) -> None:
-        """Add an app whose log was found to begin anew: Redis was emptied, or the app forgotten."""
-        self._known.discard(app_id)  # in case that it can't be added now
+        """Add an app whose log began anew: Redis was emptied, or the app was forgotten."""
+        self._known.discard(app_id)  # adding may fail
         await self.add(app_id, is_limited=False)

@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 
 class LogMetrics:
-    """``writes`` divided by ``batches`` is the size that batches have taken."""
+    """``writes`` divided by ``batches`` is the average size of a batch."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.batches = Counter("imc_log_batches", "Batches appended to logs.", registry=registry)

@@ -1,4 +1,4 @@
-"""Proving that Redis does what command-api and the projector need, without an effect."""
+"""Proves that Redis does what command-api and the projector need, without changing anything."""
 
 import json
 from collections.abc import Sequence
@@ -66,18 +66,18 @@ _OF_PROJECTOR: list[Command] = [
 
 
 class WorkProof:
-    """Each method raises what redis-py raises, if Redis would refuse any of the work."""
+    """Each method raises what redis-py raises if Redis would refuse any of the work."""
 
     def __init__(self, redis: Redis) -> None:
         self._script = script_in(redis, "imc_command_api.log", "prove.lua")
         self._publish = ("PUBLISH", names.live(names.NO_APP, database_of(redis)), "x")
 
     async def of_command_api(self) -> None:
-        """That it may append, and that there is room for it."""
+        """Prove that events can be appended."""
         await self._prove([*_OF_COMMAND_API, self._publish], ("XADD", _LOG, "NOMKSTREAM", "*", "k", "v"))
 
     async def of_projector(self) -> None:
-        """That it may read and acknowledge, which it can where there is no room for more too."""
+        """Prove that entries can be read and acknowledged. This works even if Redis is full."""
         await self._prove(_OF_PROJECTOR, ("XACK", _LOG, _GROUP, "0-0"))
 
     async def _prove(self, commands: Sequence[Command], write: Command) -> None:

@@ -1,7 +1,7 @@
--- Proves that Redis would do the work: its caller may run each command of it, and it takes a write.
+-- Proves that Redis would do the work: the user may run each command, and Redis accepts writes.
 --
--- One script, so that running scripts is proven too. The write is one that finds nothing to do, and is refused
--- as any other is: by a replica, or where the disk is full.
+-- One script, so that running scripts is proven too. The write changes nothing, and is refused like any other:
+-- by a replica, or if the disk is full.
 --
 -- KEYS  those of the write
 -- ARGV  1 the commands that the caller must be allowed, 2 the write; both in JSON

@@ -1,4 +1,4 @@
-"""Messages and notices looked up in the log by id, for the time in which the database may not have them."""
+"""Looks up messages and notices in the log by id, while the database may not have them."""
 
 from collections.abc import Awaitable
 from typing import cast
@@ -12,7 +12,7 @@ from imc_command_api.log.script import MINUTE_MS
 
 RETIRED = b"x"
 ASKED_AT_ONCE = 500
-"""Apps asked in one round trip: asking thousands at once would keep others waiting."""
+"""Apps asked for in one round trip. Asking for thousands would keep other commands waiting."""
 
 
 class Retired(Exception):
@@ -20,13 +20,13 @@ class Retired(Exception):
 
 
 class RecentEntries:
-    """Finds the event that made a message or notice, while its log remembers where it is."""
+    """Finds the event that made a message or notice, while the log remembers its entry."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def find(self, app_id: str, id_: int, kind: EventKind) -> Entry | None:
-        """The entry of ``kind`` that made ``id_`` in this app, or None if the log does not know it.
+        """The entry of ``kind`` that made ``id_`` in this app, or None if the log does not remember it.
 
         Raises `Retired`, and what redis-py raises.
         """
@@ -47,9 +47,9 @@ class RecentEntries:
         return entry if entry is not None and entry.kind is kind else None
 
     async def app_of(self, id_: int, apps: frozenset[str] | None = None) -> str | None:
-        """The one of ``apps``, or of all, whose log knows ``id_``: for callers that do not name the app.
+        """The app among ``apps``, or among all, whose log remembers ``id_``. For calls that name no app.
 
-        Asks many apps in one round trip; ids are unique across apps, so at most one answers.
+        Ids are unique across apps, so at most one log remembers it.
         """
         minute = time_of(id_) // MINUTE_MS
         asked = await self._all_apps() if apps is None else list(apps)

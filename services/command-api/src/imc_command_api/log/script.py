@@ -1,4 +1,4 @@
-"""The append script: one app's writes in, their outcomes out."""
+"""Runs the append script on one app's writes."""
 
 import secrets
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Limits:
 class AppendResult:
     """The outcomes in the order of the writes; ``is_new_log`` when this was the log's first append.
 
-    A write that the app's quota leaves no room for is a refusal.
+    A write beyond the app's quota is a refusal.
     """
 
     outcomes: list[Outcome | Refused]
@@ -78,7 +78,7 @@ class AppendScript:
         return AppendResult(outcomes, reply[1] == 1)
 
     def _refusals(self, app_id: str, results: Sequence[bytes], wait_us: int) -> dict[bytes, Refused]:
-        """What a write is refused with, by what the script says of it."""
+        """The refusals that the script's results stand for."""
         refusals: dict[bytes, Refused] = {}
         if _BUCKET_EMPTY in results:
             refusals[_BUCKET_EMPTY] = self._quota.sends_used_up(app_id, wait_us)
@@ -89,7 +89,7 @@ class AppendScript:
     def _arguments(
         self, app_id: str, writes: Sequence[Write], keys: list[str]
     ) -> list[str | bytes | int | float]:
-        """The script's ARGV; appends to ``keys`` those that the writes need."""
+        """The script's ARGV. Adds the keys that the writes need to ``keys``."""
         recent: dict[int, int] = {}
         limits, bucket = self._limits, self._quota.bucket(app_id)
         arguments: list[str | bytes | int | float] = [
@@ -120,11 +120,11 @@ class AppendScript:
 
 
 def _added(keys: list[str], key: str) -> int:
-    """The number of ``key`` among the keys, as a script counts them; the same key may stand there twice."""
+    """Add ``key`` to ``keys``; returns its index as Lua counts. A key may be there twice."""
     keys.append(key)
     return len(keys)
 
 
 def new_epoch() -> str:
-    """A word for a log that begins: no other log has it."""
+    """The epoch of a new log. No other log has the same."""
     return secrets.token_hex(6)

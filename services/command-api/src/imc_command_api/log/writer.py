@@ -1,7 +1,7 @@
-"""The only writer of the log.
+"""The only writer of the logs.
 
-While one batch of an app is on its way to Redis, what arrives meanwhile becomes the next: batches grow with
-the load by themselves, and nobody ever waits for one to fill.
+While one batch of an app is on its way to Redis, the events that arrive form the next one. So batches grow
+with the load, and no event waits for a batch to fill.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from imc_command_api.log.script import AppendScript, BacklogFull
 
 logger = get_logger("log")
 
-MAX_BATCH = 500
+MAX_BATCH_EVENTS = 500
 MAX_BATCH_BYTES = 1_000_000
-"""A batch is published as one message: far below what Redis lets a subscriber's buffer hold (32 MB)."""
+"""A batch is published as one message. Redis disconnects subscribers whose buffer exceeds 32 MB."""
 
 MAX_IN_FLIGHT = 32
-"""Batches on their way at once, each of another app: fewer than the pool has connections."""
+"""Batches on their way at once, each of another app. The pool has more connections than this."""
 
 BACKLOG_RETRY_SECONDS = 5
 
@@ -39,12 +39,12 @@ UNKNOWN_END = (
 
 
 class NotAnnounced(Exception):
-    """The app could not be made known to projectors, so that nothing of it was appended."""
+    """The app could not be added to the list of apps. Nothing was appended."""
 
 
 @dataclass(slots=True)
 class _Waiting:
-    """Writes that one caller waits for, ``size`` bytes in all."""
+    """The writes of one caller, ``size`` bytes in all, and the future of their outcomes."""
 
     writes: Sequence[Write]
     size: int
@@ -52,7 +52,7 @@ class _Waiting:
 
 
 class LogWriter:
-    """Appends events to the logs of apps. To be made where its event loop runs."""
+    """Appends events to the logs of apps. Implements `ports.Log`. Create it inside its event loop."""
 
     def __init__(self, apps: AppList, script: AppendScript, metrics: LogMetrics) -> None:
         self._apps = apps
@@ -61,13 +61,13 @@ class LogWriter:
         self._waiting: dict[str, deque[_Waiting]] = {}
         self._flushes: set[asyncio.Task[None]] = set()
         self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._loop = asyncio.get_running_loop()  # which is a call of the kernel each time it is asked for
+        self._loop = asyncio.get_running_loop()  # asking for it each time costs a system call
 
     async def append(self, app_id: str, writes: Sequence[Write]) -> list[Outcome | Refused]:
         """Append ``writes`` in their order; an outcome, or a refusal, for each.
 
-        Large lists go in several batches, so that one part can be refused after another was taken. A
-        refusal after a lost connection does not say whether the event was appended.
+        A long list is appended in several batches, so a part can be refused after another was appended. A
+        refusal after a lost connection does not tell whether its event was appended.
         """
         parts = _split(writes)
         waiting = [self._enqueue(app_id, part, size) for part, size in parts]
@@ -90,7 +90,7 @@ class LogWriter:
         return answer
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for the batches on their way."""
         await asyncio.gather(*self._flushes)
 
     def _enqueue(
@@ -108,7 +108,7 @@ class LogWriter:
         return waiting.outcomes
 
     async def _flush(self, app_id: str) -> None:
-        """Append batch after batch until nothing of the app waits: one at a time, which keeps their order."""
+        """Append the app's batches one after the other, which keeps their order, until none is left."""
         queue = self._waiting[app_id]
         while queue:
             batch = _next_batch(queue)
@@ -126,17 +126,17 @@ class LogWriter:
         del self._waiting[app_id]
 
     async def _append(self, app_id: str, writes: Sequence[Write]) -> list[Outcome | Refused]:
-        # Projectors must know of the app before anything of it is acknowledged.
+        # Projectors must know the app before any of its events is acknowledged.
         if app_id not in self._apps:
             try:
-                # What takes something back is never refused for a quota; its app had an entry before.
+                # Recalls and deletions are never refused for a quota: their app had an entry before.
                 await self._apps.add(app_id, is_limited=not any(write.is_retiring for write in writes))
             except (RedisError, OSError) as error:
                 raise NotAnnounced(app_id) from error
         with self._metrics.append_seconds.time():
             result = await self._script.run(app_id, writes)
         if result.is_new_log:
-            # The log may be new because Redis was emptied, or the app forgotten: so was the announcement.
+            # Redis was emptied, or the app was forgotten: then the list of apps lacks it too.
             await self._apps.add_again(app_id)
         self._metrics.batches.inc()
         self._metrics.writes.inc(len(writes))
@@ -144,12 +144,12 @@ class LogWriter:
 
 
 def _split(writes: Sequence[Write]) -> list[tuple[Sequence[Write], int]]:
-    """Cut ``writes`` into parts that each keep the bounds of a batch; each with its size in bytes."""
+    """Split ``writes`` into parts within the bounds of a batch, each with its size in bytes."""
     parts: list[tuple[Sequence[Write], int]] = []
     begin = size = 0
     for at, write in enumerate(writes):
         length = len(write.event.body)
-        if at > begin and (at - begin >= MAX_BATCH or size + length > MAX_BATCH_BYTES):
+        if at > begin and (at - begin >= MAX_BATCH_EVENTS or size + length > MAX_BATCH_BYTES):
             parts.append((writes[begin:at], size))
             begin, size = at, 0
         size += length
@@ -158,13 +158,13 @@ def _split(writes: Sequence[Write]) -> list[tuple[Sequence[Write], int]]:
 
 
 def _next_batch(queue: deque[_Waiting]) -> list[_Waiting]:
-    """Take from the queue what fits into one batch: always at least one."""
+    """Take what fits into one batch from the queue, at least one."""
     batch = [queue.popleft()]
     count, size = len(batch[0].writes), batch[0].size
     while queue:
         count += len(queue[0].writes)
         size += queue[0].size
-        if count > MAX_BATCH or size > MAX_BATCH_BYTES:
+        if count > MAX_BATCH_EVENTS or size > MAX_BATCH_BYTES:
             break
         batch.append(queue.popleft())
     return batch
@@ -174,7 +174,7 @@ def _distribute(batch: list[_Waiting], outcomes: list[Outcome | Refused]) -> Non
     begin = 0
     for waiting in batch:
         end = begin + len(waiting.writes)
-        # Whoever waited may be gone: what it wrote is in the log all the same.
+        # The caller may be gone. Its events are in the log all the same.
         if not waiting.outcomes.done():
             waiting.outcomes.set_result(outcomes[begin:end])
         begin = end

@@ -1,12 +1,12 @@
--- Puts an entry that can't be projected aside, and acknowledges it.
+-- Moves an entry that can't be projected to the dead letters, and acknowledges it.
 --
--- One script, so that the entry is in exactly one place, whatever dies when. The copy is made here, from the
--- log itself: byte for byte, fields that are repeated included. It is also the first write, which Redis
--- refuses when it is out of memory: then nothing has happened.
+-- One script, so that the entry is in one of both, whichever process dies. It is copied from the log itself,
+-- byte for byte, with repeated fields. The copy is the first write: out of memory, Redis refuses it, and nothing
+-- has happened.
 --
 -- KEYS  1 log, 2 dead letters, 3 log state
 -- ARGV  1 group, 2 id of the entry, 3 reason
--- Result: 1, or 0 if the entry waits no more (another projector was faster)
+-- Result: 1, or 0 if the entry no longer waits (another projector was faster)
 
 local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)
 if pending.err or #pending == 0 then

@@ -1,7 +1,7 @@
 -- Removes the consumers of processes that are gone.
 --
--- One script: a consumer that is given an entry between the look and the removal would take it along, and
--- nobody would ever be given it again.
+-- One script: if a consumer were given an entry between the check and its removal, the entry would be lost to
+-- all others.
 --
 -- KEYS  1 log
 -- ARGV  1 group, 2 ms without a sign of life

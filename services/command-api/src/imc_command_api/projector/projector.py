@@ -1,4 +1,4 @@
-"""The loop: while one batch is being written, the next is already being read and understood."""
+"""The loop of the projector: while one batch is written, the next one is read."""
 
 import asyncio
 import contextlib
@@ -32,11 +32,11 @@ BACKOFF = Backoff()
 """Between readings that fail."""
 
 DRAIN_SECONDS = 8.0
-"""How long the end waits for the batches under way; what is not done by then, another takes over."""
+"""How long stopping waits for unfinished batches. Another projector takes over the rest."""
 
 
 class Projector:
-    """Runs inside `running`; nothing stops it but its end, whatever fails."""
+    """Runs inside `running`. No failure stops it."""
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class Projector:
         self._writer = writer
         self._upkeep = upkeep
         self._metrics = metrics
-        # The entries in this process. While the database is away they grow old enough to be claimed, also by
-        # this consumer itself, and must not be taken in once more.
+        # The entries in this process. If the database is out of reach for long, they may be claimed, also by
+        # this process, which must not take them twice.
         self._held: set[tuple[str, bytes]] = set()
         self._quarantine = Quarantine(writer, group, metrics, self._release)
         # One batch waits while one is written and one is read: memory stays bounded.
@@ -64,7 +64,7 @@ class Projector:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Run in the background; at the end, finish the batches under way."""
+        """Run in the background; finish the unfinished batches at the end."""
         main = [asyncio.create_task(work()) for work in (self._keep_reading, self._keep_writing)]
         aside = [
             asyncio.create_task(work())
@@ -105,7 +105,7 @@ class Projector:
     async def _hand_on(self, deliveries: list[Delivery]) -> int:
         fresh = [delivery for delivery in deliveries if delivery.key not in self._held]
         if fresh:
-            # Here rather than where it is written: while the database works, this process has time to.
+            # Read here, not in `_keep_writing`: while the database works, this process has time.
             understood = [understand(delivery) for delivery in fresh]
             self._held.update(delivery.key for delivery in fresh)
             await self._batches.put(understood)
@@ -117,7 +117,7 @@ class Projector:
                 try:
                     await self._write(part)
                 except Exception as error:
-                    # They stay unacknowledged, and come back when they are taken over.
+                    # They stay unacknowledged, and are read again when they are claimed.
                     logger.error("entries are left for later", exc_info=error)
                     for entry in part:
                         self._release(entry.delivery)

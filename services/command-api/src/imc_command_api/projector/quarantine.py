@@ -1,6 +1,6 @@
-"""Entries that could not be written while those beside them could: tried again alone, then put aside.
+"""Entries that the database refused while it took others. They are retried alone, then dead-lettered.
 
-Nobody else waits for them. They stay unacknowledged meanwhile: if this process dies, another starts over.
+No other entry waits for them. They stay unacknowledged: if this process dies, another one starts over.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from imc_command_api.projector.log_group import LogGroup
 from imc_command_api.projector.metrics import MALFORMED, ProjectorMetrics
 from imc_command_api.projector.reader import Delivery
-from imc_command_api.projector.writer import BatchWriter, Refused, Unreadable
+from imc_command_api.projector.writer import BatchWriter, RefusedEntry, Unreadable
 
 logger = get_logger("projector.quarantine")
 
@@ -26,7 +26,7 @@ PAUSE_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class _Suspect:
-    fault: Refused | Unreadable
+    fault: RefusedEntry | Unreadable
     tries: int
     due: float
 
@@ -36,7 +36,7 @@ class _Suspect:
 
 
 class Quarantine:
-    """``release`` is told of each entry whose case is closed."""
+    """Calls ``release`` for each entry that it is done with."""
 
     def __init__(
         self,
@@ -49,17 +49,17 @@ class Quarantine:
         self._group = group
         self._metrics = metrics
         self._release = release
-        # All pauses are equally long: in the order of arrival is in the order of being due.
+        # All pauses are equally long, so the first to arrive is the first due.
         self._suspects: deque[_Suspect] = deque()
         self._arrival = asyncio.Event()
 
-    def add(self, fault: Refused | Unreadable) -> None:
-        """Take an entry in; one that can't be read is put aside without further tries."""
+    def add(self, fault: RefusedEntry | Unreadable) -> None:
+        """Take an entry. One that can't be read is dead-lettered without being retried."""
         tries, due = (TRIES, 0.0) if isinstance(fault, Unreadable) else (1, time.monotonic() + PAUSE_SECONDS)
         self._append(_Suspect(fault, tries, due))
 
     async def run(self) -> None:
-        """Work on the entries until cancelled."""
+        """Handle the entries until cancelled."""
         while True:
             await self._arrival.wait()
             self._arrival.clear()
@@ -69,7 +69,7 @@ class Quarantine:
                 try:
                     await self._try(suspect)
                 except Exception as error:
-                    # It stays unacknowledged, and comes back when it is taken over.
+                    # It stays unacknowledged, and is read again when it is claimed.
                     logger.error("an entry is left for later", exc_info=error)
                     self._release(suspect.delivery)
 

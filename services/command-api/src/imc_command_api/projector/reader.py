@@ -1,4 +1,4 @@
-"""Gets entries out of the logs: new ones, and those that another projector left unfinished."""
+"""Reads entries from the logs: new ones, and those that another projector left unfinished."""
 
 import asyncio
 import math
@@ -16,24 +16,24 @@ logger = get_logger("projector.reader")
 
 BATCH_ENTRIES = 1000
 READ_BYTES = 32 * 1024 * 1024
-"""What one read may bring in all, by the average size of what came before."""
+"""The most that one read should return, estimated from the average size of entries."""
 
 BLOCK_SECONDS = 0.2
-"""How long a read waits for something new. Meanwhile an app that is new itself goes unnoticed."""
+"""How long a read waits for new entries. It does not notice new apps meanwhile."""
 
 REPLY_SECONDS = 5.0
 LEARN_SECONDS = 0.2
-"""Between looks for new apps: with the wait above, how late the first message of one is stored at most."""
+"""How often new apps are looked for. With the wait above it bounds the delay of their first message."""
 
 CLAIM_ENTRIES = 200
 _GROUP = names.PROJECTOR_GROUP
 _LOG_GONE = ("NOGROUP", "UNBLOCKED", "WRONGTYPE")
-"""How Redis says that a key is no log, or one without our group: it was emptied, say."""
+"""The errors by which Redis tells that a log or its group is gone, for example because it was emptied."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An entry as it came out of the log of an app; nothing about it has been checked."""
+    """An entry of an app's log as Redis returned it, unchecked."""
 
     app_id: str
     entry_id: bytes
@@ -41,17 +41,17 @@ class Delivery:
 
     @property
     def key(self) -> tuple[str, bytes]:
-        """What names it among the entries of all logs."""
+        """Identifies it among the entries of all logs."""
         return self.app_id, self.entry_id
 
     @property
     def size(self) -> int:
-        """Bytes of what its fields hold."""
+        """Bytes of its fields' values."""
         return sum(map(len, self.fields.values()))
 
 
 class LogReader:
-    """One consumer of the group, on the logs of all apps there are.
+    """One consumer of the group, for the logs of all apps.
 
     ``blocking`` is a client without a deadline of its own (`imc_service.redis.client.connect_blocking`).
     Methods raise what redis-py raises, and `TimeoutError` when Redis hangs.
@@ -64,7 +64,7 @@ class LogReader:
         self._claim_idle_ms = claim_idle_ms
         self._streams: dict[bytes, str] = {}
         self._apps: dict[str, float] = {}
-        """Since when each app is known, in seconds of the monotonic clock."""
+        """When each app was found, in seconds of the monotonic clock."""
         self._learn_at = 0.0
         self._average_bytes = 1024.0
 
@@ -74,16 +74,16 @@ class LogReader:
         return list(self._streams.values())
 
     def knows_for(self, app_id: str) -> float:
-        """For how many seconds the app is known by now."""
+        """How long ago the app was found, in seconds."""
         return time.monotonic() - self._apps.get(app_id, math.inf)
 
     def forget(self, app_id: str) -> None:
-        """Read the app's log no more: there is none, and the app is not in the list."""
+        """Stop reading the app's log. It is gone, and the list lacks the app."""
         self._apps.pop(app_id, None)
         self._streams.pop(names.log(app_id).encode(), None)
 
     async def read(self) -> list[Delivery]:
-        """What is new, in each log's order; waits a moment for it."""
+        """New entries, in the order of each log. Waits a moment for them."""
         await self._learn_apps()
         if not self._streams:
             await asyncio.sleep(LEARN_SECONDS)
@@ -94,7 +94,9 @@ class LogReader:
         except ResponseError as error:
             if not str(error).startswith(_LOG_GONE):
                 raise
-            logger.info("the logs are not what they were", error=str(error).partition(" ")[0])
+            logger.info(
+                "logs or groups are gone, the list of apps is read again", error=str(error).partition(" ")[0]
+            )
             self._streams = {}
             self._learn_at = 0.0
             return []
@@ -118,7 +120,7 @@ class LogReader:
         return cast("list[Any]", reply)
 
     async def claim(self) -> AsyncGenerator[list[Delivery]]:
-        """What others, or this one before a lost reply, were given and did not finish in time."""
+        """Entries that a projector was given and did not finish in time: another, or this one."""
         await self._learn_apps()
         for stream, app_id in list(self._streams.items()):
             start = b"0-0"
@@ -136,15 +138,15 @@ class LogReader:
             )
         except ResponseError as error:
             if str(error).startswith(_LOG_GONE):
-                return b"0-0", []  # the next read meets it too, and sees to it
+                return b"0-0", []  # the next read gets the same error, and handles it
             raise
-        # Before Redis 7 an entry that is gone from the log comes without its id.
+        # Before Redis 7, entries that are gone from the log come without an id.
         return reply[0], [Delivery(app_id, entry_id, fields) for entry_id, fields in reply[1] if entry_id]
 
     async def _learn_apps(self) -> None:
-        """Read the list of apps at times, and see to it that the log of each new one has the group.
+        """Read the list of apps from time to time, and create the group of each new app's log.
 
-        An app that is not in the list any more is kept while its log is there: the list alone may be lost.
+        An app that the list no longer has is kept while its log exists: the list alone may be lost.
         """
         if time.monotonic() < self._learn_at:
             return

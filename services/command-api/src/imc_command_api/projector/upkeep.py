@@ -1,4 +1,4 @@
-"""What keeps the logs small and the metrics true, by the way. Harmless when several projectors do it."""
+"""Keeps the logs small and the metrics up to date. Several projectors may do this at once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,14 +20,14 @@ ROUND_SECONDS = 10.0
 DAY_MS = 86_400_000
 FORGET_AFTER_MS = 3_600_000
 EMPTY_SECONDS = 60.0
-"""How long an app without an entry is kept: its first send comes right after it was put into the list."""
+"""How long an app without an entry is kept: its first send follows right after it is added to the list."""
 
 _MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What stays of an app once the database has all of it: of a log, what is within both bounds."""
+    """How much of a log is kept once the database has it. Entries within both bounds stay."""
 
     milliseconds: int
     entries: int
@@ -36,7 +36,7 @@ class Retention:
 
 
 class Upkeep:
-    """Trims logs, removes consumers of processes that are gone, measures the lag."""
+    """Trims logs, removes consumers and apps that are gone, and measures the lag."""
 
     def __init__(
         self, group: LogGroup, reader: LogReader, retention: Retention, metrics: ProjectorMetrics

@@ -1,4 +1,4 @@
-"""Entries into the database, then acknowledged; what the database refuses is found and handed on."""
+"""Applies entries to the database, then acknowledges them. Finds those that the database refuses."""
 
 from collections import defaultdict
 from collections.abc import Generator, Sequence
@@ -21,7 +21,7 @@ TRANSACTION_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """An entry that was understood, and its row."""
+    """An entry and its row."""
 
     delivery: Delivery
     row: Row
@@ -29,15 +29,15 @@ class Readable:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An entry that is none of ours; ``reason`` shows nothing of what it holds."""
+    """An entry that is no event. ``reason`` reveals nothing of its content."""
 
     delivery: Delivery
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """An entry that the database does not take, and what it says."""
+class RefusedEntry:
+    """An entry that the database refuses, and its reason."""
 
     entry: Readable
     refusal: StatementRefused
@@ -56,7 +56,7 @@ def understand(delivery: Delivery) -> Understood:
 
 
 def transactions_of(batch: Sequence[Understood]) -> Generator[Sequence[Understood]]:
-    """Cut a batch into parts that are each written at once: long ones hold locks and the event loop."""
+    """Split a batch into transactions. Long ones would hold locks and block the event loop."""
     begin = size = 0
     for at, entry in enumerate(batch):
         size += entry.delivery.size
@@ -67,26 +67,27 @@ def transactions_of(batch: Sequence[Understood]) -> Generator[Sequence[Understoo
 
 
 class BatchWriter:
-    """Writes batches; waits for as long as the database or Redis is away."""
+    """Writes batches. It retries while the database or Redis is out of reach."""
 
     def __init__(self, projection: Projection, group: LogGroup, metrics: ProjectorMetrics) -> None:
         self._projection = projection
         self._group = group
         self._metrics = metrics
 
-    async def write(self, entries: Sequence[Readable]) -> list[Refused]:
+    async def write(self, entries: Sequence[Readable]) -> list[RefusedEntry]:
         """Apply and acknowledge ``entries``; returns those that the database refuses.
 
-        Those are neither applied nor acknowledged, all others are both: at once, if none is refused.
+        The refused ones are neither applied nor acknowledged. All others are both, in one transaction if none
+        is refused.
         """
         refused = await self._apply(entries) if entries else []
         unapplied = {each.entry.delivery.key for each in refused}
-        # After COMMIT: acknowledged before it, an entry could be lost; applied twice, it does no harm.
+        # After the commit: an entry acknowledged before could be lost. Applying one twice does no harm.
         await self._acknowledge([entry for entry in entries if entry.delivery.key not in unapplied])
         return refused
 
-    async def _apply(self, entries: Sequence[Readable]) -> list[Refused]:
-        """Apply what can be applied, by halves where a whole is refused; returns what is refused alone."""
+    async def _apply(self, entries: Sequence[Readable]) -> list[RefusedEntry]:
+        """Apply what can be applied, halving what is refused; returns the entries that are refused alone."""
         try:
             with self._metrics.batch_seconds.time():
                 await Backoff().retry(
@@ -95,7 +96,7 @@ class BatchWriter:
         except StatementRefused as refusal:
             if len(entries) == 1:
                 self._metrics.refusals.inc()
-                return [Refused(entries[0], refusal)]
+                return [RefusedEntry(entries[0], refusal)]
             middle = len(entries) // 2
             return [*await self._apply(entries[:middle]), *await self._apply(entries[middle:])]
         self._metrics.batches.inc()
@@ -107,8 +108,8 @@ class BatchWriter:
         try:
             await self._projection.apply_rows([entry.row for entry in entries])
         except StatementRefused as refusal:
-            # An error that is not classified, of an entry alone: if no other could be stored either, it is
-            # the database's, and the entry waits like all others.
+            # An unclassified error of a single entry. If the database takes no row at all, the entry is not
+            # at fault, and is retried like all others.
             if (
                 len(entries) == 1
                 and refusal.kind is Refusal.UNKNOWN
