@@ -69,7 +69,8 @@ AREAS = (
                 "log_replay.py",
                 "log_reader.py",
                 "log_state.py",
-                "subscribers.py",
+                "delivery.py",
+                "outbox.py",
             ),
             *("recent_pages.py", "framed_entries.py", "recall_marks.py"),
         )
@@ -79,6 +80,8 @@ AREAS = (
                 _PUSH_TESTS,
                 *(
                     "test_replay_buffer.py",
+                    "test_delivery.py",
+                    "test_frames.py",
                     "test_stretch.py",
                     "test_broadcast_group.py",
                     "test_recall_marks.py",

@@ -21,7 +21,7 @@ class Pushes(NamedTuple):
 class FramedEntries:
     """Entries of one epoch in their order. A format that no gateway asks for costs nothing."""
 
-    __slots__ = ("_entries", "_epoch", "_frames", "_has_notices", "_ids", "_parts")
+    __slots__ = ("_entries", "_epoch", "_frames", "_has_notices", "_ids", "_parts", "_shared")
 
     def __init__(self, epoch: str, entries: Sequence[Entry], *, has_notices: bool) -> None:
         """Without ``has_notices`` none of the entries is a notice."""
@@ -31,6 +31,8 @@ class FramedEntries:
         self._ids: list[EntryId] | None = None
         self._frames: dict[bool, list[bytes]] = {}
         """The frames of all entries, by whether they have cursors."""
+        self._shared: dict[bool, Pushes] = {}
+        """The pushes of all entries by whether they have cursors, if there are no notices."""
         self._parts: dict[tuple[int, PushFormat], Pushes] = {}
 
     @property
@@ -39,8 +41,14 @@ class FramedEntries:
         return sum(len(entry.body) for entry in self._entries)
 
     def all(self, push_format: PushFormat) -> Pushes:
-        """The pushes of all entries in one format."""
-        return self._from(0, push_format)
+        """The pushes of all entries in one format. Formats with the same bytes share them."""
+        if self._has_notices:
+            return self._from(0, push_format)
+        shared = self._shared.get(push_format.has_cursors)
+        if shared is None:
+            frames = pushes(push_format, self._epoch, self._entries)
+            shared = self._shared[push_format.has_cursors] = Pushes(b"".join(frames), len(frames))
+        return shared
 
     def after(self, entry_id: EntryId, push_format: PushFormat) -> Pushes:
         """The pushes of the entries after ``entry_id`` in one format, joined once for all who ask."""
@@ -49,8 +57,6 @@ class FramedEntries:
         return self._from(bisect_right(self._ids, entry_id), push_format)
 
     def _from(self, first: int, push_format: PushFormat) -> Pushes:
-        if not self._has_notices and push_format is PushFormat.V1_WITH_NOTICES:
-            push_format = PushFormat.V1  # the same bytes, in memory once
         part = self._parts.get((first, push_format))
         if part is None:
             frames = self._framed(push_format)
