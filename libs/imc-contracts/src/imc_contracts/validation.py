@@ -60,7 +60,7 @@ def _checked(
 
 
 def explain(errors: Sequence[Any], at: tuple[str | int, ...] = (), rules: Mapping[str, str] = RULES) -> str:
-    """Describe the first of pydantic's errors as ``field problem: bound``, with the arguments of `parse_fields`.
+    """Describe the first of pydantic's errors as ``field problem: bound``; arguments as in `parse_fields`.
 
     The value is never repeated: it may be secret, or long.
     """
