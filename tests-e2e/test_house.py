@@ -1,7 +1,6 @@
 """Checks the rules of the code, described in CONTRIBUTING.md, in the source of every package."""
 
 import ast
-import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -231,26 +231,35 @@ def modules_of(folder: Path) -> list[Module]:
 
 def undeclared(folder: Path, modules: list[Module]) -> set[str]:
     """Imported distributions that neither the package nor a package that it depends on declares."""
-    declared = declared_by(folder)
+    declared = declared_by(folder, all_extras=True)
     imported = {name.partition(".")[0] for module in modules for name in module.imports}
     outside = {top for top in imported if top not in sys.stdlib_module_names and not top.startswith("imc_")}
     return {top for top in outside if DISTRIBUTIONS.get(top, top).replace("_", "-") not in declared}
 
 
 DISTRIBUTIONS = {
-    # pyjwt provides jwt. aiomysql and fastapi promise to depend on the other two.
+    # pyjwt provides jwt. fastapi promises to depend on starlette.
     "jwt": "pyjwt",
-    "pymysql": "aiomysql",
     "starlette": "fastapi",
 }
 
 
-def declared_by(folder: Path) -> set[str]:
-    """The dependencies of a package, including those of packages of this repository among them."""
-    requirements = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["dependencies"]
-    names = {re.split(r"[^A-Za-z0-9-]", requirement)[0] for requirement in requirements}
-    below = [other for other in FOLDERS if names & {other.name, f"imc-{other.name}"}]
-    return names.union(*(declared_by(other) for other in below))
+def declared_by(folder: Path, extras: frozenset[str] = frozenset(), *, all_extras: bool = False) -> set[str]:
+    """The dependencies of a package with ``extras``, or with all that it has.
+
+    Those of packages of this repository among them are included.
+    """
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    optional = project.get("optional-dependencies", {})
+    wanted = set(optional) if all_extras else extras
+    needs = [Requirement(need) for need in project["dependencies"]]
+    needs += [Requirement(need) for extra in wanted for need in optional[extra]]
+    names = {need.name for need in needs}
+    for other in FOLDERS:
+        for need in needs:
+            if need.name in (other.name, f"imc-{other.name}"):
+                names |= declared_by(other, frozenset(need.extras))
+    return names
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -334,3 +343,10 @@ def test_allowed_code_has_no_violations(name: str, source: str) -> None:
 def test_an_undeclared_dependency_is_found() -> None:
     [contracts] = [folder for folder in FOLDERS if folder.name == "imc-contracts"]
     assert undeclared(contracts, [Module("imc_contracts.x", "import httpx\nimport orjson")]) == {"httpx"}
+
+
+def test_a_dependency_of_an_extra_that_was_not_asked_for_is_undeclared() -> None:
+    [push_node] = [folder for folder in FOLDERS if folder.name == "push-node"]
+    assert undeclared(push_node, [Module("imc_push_node.x", "import aiosqlite\nimport redis")]) == {
+        "aiosqlite"
+    }

@@ -18,9 +18,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from imc_command_api.identity.snowflake import EPOCH_MS
+from imc_command_api.domain.ids import EPOCH_MS
+from imc_command_api.handlers.ports import AlreadyRetired, Appended, Outcome, Recall, Repeated, Sending, Write
 from imc_command_api.log.script import AppendScript, Limits
-from imc_command_api.log.writes import AlreadyRetired, Appended, Outcome, Recall, Repeated, Sending, Write
 from imc_command_api.quota.metrics import SendQuotaMetrics
 from imc_command_api.quota.send_quota import SendQuota
 from imc_contracts import events, names

@@ -91,3 +91,8 @@ async def test_a_retry_can_be_cancelled_in_its_pause() -> None:
     with pytest.raises(asyncio.CancelledError):
         await retrying
     assert len(failing.begun) == 1
+
+
+async def test_an_action_may_be_any_function_that_returns_an_awaitable() -> None:
+    failing = Failing(OSError(), OSError())
+    assert await Backoff(0.001, 0.001).retry(lambda: failing.act(), OSError) == "done"

@@ -5,13 +5,14 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from imc_command_api.identity.snowflake import Snowflakes, time_of
+from imc_command_api.domain.ids import time_of
+from imc_command_api.handlers.ports import AlreadyRetired, Appended, Recall, Repeated, Sending, Write
+from imc_command_api.identity.snowflake import Snowflakes
 from imc_command_api.log.apps import AppList
 from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.recent import RecentEntries, Retired
 from imc_command_api.log.script import AppendScript, Limits
 from imc_command_api.log.writer import LogWriter
-from imc_command_api.log.writes import AlreadyRetired, Appended, Recall, Repeated, Sending, Write
 from imc_command_api.quota.metrics import SendQuotaMetrics
 from imc_command_api.quota.send_quota import SendQuota
 from imc_contracts import names

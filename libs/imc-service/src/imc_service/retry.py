@@ -50,6 +50,10 @@ class Backoff:
         ``on_retry`` is called before each pause.
         """
 
+        async def attempt() -> T:
+            # A function that tenacity sees to be async: the result of any other is not awaited.
+            return await action()
+
         def tell(state: RetryCallState) -> None:
             fault = state.outcome.exception() if state.outcome else None
             # Whoever checks readiness tells of the outage, once.
@@ -64,4 +68,4 @@ class Backoff:
             before_sleep=tell,
             reraise=True,
         )
-        return await retrying(action)
+        return await retrying(attempt)

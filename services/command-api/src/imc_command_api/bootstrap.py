@@ -28,7 +28,7 @@ from imc_command_api.log.writer import LogWriter
 from imc_command_api.quota.metrics import SendQuotaMetrics
 from imc_command_api.quota.send_quota import SendQuota
 from imc_command_api.settings import CommandApiSettings
-from imc_command_api.store.originals import LoggedOrStored
+from imc_command_api.store.lookup import LogAndDatabaseLookup
 from imc_command_api.store.projection import Projection
 from imc_command_api.store.write_through import ProjectionWriteThrough
 
@@ -65,7 +65,7 @@ async def open_command_api(
             AppendScript(redis, limits, quota),
             LogMetrics(registry),
         )
-        originals = LoggedOrStored(RecentEntries(redis), database)
+        lookup = LogAndDatabaseLookup(RecentEntries(redis), database)
         projection = Projection(database)
         write_through = ProjectionWriteThrough(projection)
         readiness.add("log", health.ready)
@@ -74,9 +74,9 @@ async def open_command_api(
         try:
             yield CommandApi(
                 SendMessages(writer, ids, quota),
-                RecallMessageHandler(writer, originals, write_through, wall_clock_ms, window_ms),
+                RecallMessageHandler(writer, lookup, write_through, wall_clock_ms, window_ms),
                 PublishNoticeHandler(writer, ids, quota, write_through),
-                DeleteNoticeHandler(writer, originals, write_through, wall_clock_ms),
+                DeleteNoticeHandler(writer, lookup, write_through, wall_clock_ms),
                 settings.max_body_bytes,
                 BodyRoom(settings.max_unfinished_body_bytes),
             )

@@ -34,12 +34,15 @@ def _in(folder: str, *names: str) -> tuple[str, ...]:
 AREAS = (
     Area(
         "leases",
-        _in(f"{_COMMAND}/identity", "lease.lua", "worker_lease.py", "snowflake.py"),
+        (
+            *_in(f"{_COMMAND}/identity", "lease.lua", "worker_lease.py", "snowflake.py"),
+            f"{_COMMAND}/domain/ids.py",
+        ),
         _in(_COMMAND_TESTS, "test_snowflake.py", "test_worker_lease.py"),
     ),
     Area(
         "log",
-        _in(f"{_COMMAND}/log", "append.lua", "writer.py", "script.py", "recent.py", "writes.py"),
+        _in(f"{_COMMAND}/log", "append.lua", "writer.py", "script.py", "recent.py", "records.py"),
         _in(_COMMAND_TESTS, "test_log_writer.py", "test_log.py", "test_send_quota.py"),
     ),
     Area(
@@ -130,7 +133,7 @@ AREAS = (
     ),
     Area(
         "projection",
-        _in(f"{_COMMAND}/store", "changes.py", "folding.py", "projection.py"),
+        _in(f"{_COMMAND}/store", "changes.py", "coalesce.py", "projection.py"),
         _in(_COMMAND_TESTS, "test_store_changes.py", "test_store_projection.py"),
     ),
     Area(
@@ -151,7 +154,7 @@ AREAS = (
         _in(
             f"{_COMMAND}/projector",
             *("acknowledge.lua", "dead_letter.lua", "forget_app.lua", "forget_consumers.lua", "lag.lua"),
-            *("trim.lua", "log_group.py"),
+            *("group_info.lua", "trim.lua", "log_group.py"),
         ),
         _in(
             _COMMAND_TESTS,

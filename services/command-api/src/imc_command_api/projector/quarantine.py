@@ -75,14 +75,14 @@ class Quarantine:
 
     async def _try(self, suspect: _Suspect) -> None:
         if isinstance(suspect.fault, Unreadable):
-            await self._put_aside(suspect.delivery, MALFORMED, suspect.fault.reason)
+            await self._dead_letter(suspect.delivery, MALFORMED, suspect.fault.reason)
             return
         refused = await self._writer.write([suspect.fault.entry])
         if not refused:
             self._release(suspect.delivery)
         elif suspect.tries + 1 >= TRIES:
             refusal = refused[0].refusal
-            await self._put_aside(suspect.delivery, refusal.kind.value, str(refusal))
+            await self._dead_letter(suspect.delivery, refusal.kind.value, str(refusal))
         else:
             self._append(_Suspect(refused[0], suspect.tries + 1, time.monotonic() + PAUSE_SECONDS))
 
@@ -90,13 +90,13 @@ class Quarantine:
         self._suspects.append(suspect)
         self._arrival.set()
 
-    async def _put_aside(self, delivery: Delivery, kind: str, reason: str) -> None:
+    async def _dead_letter(self, delivery: Delivery, kind: str, reason: str) -> None:
         moved = await Backoff().retry(
-            lambda: self._group.put_aside(delivery.app_id, delivery.entry_id, reason),
+            lambda: self._group.dead_letter(delivery.app_id, delivery.entry_id, reason),
             (RedisError, OSError),
             on_retry=self._metrics.retries.inc,
         )
         if moved:
             self._metrics.dead_letters.labels(kind).inc()
-            logger.error("an entry was put aside", kind=kind, reason=reason)
+            logger.error("an entry was dead-lettered", kind=kind, reason=reason)
         self._release(delivery)

@@ -1,4 +1,4 @@
-"""Many entries made into few rows; no I/O."""
+"""Combines the changes that a batch makes to one row; no I/O."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ class GroupGain:
 
 def messages_of(rows: Iterable[Row]) -> dict[int, MessageRow]:
     """One row for each message, ordered by id: transactions that lock in one order do not deadlock."""
-    return _folded(row for row in rows if isinstance(row, MessageRow))
+    return _coalesced(row for row in rows if isinstance(row, MessageRow))
 
 
 def notices_of(rows: Iterable[Row]) -> dict[int, NoticeRow]:
     """One row for each notice, ordered by id."""
-    return _folded(row for row in rows if isinstance(row, NoticeRow))
+    return _coalesced(row for row in rows if isinstance(row, NoticeRow))
 
 
 def gains_of(new_messages: Iterable[MessageRow]) -> dict[tuple[str, str], GroupGain]:
@@ -43,15 +43,15 @@ def gains_of(new_messages: Iterable[MessageRow]) -> dict[tuple[str, str], GroupG
     return dict(sorted(gains.items()))
 
 
-def _folded(rows: Iterable[AnyRow]) -> dict[int, AnyRow]:
-    folded: dict[int, AnyRow] = {}
+def _coalesced(rows: Iterable[AnyRow]) -> dict[int, AnyRow]:
+    coalesced: dict[int, AnyRow] = {}
     for row in rows:
-        known = folded.get(row[0])
-        folded[row[0]] = row if known is None else _both(known, row)
-    return dict(sorted(folded.items()))
+        known = coalesced.get(row[0])
+        coalesced[row[0]] = row if known is None else _combined(known, row)
+    return dict(sorted(coalesced.items()))
 
 
-def _both(first: AnyRow, second: AnyRow) -> AnyRow:
+def _combined(first: AnyRow, second: AnyRow) -> AnyRow:
     """What two entries make of one row, whichever came first: once retired it stays so."""
     if first.app_id != second.app_id:
         return first  # an id of another app, written by hand: no app reaches another's rows

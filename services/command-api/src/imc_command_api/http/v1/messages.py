@@ -21,7 +21,7 @@ from imc_command_api.http.state import command_api
 
 
 class _UnreadBatch(BaseModel):
-    """A batch whose entries are not looked at."""
+    """A batch whose messages are not validated."""
 
     messages: list[Any] = Field(min_length=1, max_length=MAX_BATCH)
 
@@ -31,7 +31,7 @@ def routes() -> APIRouter:
     router = APIRouter(prefix="/v1/commands", tags=["messages"], responses=REFUSALS)
 
     @router.post("/send-message", response_model=Envelope[SendReceipt], openapi_extra=json_body(SendMessage))
-    async def create(request: Request) -> Response:
+    async def send_message(request: Request) -> Response:
         """Send one message. It is acknowledged once it is in the app's log."""
         api, grant = command_api(request), granted(request.scope, Scope.SEND)
         command = parse_json(SendMessage, await api.read_single(request))
@@ -43,7 +43,7 @@ def routes() -> APIRouter:
         response_model=Envelope[list[SendReceipt | Failure]],
         openapi_extra=json_body(SendMessageBatch),
     )
-    async def create_batch(request: Request) -> Response:
+    async def send_messages(request: Request) -> Response:
         """Send up to 500 messages, of one app or of several; each is accepted or refused on its own."""
         api, grant = command_api(request), granted(request.scope, Scope.SEND)
         body = await api.read_batch(request)
@@ -55,31 +55,32 @@ def routes() -> APIRouter:
         )
 
     @router.post("/recall-message", response_model=Envelope[Message], openapi_extra=json_body(RecallMessage))
-    async def recall(request: Request) -> Response:
+    async def recall_message(request: Request) -> Response:
         """Take a message back, within the recall window."""
         api, grant = command_api(request), granted(request.scope, Scope.RECALL)
         command = parse_json(RecallMessage, await api.read_single(request))
-        apps = grant.among(Scope.RECALL, command.app_id)
-        return replies.success(await api.recall_message(command, apps))
+        grant.require(Scope.RECALL, command.app_id)
+        apps = frozenset({command.app_id})
+        return replies.success(await api.recall_message(command.message_id, command.recall_cause, apps))
 
     return router
 
 
 def parse_batch(body: bytes) -> list[SendMessage | Refused]:
-    """The messages of a batch; one that breaks a rule is a refusal in its place.
+    """The messages of a batch; a message that breaks a rule is replaced by its refusal.
 
-    Raises `Refused` if the batch as a whole is not one: no JSON, no list, empty or too long.
+    Raises `Refused` if the body is no batch: no JSON, no list, an empty list or a list that is too long.
     """
     try:
         return list(parse_json(SendMessageBatch, body).messages)
     except Refused:
-        # Some message is at fault, or the whole: the second, slower look tells which.
+        # A message is at fault, or the whole batch. Reading it again message by message is slow, but tells.
         items = parse_json(_UnreadBatch, body).messages
         return [_parse_item(item, place) for place, item in enumerate(items)]
 
 
 def _allowed(commands: list[SendMessage | Refused], grant: Grant) -> list[SendMessage | Refused]:
-    """The same, with a refusal in the place of each message whose app the grant does not cover."""
+    """``commands``, with a refusal in place of each message whose app the grant does not cover."""
     if grant.apps is None:
         return commands
     return [command if isinstance(command, Refused) else _if_allowed(command, grant) for command in commands]
