@@ -37,6 +37,10 @@ SINGLE_CALLS = (
     "/v1/commands/recall-message",
     "/v1/commands/publish-notice",
     "/v1/commands/delete-notice",
+    "/chat/message/create",
+    "/chat/message/recall",
+    "/notice/information/create",
+    "/notice/information/delete",
 )
 KNOWN_FIELDS = ("content", "groupId", "type", "messageId", "informationId", "clientMessageId")
 CALL_OF = {"messageId": "/v1/commands/recall-message", "informationId": "/v1/commands/delete-notice"}
@@ -155,7 +159,7 @@ async def test_a_batch(client: Any, http: httpx.AsyncClient, app_id: str, kind: 
 @pytest.mark.parametrize("unit", [b"a&", b"a=1&", b"informationId=1&", b"%41=%42&", b"&", b"=&", b"%"])
 async def test_a_form(client: Any, http: httpx.AsyncClient, unit: bytes):
     body = unit * (SINGLE_BODY_BYTES // len(unit))
-    await posted(http, client.deployment.command_apis[0], "/v1/commands/delete-notice", body, FORM)
+    await posted(http, client.deployment.command_apis[0], "/notice/information/delete", body, FORM)
 
 
 @pytest.mark.parametrize("kind", bombs.FIELDS)

@@ -86,9 +86,7 @@ async def send_many(client: Any, app_id: str, contents: list[str]) -> list[dict[
 
 async def recall(client: Any, receipts: list[dict[str, Any]]) -> set[str]:
     ids = [receipt["messageId"] for receipt in receipts]
-    replies = await asyncio.gather(
-        *(client.post("/v1/commands/recall-message", {"messageId": id_}) for id_ in ids)
-    )
+    replies = await asyncio.gather(*(client.post("/chat/message/recall", {"messageId": id_}) for id_ in ids))
     assert {reply["code"] for reply in replies} == {0}
     return set(ids)
 
@@ -101,7 +99,7 @@ async def notices(client: Any, app_id: str, count: int) -> list[str]:
 
 async def delete(client: Any, ids: list[str]) -> None:
     for id_ in ids:
-        assert (await client.post("/v1/commands/delete-notice", {"informationId": id_}))["code"] == 0
+        assert (await client.post("/notice/information/delete", {"informationId": id_}))["code"] == 0
 
 
 def pushes(gateway: Gateway, after: str = "") -> list[Frame]:

@@ -75,7 +75,8 @@ async def journey(client: Any, app_id: str, group_id: str, texts: list[tuple[str
             assert {each["groupId"] for each in found} == {group_id}
         cause = texts[-1][0][:255]
         await client.post(
-            "/v1/commands/recall-message", {"messageId": sent[0]["messageId"], "recallCause": cause}
+            "/v1/commands/recall-message",
+            {"appId": app_id, "messageId": sent[0]["messageId"], "recallCause": cause},
         )
         assert (await gateway.wait_for_code(2002))[0]["data"]["recallCause"] == cause
         published = await client.post("/v1/commands/publish-notice", {**notice, "content": texts[0][0]})
@@ -101,7 +102,9 @@ async def test_no_parameter_of_any_call_is_a_command(
 ):
     names = (*call.values, *MORE[call.kind])
     made = replace(call, values=names)
-    usual: dict[str, Any] = {"appId": app_id, **dict.fromkeys(MORE[call.kind])}
+    # Any text may be an appId: what commands write must not be what queries look for.
+    written = {"groupId": "written", "userId": "written"} if call.kind == "command" else {}
+    usual: dict[str, Any] = {"appId": app_id, **written, **dict.fromkeys(MORE[call.kind])}
 
     async def attempt(name: str, text: str) -> None:
         reply = await made.make(deployment, http, {}, **{**usual, name: text})

@@ -1,7 +1,6 @@
 """Checks the rules of the code, described in CONTRIBUTING.md, in the source of every package."""
 
 import ast
-import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -52,6 +52,9 @@ IO_MODULES = {
     *{"select", "shutil", "signal", "socket", "sqlite3", "ssl", "subprocess", "sys", "tempfile", "threading"},
     *{"time", "urllib", "uuid"},
 }
+PURE_PARTS = ("urllib.parse.",)
+"""Parts of those modules that do no I/O."""
+
 FORBIDDEN_LAYERS = {
     "handlers": {"http", "app", "bootstrap", "__main__"},
     "queries": {"http", "app", "bootstrap", "__main__"},
@@ -147,7 +150,8 @@ def check_contracts(module: Module) -> Iterator[str]:
         top = name.partition(".")[0]
         if top.startswith("imc_"):
             continue
-        if top not in sys.stdlib_module_names | ALLOWED_IN_CONTRACTS or top in IO_MODULES:
+        does_io = top in IO_MODULES and not name.startswith(PURE_PARTS)
+        if top not in sys.stdlib_module_names | ALLOWED_IN_CONTRACTS or does_io:
             yield f"imports {name}, though contracts do no I/O"
 
 
@@ -227,26 +231,35 @@ def modules_of(folder: Path) -> list[Module]:
 
 def undeclared(folder: Path, modules: list[Module]) -> set[str]:
     """Imported distributions that neither the package nor a package that it depends on declares."""
-    declared = declared_by(folder)
+    declared = declared_by(folder, all_extras=True)
     imported = {name.partition(".")[0] for module in modules for name in module.imports}
     outside = {top for top in imported if top not in sys.stdlib_module_names and not top.startswith("imc_")}
     return {top for top in outside if DISTRIBUTIONS.get(top, top).replace("_", "-") not in declared}
 
 
 DISTRIBUTIONS = {
-    # pyjwt provides jwt. aiomysql and fastapi promise to depend on the other two.
+    # pyjwt provides jwt. fastapi promises to depend on starlette.
     "jwt": "pyjwt",
-    "pymysql": "aiomysql",
     "starlette": "fastapi",
 }
 
 
-def declared_by(folder: Path) -> set[str]:
-    """The dependencies of a package, including those of packages of this repository among them."""
-    requirements = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["dependencies"]
-    names = {re.split(r"[^A-Za-z0-9-]", requirement)[0] for requirement in requirements}
-    below = [other for other in FOLDERS if names & {other.name, f"imc-{other.name}"}]
-    return names.union(*(declared_by(other) for other in below))
+def declared_by(folder: Path, extras: frozenset[str] = frozenset(), *, all_extras: bool = False) -> set[str]:
+    """The dependencies of a package with ``extras``, or with all that it has.
+
+    Those of packages of this repository among them are included.
+    """
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    optional = project.get("optional-dependencies", {})
+    wanted = set(optional) if all_extras else extras
+    needs = [Requirement(need) for need in project["dependencies"]]
+    needs += [Requirement(need) for extra in wanted for need in optional[extra]]
+    names = {need.name for need in needs}
+    for other in FOLDERS:
+        for need in needs:
+            if need.name in (other.name, f"imc-{other.name}"):
+                names |= declared_by(other, frozenset(need.extras))
+    return names
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -272,6 +285,7 @@ def test_every_package_has_import_rules() -> None:
             "imports redis.asyncio.Redis, though contracts",
         ),
         ("imc_contracts.x", "def f():\n    import time", "imports time, though contracts do no I/O"),
+        ("imc_contracts.x", "from urllib import request", "imports urllib.request, though contracts do no"),
         ("imc_service.x", "from imc_command_api import app", "imports imc_command_api.app"),
         ("imc_query_api.x", "from imc_command_api.store import y", "imports imc_command_api.store.y"),
         ("imc_push_node.x", "import imc_testkit", "imports imc_testkit"),
@@ -313,6 +327,7 @@ def test_a_violation_is_found(name: str, source: str, violation: str) -> None:
     ("name", "source"),
     [
         ("imc_contracts.x", "import re\nimport orjson\nfrom imc_contracts import names"),
+        ("imc_contracts.x", "from urllib.parse import quote"),
         ("imc_service.x", "from imc_contracts.codes import ErrorCode\nimport asyncio"),
         ("imc_standalone.x", "from imc_push_node.bootstrap import open_push_node"),
         ("imc_command_api.http.x", "from imc_command_api.handlers.y import Z"),
@@ -328,3 +343,10 @@ def test_allowed_code_has_no_violations(name: str, source: str) -> None:
 def test_an_undeclared_dependency_is_found() -> None:
     [contracts] = [folder for folder in FOLDERS if folder.name == "imc-contracts"]
     assert undeclared(contracts, [Module("imc_contracts.x", "import httpx\nimport orjson")]) == {"httpx"}
+
+
+def test_a_dependency_of_an_extra_that_was_not_asked_for_is_undeclared() -> None:
+    [push_node] = [folder for folder in FOLDERS if folder.name == "push-node"]
+    assert undeclared(push_node, [Module("imc_push_node.x", "import aiosqlite\nimport redis")]) == {
+        "aiosqlite"
+    }

@@ -3,8 +3,6 @@
 import asyncio
 from typing import Any
 
-import httpx
-
 TRICKY = (
     "quotes \" ' backslash \\ \\n newline \n tab \t NUL \x00 emoji 😀 U+2028 \u2028 "
     "percent %s ? {} </script> 中文 é e\u0301"
@@ -147,7 +145,8 @@ async def test_a_message_is_recalled_at_once_everywhere(client: Any, app_id: str
         await gateway.wait_for_code(2000)
         sent = await client.send(app_id, "a secret")
         reply = await client.post(
-            "/v1/commands/recall-message", {"messageId": sent["messageId"], "recallCause": "typo"}
+            "/v1/commands/recall-message",
+            {"appId": app_id, "messageId": sent["messageId"], "recallCause": "typo"},
         )
         assert reply["code"] == 0, reply
         recalled = reply["data"]
@@ -171,9 +170,8 @@ async def test_a_message_is_recalled_at_once_everywhere(client: Any, app_id: str
 
 async def test_only_one_of_many_simultaneous_recalls_succeeds(client: Any, app_id: str):
     sent = await client.send(app_id, "oops")
-    replies = await asyncio.gather(
-        *(client.post("/v1/commands/recall-message", {"messageId": sent["messageId"]}) for _ in range(10))
-    )
+    body = {"appId": app_id, "messageId": sent["messageId"]}
+    replies = await asyncio.gather(*(client.post("/v1/commands/recall-message", body) for _ in range(10)))
     assert sorted(reply["code"] for reply in replies) == [0] + [40901] * 9
 
 
@@ -185,7 +183,7 @@ async def test_a_resumed_gateway_gets_no_recalled_content(client: Any, app_id: s
         cursor = gateway.cursor
         assert cursor == before["cursor"]
     missed = [await client.send(app_id, f"missed {n}") for n in range(20)]
-    await client.post("/v1/commands/recall-message", {"messageId": missed[3]["messageId"]})
+    await client.post("/v1/commands/recall-message", {"appId": app_id, "messageId": missed[3]["messageId"]})
     async with client.gateway(app_id, "g1", node=1, cursor=cursor) as gateway:
         assert (await gateway.wait_for_code(2000))[0] | {"message": ""} == {
             "success": True,
@@ -260,29 +258,44 @@ async def test_notices_reach_only_gateways_that_ask_for_them(client: Any, app_id
             "type": None,
         }
         assert (await asks.wait_for_code(2004))[0]["data"] == notice
-        deleted = await client.post("/v1/commands/delete-notice", {"informationId": created["informationId"]})
+        deletion = {"appId": app_id, "informationId": created["informationId"]}
+        deleted = await client.post("/v1/commands/delete-notice", deletion)
         assert deleted["data"]["status"] == 0
         assert (await asks.wait_for_code(2005))[0]["data"] == deleted["data"]
         found = await client.get("/notice/information/findByGroupId", appId=app_id, groupId="g")
         assert found["data"] == {"total": 0, "pageInformationList": []}
-        again = await client.post("/v1/commands/delete-notice", {"informationId": created["informationId"]})
+        again = await client.post("/v1/commands/delete-notice", deletion)
         assert again["code"] == 40903
         await client.send(app_id, "after")
         await plain.wait_for_code(2001)
         assert [frame["code"] for frame in plain.frames] == [2000, 2001]
 
 
-async def test_a_notice_can_be_deleted_with_form_or_query_parameters(
-    client: Any, http: httpx.AsyncClient, app_id: str
-):
-    url = client.deployment.command_apis[0].url + "/v1/commands/delete-notice"
-    body = {"appId": app_id, "groupId": "g", "userId": "u", "content": "news"}
-    ids = [
-        (await client.post("/v1/commands/publish-notice", body))["data"]["informationId"] for _ in range(2)
-    ]
-    by_form = await http.post(url, data={"informationId": ids[0]})
-    by_query = await http.post(url, params={"informationId": ids[1], "appId": app_id})
-    assert [by_form.json()["data"]["status"], by_query.json()["data"]["status"]] == [0, 0]
+async def test_a_notice_is_published_once_for_its_client_message_id(client: Any, app_id: str):
+    body = {"appId": app_id, "groupId": "g", "userId": "u", "content": "news", "clientMessageId": "n1"}
+    async with client.gateway(app_id, "asks", notices=True) as gateway:
+        await gateway.wait_for_code(2000)
+        first = await client.post("/v1/commands/publish-notice", body)
+        assert set(first["data"]) == {"informationId", "createTime", "cursor", "duplicate"}
+        assert first["data"]["duplicate"] is False
+        again = await client.post("/v1/commands/publish-notice", body)
+        assert again["data"] == {**first["data"], "duplicate": True}
+        for changed in ({"title": "T"}, {"jumpUrl": "app://x"}, {"content": "more"}, {"type": 1}):
+            other = await client.post("/v1/commands/publish-notice", {**body, **changed})
+            assert (other["success"], other["code"], other["data"]) == (False, 40904, None)
+        as_message = await client.post("/v1/commands/send-message", body)
+        assert as_message["code"] == 40904
+        other_app = await client.post("/v1/commands/publish-notice", {**body, "appId": app_id + "x"})
+        assert other_app["data"]["duplicate"] is False
+        await client.send(app_id, "after")
+        await gateway.wait_for_code(2001)
+        assert [frame["code"] for frame in gateway.frames] == [2000, 2004, 2001]
+    deletion = {"appId": app_id, "informationId": first["data"]["informationId"]}
+    assert (await client.post("/v1/commands/delete-notice", deletion))["code"] == 0
+    assert (await client.post("/v1/commands/publish-notice", body))["data"]["duplicate"] is True
+    # What is deleted stays deleted.
+    found = await client.get("/notice/information/findByGroupId", appId=app_id, groupId="g")
+    assert found["data"]["pageInformationList"] == []
 
 
 async def test_the_groups_of_a_user_are_found(client: Any, app_id: str):

@@ -161,7 +161,7 @@ async def test_the_journey_needs_no_more_rights_than_are_given(
         await gateway.send_json({**ids, "content": "one", "clientMessageId": "1"})
         await gateway.wait_for_code(2003)
         sent = await post("/v1/commands/send-message", **ids, content="two")
-        await post("/v1/commands/recall-message", messageId=sent["messageId"])
+        await post("/chat/message/recall", messageId=sent["messageId"])
         notice = await post("/v1/commands/publish-notice", **ids, content="notice")
         await post("/v1/commands/delete-notice", informationId=notice["informationId"], appId=app_id)
         for code in (2001, 2002, 2004, 2005):

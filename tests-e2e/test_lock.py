@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -67,7 +69,9 @@ def read_lock(text: str) -> tuple[list[Pin], list[str]]:
 def needs(name: str) -> Iterable[str]:
     """What a package of ours declares, or an installed one says of itself."""
     if name in MEMBERS:
-        return MEMBERS[name]["dependencies"]
+        extras = MEMBERS[name].get("optional-dependencies", {}).items()
+        of_extras = [f'{need}; extra == "{extra}"' for extra, needs in extras for need in needs]
+        return [*MEMBERS[name]["dependencies"], *of_extras]
     try:
         return metadata.requires(name) or ()
     except metadata.PackageNotFoundError:
@@ -135,6 +139,22 @@ def lock(name: str) -> str:
 @pytest.mark.parametrize("name", [*PACKAGES, "dev"])
 def test_a_lock_pins_what_is_needed_and_nothing_else(name: str) -> None:
     assert faults_of(lock(name), roots_of(name)) == []
+
+
+DATABASE_DRIVERS = {"aiomysql", "aiosqlite", "pymysql", "databases", "sqlalchemy", "asyncmy", "mysqlclient"}
+
+
+def test_what_has_no_database_gets_no_driver_of_one() -> None:
+    pinned = {name: {pin.name for pin in read_lock(lock(name))[0]} for name in PACKAGES}
+    assert pinned["push-node"] & DATABASE_DRIVERS == set()
+    for name in ("command-api", "query-api", "standalone"):
+        assert pinned[name] >= {"aiomysql", "aiosqlite", "pymysql"}, name
+
+
+def test_push_node_starts_without_a_driver_of_a_database() -> None:
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({sorted(DATABASE_DRIVERS)}))"
+    code = f"{blocked}; import imc_push_node.__main__, imc_push_node.app"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -93,7 +93,7 @@ async def test_a_projector_may_do_all_that_it_does(as_user: As, app_id: str, log
     assert len(delivered) == 10
     ids = [each.entry_id for each in delivered]
     assert [len(page) async for page in reader.claim()] == [10]
-    assert await group.put_aside(app_id, ids[0], "reason")
+    assert await group.dead_letter(app_id, ids[0], "reason")
     assert (await group.lag([app_id])).entries == 0
     await group.acknowledge({app_id: ids}, {app_id: 100})
     assert await group.trim(app_id, 0, 5) == 9

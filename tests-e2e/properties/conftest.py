@@ -11,6 +11,7 @@ import pytest
 import structlog
 from imc_contracts.cursor import Cursor
 from imc_contracts.events import LiveBatch, read_live_batch, read_message
+from imc_contracts.quotas import Quotas
 from imc_push_node.cluster.drain import Drain
 from imc_push_node.cluster.gateway_quota import GatewayQuota
 from imc_push_node.cluster.monitor import Monitor
@@ -30,7 +31,6 @@ from imc_push_node.stream.log_state import Stretch
 from imc_push_node.stream.recall_marks import RecallMarks
 from imc_service.auth.gatekeeper import Gatekeeper
 from imc_service.auth.grant import EVERYTHING
-from imc_service.quotas import Quotas
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.memory_socket import MemorySocket
 from imc_testkit.push_model import NEVER, Moment
@@ -136,7 +136,7 @@ class MemoryNode:
         reader = _SmallPages(redis, metrics.skipped)
         self.hub = Hub(reader=reader, archive=None, subscriber=subscriber, metrics=metrics, linger_seconds=2)
         takeover = Takeover(redis, self.hub)
-        gateway_quota = GatewayQuota(redis, Quotas(), metrics.places_refused)
+        gateway_quota = GatewayQuota(redis, Quotas(), metrics.gateway_quota_refusals)
         watch = Monitor(self.hub, takeover, subscriber, STALL_SECONDS)
         nothing_is_sent = cast(Any, None)
         drain = Drain(self.hub, nothing_is_sent, 0)

@@ -101,6 +101,13 @@ class Installation(RuleBasedStateMachine):
         reply = await self.http.get(url + path, params={"appId": self.app_id, **parameters})
         return reply.json()["data"]
 
+    async def stored(self, message: Reply) -> Reply:
+        """The message as a query shows it."""
+        page = await self.get("/chat/message/findByGroupId", groupId=message["groupId"], pageSize=500)
+        of_message = [each for each in page["pageMessageList"] if each["messageId"] == message["messageId"]]
+        assert len(of_message) == 1
+        return of_message[0]
+
     # What clients do.
 
     def body(self, group: str, user: str) -> Reply:
@@ -149,15 +156,18 @@ class Installation(RuleBasedStateMachine):
     @rule(at=choices, is_named=st.booleans())
     def recall(self, at: int, is_named: bool) -> None:
         message = chosen(self.messages, at)
-        named = {"appId": self.app_id} if is_named else {}
-        body = {"messageId": message["messageId"], "recallCause": "cause", **named}
-        reply = self.post("/v1/commands/recall-message", body)
+        body = {"messageId": message["messageId"], "recallCause": "cause"}
+        if is_named:
+            reply = self.post("/v1/commands/recall-message", {"appId": self.app_id, **body})
+        else:
+            reply = self.post("/chat/message/recall", body)
         if message["status"] == 0:
-            assert reply["code"] == 40901
+            assert reply["code"] == (40901 if is_named else -1)
             return
+        recalled = reply["data"] if is_named else self.run(self.stored(message))
         message |= {"status": 0, "content": "", "recallCause": "cause"}
-        message["recallTime"] = reply["data"]["recallTime"]
-        assert reply["data"] == message
+        message["recallTime"] = recalled["recallTime"]
+        assert recalled == message
         self.recalled_at[message["messageId"]] = self.now()
 
     @rule(group=groups, user=users)

@@ -6,17 +6,17 @@ from collections.abc import AsyncGenerator
 from typing import Any, cast
 
 import pytest
+from imc_command_api.handlers.ports import AlreadyRetired, Appended, Outcome, Recall, Repeated, Sending, Write
 from imc_command_api.log.script import AppendScript, BacklogFull, Limits
-from imc_command_api.log.writes import AlreadyRetired, Appended, Outcome, Recall, Repeated, Sending, Write
 from imc_command_api.quota.metrics import SendQuotaMetrics
 from imc_command_api.quota.send_quota import SendQuota
 from imc_contracts import events, names
 from imc_contracts.cursor import ORIGIN, UNBORN, Cursor, EntryId
 from imc_contracts.errors import Refused
 from imc_contracts.events import EventKind, LiveBatch, RecallMark, read_live_batch, read_message
+from imc_contracts.quotas import Quotas
 from imc_contracts.views import Message, recalled
 from imc_push_node.stream.log_reader import LogReader
-from imc_service.quotas import Quotas
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry, Counter
@@ -138,7 +138,7 @@ async def test_what_was_sent_before_is_not_sent_again(log: Log):
     twice = log.message(own_id="twice")
     first, second = await log.append(twice, twice)
     assert isinstance(first, Appended)
-    assert second == Repeated(cast(Sending, twice.sending), first.place)
+    assert second == Repeated(cast(Sending, twice.sending), first.cursor_text)
 
 
 async def test_a_message_is_recalled_once(log: Log):

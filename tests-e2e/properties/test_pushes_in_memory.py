@@ -18,18 +18,18 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from imc_command_api.identity.snowflake import EPOCH_MS
+from imc_command_api.domain.ids import EPOCH_MS
+from imc_command_api.handlers.ports import AlreadyRetired, Appended, Outcome, Recall, Repeated, Sending, Write
 from imc_command_api.log.script import AppendScript, Limits
-from imc_command_api.log.writes import AlreadyRetired, Appended, Outcome, Recall, Repeated, Sending, Write
 from imc_command_api.quota.metrics import SendQuotaMetrics
 from imc_command_api.quota.send_quota import SendQuota
 from imc_contracts import events, names
 from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import UNBORN, Cursor, EntryId
 from imc_contracts.events import RecallMark, read_message
+from imc_contracts.quotas import Quotas
 from imc_contracts.views import Message, recalled
 from imc_push_node.stream.log_reader import LogReader
-from imc_service.quotas import Quotas
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.memory_socket import MemorySocket
 from imc_testkit.push_model import ConnectionModel, LogModel, Moment

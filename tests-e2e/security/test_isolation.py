@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from imc_testkit.calls import COMMANDS, QUERIES, Call
+from imc_testkit.calls import CALLS, QUERIES, Call
 from imc_testkit.deployment import Deployment, Start, separate
 from imc_testkit.gateway import connect
 from imc_testkit.proxy import TcpProxy, tcp_proxy
@@ -36,8 +36,9 @@ SAME_TO_SOME = (
 )
 """Ids that some way of comparing takes for one another: composed, compatible, folded, trimmed, ignored."""
 
-CALL = {call.name: call for call in (*COMMANDS, *QUERIES)}
-GONE = ("recall", "delete", "delete by form", "delete by query")
+CALL = {call.name: call for call in CALLS}
+GONE = ("recall", "delete")
+GONE_OF_JAVA = ("java recall", "java delete", "java delete by form", "java delete by query")
 
 
 @dataclass
@@ -94,9 +95,9 @@ async def test_no_query_shows_what_another_app_has(tenants: tuple[Tenant, Tenant
         beside = await ours.call(query, messageId=message["messageId"])
         if query.name in ("before", "after"):
             assert beside == nothing
-            assert beside["code"] == 40401
-        assert (await ours.call(query, appId=theirs.app_id))["code"] == 40301
-        assert (await ours.call(query, appId=None))["code"] == 40001
+            assert beside["code"] == query.code(40401)
+        assert (await ours.call(query, appId=theirs.app_id))["code"] == query.code(40301)
+        assert (await ours.call(query, appId=None))["code"] == query.code(40001)
 
 
 @pytest.mark.parametrize("when", ["at once", "once it is stored"])
@@ -106,26 +107,27 @@ async def test_what_another_app_has_is_as_absent_as_what_never_was(tenants: tupl
     notice_id = (await theirs.call("publish"))["data"]["informationId"]
     if when == "once it is stored":
         await theirs.stored(1)
+    for name in (*GONE, *GONE_OF_JAVA):
+        for apps in (ours.app_id, [ours.app_id, "x"], ["x", "y"])[: 2 if name in GONE else 3]:
+            there = await ours.call(name, apps=apps, messageId=message_id, informationId=notice_id)
+            never = await ours.call(name, apps=apps, messageId=NEVER, informationId=NEVER)
+            assert there == never
+            assert there["code"] == CALL[name].code(40401 if name == "recall" else 40402)
     for name in GONE:
-        for apps in (ours.app_id, [ours.app_id, "x"], ["x", "y"]):
-            for app_id in (ours.app_id, None) if apps != ["x", "y"] else (None,):
-                there = await ours.call(
-                    name, apps=apps, messageId=message_id, informationId=notice_id, appId=app_id
-                )
-                never = await ours.call(name, apps=apps, messageId=NEVER, informationId=NEVER, appId=app_id)
-                assert there == never
-                assert there["code"] == (40401 if name == "recall" else 40402)
         foreign = await ours.call(name, messageId=message_id, informationId=notice_id, appId=theirs.app_id)
         assert foreign["code"] == 40301
     (kept,) = await theirs.stored(1)
     assert (kept["status"], kept["content"]) == (1, "keep")
     assert (await theirs.call("notices of a group"))["data"]["total"] == 1
-    # Its own app may, by a token alone; what is gone is then no more told of to others than before.
-    assert (await theirs.call("recall", messageId=message_id, appId=None))["code"] == 0
-    assert (await theirs.call("delete", informationId=notice_id, appId=None))["code"] == 0
-    for app_id in (ours.app_id, None):
-        assert (await ours.call("recall", messageId=message_id, appId=app_id))["code"] == 40401
-        assert (await ours.call("delete", informationId=notice_id, appId=app_id))["code"] == 40402
+    # Its own app may, by a token alone. Others learn no more than before of what is gone.
+    assert (await theirs.call("java recall", messageId=message_id))["code"] == 0
+    assert (await theirs.call("java delete", informationId=notice_id))["code"] == 0
+    assert (await ours.call("recall", messageId=message_id))["code"] == 40401
+    assert (await ours.call("delete", informationId=notice_id))["code"] == 40402
+    for name in GONE_OF_JAVA:
+        there = await ours.call(name, messageId=message_id, informationId=notice_id)
+        never = await ours.call(name, messageId=NEVER, informationId=NEVER)
+        assert there == never
 
 
 async def test_a_token_for_several_apps_finds_what_they_have(tenants: tuple[Tenant, Tenant]):
@@ -134,8 +136,10 @@ async def test_a_token_for_several_apps_finds_what_they_have(tenants: tuple[Tena
     for tenant in tenants:
         for apps in (both, "*"):
             message_id = await tenant.send("again")
-            recalled = await ours.call("recall", apps=apps, messageId=message_id, appId=None)
-            assert recalled["data"]["appId"] == tenant.app_id
+            recalled = await ours.call("java recall", apps=apps, messageId=message_id)
+            assert recalled["data"] == message_id
+            again = await tenant.call("recall", messageId=message_id)
+            assert again["code"] == 40901
 
 
 async def test_an_id_of_a_sender_is_one_within_its_app(tenants: tuple[Tenant, Tenant]):
@@ -240,12 +244,14 @@ async def test_what_another_app_has_costs_what_never_was_costs(
     message_id = await theirs.send("\U0001f600" * 16_000)
     await theirs.stored(1)
     never = str(int(message_id) + 1)  # of the same length, and looked for in the same places
-    for name, app_id in (("recall", ours.app_id), ("recall", None), ("before", ours.app_id)):
+    for name in ("recall", "java recall", "before"):
 
-        async def cost_of(message: str, name: str = name, app_id: str | None = app_id) -> list[int]:
+        async def cost_of(message: str, name: str = name) -> list[int]:
             before = [proxy.replied for proxy in proxies]
-            answer = await CALL[name].make(deployment, stranger, headers, messageId=message, appId=app_id)
-            assert answer.json()["code"] == 40401
+            answer = await CALL[name].make(
+                deployment, stranger, headers, messageId=message, appId=ours.app_id
+            )
+            assert answer.json()["code"] == CALL[name].code(40401)
             return [proxy.replied - each for proxy, each in zip(proxies, before, strict=True)]
 
         # The least of several: now and then something of the background is answered meanwhile.

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
+from imc_contracts.scopes import CLIENT_SCOPES
 from imc_service.auth import key_set as key_set_module
 from imc_service.auth.gatekeeper import Gatekeeper
-from imc_service.auth.grant import CLIENT_SCOPES
 from imc_service.auth.key_set import KeySet
 from imc_service.auth.verifier import Verifier
 from imc_testkit.tokens import AUDIENCE, SECRET, bad_tokens, claims_of

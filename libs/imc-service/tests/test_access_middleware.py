@@ -8,8 +8,8 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Request
 from imc_contracts.codes import ErrorCode
+from imc_contracts.scopes import Scope
 from imc_service.auth.gatekeeper import gatekeeper_of
-from imc_service.auth.grant import Scope
 from imc_service.auth.middleware import OPEN_PATHS, Authenticated, grant_in
 from imc_service.auth.settings import AccessSettings
 from imc_service.health import Readiness

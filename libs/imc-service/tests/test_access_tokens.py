@@ -8,10 +8,11 @@ import jwt
 import pytest
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
+from imc_contracts.scopes import Scope
 from imc_service.auth import gatekeeper as gatekeeper_module
 from imc_service.auth import service_tokens
 from imc_service.auth.gatekeeper import Gatekeeper, gatekeeper_of
-from imc_service.auth.grant import EVERYTHING, Grant, Scope
+from imc_service.auth.grant import EVERYTHING, Grant
 from imc_service.auth.service_tokens import COMMAND_API, QUERY_API, ServiceToken
 from imc_service.auth.settings import ServiceAccessSettings
 from imc_service.settings import load

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 import uvloop
 from imc_service.redis import client as redis_client
+from imc_service.redis import connections
 from imc_service.redis.url import check as redis_url_of
 from imc_testkit.processes import free_port
 from imc_testkit.servers import PrivateRedis, private_redis
@@ -155,7 +156,7 @@ async def test_a_server_may_be_at_an_address_of_any_kind(tmp_path: Path, kind: s
 
 
 async def test_a_name_that_does_not_resolve_leaves_no_future_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_client, "CONNECT_SECONDS", 0.0001)  # given up before the answer is there
+    monkeypatch.setattr(connections, "CONNECT_SECONDS", 0.0001)  # given up before the answer is there
 
     async def connect_in_vain() -> list[str]:
         reported: list[str] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from imc_testkit.processes import Process
 from imc_testkit.variants import VARIANTS, broken, failpoints
-from imc_testkit.variants.patching import replace, replace_text
+from imc_testkit.variants.patching import replace, with_text
 
 APPLY_EACH = """
 import os, sys
@@ -47,7 +47,7 @@ def test_a_missing_target_is_an_error() -> None:
     with pytest.raises(ModuleNotFoundError):
         replace("imc_testkit.nowhere:thing", lambda original: original)
     with pytest.raises(ValueError, match="does not hold"):
-        replace_text("imc_testkit.variants.broken:TIME", "no such text", "")
+        with_text("a text", "no such text", "")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, -15)])

@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from imc_command_api.handlers.ports import Appended, Write
 from imc_command_api.identity.snowflake import Snowflakes
 from imc_command_api.log.apps import AppList
 from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.script import AppendScript, Limits
 from imc_command_api.log.writer import LogWriter
-from imc_command_api.log.writes import Appended, Write
 from imc_command_api.projector.log_group import LogGroup
 from imc_command_api.projector.metrics import ProjectorMetrics
 from imc_command_api.projector.reader import LogReader
@@ -20,7 +20,7 @@ from imc_contracts import names
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind
-from imc_service.quotas import Quotas
+from imc_contracts.quotas import Quotas
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
@@ -134,7 +134,7 @@ async def a_gateway(redis: Any, group: LogGroup, app_id: str, write: Write) -> N
 async def a_dead_letter(redis: Any, group: LogGroup, app_id: str, write: Write) -> None:
     await not_acknowledged(redis, group, app_id, write)
     [entry] = await redis.xrevrange(names.log(app_id), count=1)
-    assert await group.put_aside(app_id, entry[0], "reason")
+    assert await group.dead_letter(app_id, entry[0], "reason")
     await project(redis, group)
 
 

@@ -11,7 +11,7 @@ from imc_contracts.events import MalformedEvent
 from imc_testkit.processes import Process, run_script
 
 
-async def put_aside(redis: Any, history: Any, *events: Any) -> list[str]:
+async def put_into_dead_letters(redis: Any, history: Any, *events: Any) -> list[str]:
     """Dead letters of events, as the projector leaves them, and one that is none."""
     app_id = history.app_id
     await redis.sadd(names.APPS, app_id)
@@ -31,7 +31,7 @@ async def test_letters_are_replayed_at_their_place_and_then_gone(
     redis: Any, mariadb: Any, history: Any, tables_of: Any
 ):
     sent = history.message()
-    ids = await put_aside(redis, history, history.sent(sent))
+    ids = await put_into_dead_letters(redis, history, history.sent(sent))
     letters = DeadLetters(redis, Projection(mariadb))
     good, bad = [letter async for letter in letters.all(history.app_id)]
     assert (good.id, good.place, good.kind, good.reason, good.time_ms) == (ids[0], "1000-0", "s", "why", 7)
@@ -48,7 +48,7 @@ async def test_the_command_lists_replays_and_drops_without_showing_what_users_wr
     redis_url: str, database_url: str, redis: Any, history: Any
 ):
     environment = {"IMC_REDIS_URL": redis_url, "IMC_DATABASE_URL": database_url}
-    ids = await put_aside(redis, history, history.sent(history.message(content="private words")))
+    ids = await put_into_dead_letters(redis, history, history.sent(history.message(content="private words")))
 
     async def run(*arguments: str, code: int = 0) -> str:
         async with Process("imc-deadletters", environment, arguments=arguments) as process:

@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 
 SEND, BATCH = "/v1/commands/send-message", "/v1/commands/send-messages"
+JAVA_SEND = "/chat/message/create"
 GOOD = {"appId": "a", "groupId": "g", "userId": "u", "content": "c"}
 RECEIPT = {"messageId": "1", "createTime": 2, "cursor": "x.1-0", "duplicate": False}
 LIMIT = 4096
@@ -56,9 +57,8 @@ class Served:
         )
 
     @asynccontextmanager
-    async def client(self) -> AsyncGenerator[httpx.AsyncClient]:
-        nothing: Any = None
-        api = CommandApi(Sends(), nothing, nothing, nothing, LIMIT, BodyRoom(LIMIT))  # pyright: ignore
+    async def client(self, recall: Any = None, delete: Any = None) -> AsyncGenerator[httpx.AsyncClient]:
+        api = CommandApi(Sends(), recall, None, delete, LIMIT, BodyRoom(LIMIT))  # pyright: ignore
         state = {"command_api": api, "grant": EVERYTHING}
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,7 +118,8 @@ def requests() -> list[dict[str, Any]]:
 async def answers(served: Served) -> list[tuple[int, list[tuple[str, str]], bytes]]:
     found: list[tuple[int, list[tuple[str, str]], bytes]] = []
     async with served.client() as client:
-        for path, some in ((SEND, None), (BATCH, None), (SEND + "/", 1), (SEND + "s", 1)):
+        few = ((SEND + "/", 1), (SEND + "s", 1), (JAVA_SEND + "/", 1), (JAVA_SEND + "//", 1))
+        for path, some in ((SEND, None), (BATCH, None), (JAVA_SEND, None), *few):
             for request in requests()[:some]:
                 reply = await client.request(url=path, **request)
                 found.append((reply.status_code, sorted(reply.headers.multi_items()), reply.content))
@@ -138,9 +139,10 @@ async def test_everything_is_answered_and_counted_as_fastapi_does() -> None:
     assert {status for status, _, _ in on_hot} >= {200, 400, 404, 405, 409, 413, 415, 429, 500, 503}
     assert hot.counted() == plain.counted()
     assert hot.counted()["imc_http_requests_total", SEND, "200"] > 1
+    assert hot.counted()["imc_http_requests_total", JAVA_SEND, "200"] > 1
 
 
-@pytest.mark.parametrize("path", [SEND, BATCH])
+@pytest.mark.parametrize("path", [SEND, BATCH, JAVA_SEND, JAVA_SEND + "/"])
 async def test_a_send_does_not_pass_through_fastapi(path: str) -> None:
     async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
         raise AssertionError("passed on")
@@ -149,5 +151,36 @@ async def test_a_send_does_not_pass_through_fastapi(path: str) -> None:
     hot_path = served.app.state.hot_path
     served.app = HotPathMiddleware(elsewhere, hot_path)  # pyright: ignore[reportAttributeAccessIssue]
     async with served.client() as client:
-        body = GOOD if path == SEND else {"messages": [GOOD]}
+        body = {"messages": [GOOD]} if path == BATCH else GOOD
         assert (await client.post(path, json=body)).json()["code"] == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        *((code, 200) for code in (ErrorCode.MESSAGE_NOT_FOUND, ErrorCode.NOTICE_NOT_FOUND)),
+        *((code, 200) for code in (ErrorCode.ALREADY_RECALLED, ErrorCode.RECALL_WINDOW_PASSED)),
+        (ErrorCode.NOTICE_ALREADY_DELETED, 200),
+        (ErrorCode.FORBIDDEN, 403),
+        (ErrorCode.QUOTA_USED_UP, 429),
+        (ErrorCode.INTERNAL, 500),
+        (ErrorCode.UNAVAILABLE, 503),
+    ],
+)
+@pytest.mark.parametrize("is_hot", [True, False])
+async def test_only_reasons_of_business_have_status_200_on_the_java_door(
+    code: ErrorCode, status: int, is_hot: bool
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise Refused(code, "why", retry_after=7)
+
+    served = Served(is_hot=is_hot)
+    async with served.client(recall=refuse, delete=refuse) as client:
+        for path, body in (
+            ("/chat/message/recall", {"messageId": "1"}),
+            ("/notice/information/delete", {"informationId": "1"}),
+        ):
+            reply = await client.post(path, json=body)
+            assert reply.status_code == status
+            assert reply.json() == {"success": False, "code": -1, "message": "why", "data": None}
+            assert (reply.headers.get("retry-after") == "7") is (status != 200)

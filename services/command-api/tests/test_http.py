@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from imc_command_api.app import create_app
-from imc_command_api.http.messages import parse_batch
+from imc_command_api.http.v1.messages import parse_batch
 from imc_command_api.settings import CommandApiSettings
 from imc_contracts.commands import SendMessage
 from imc_contracts.errors import Refused
@@ -29,9 +29,13 @@ def description() -> dict[str, Any]:
     [
         ("/v1/commands/send-message", ["appId", "groupId", "userId", "content"]),
         ("/v1/commands/send-messages", ["messages"]),
-        ("/v1/commands/recall-message", ["messageId"]),
+        ("/v1/commands/recall-message", ["appId", "messageId"]),
         ("/v1/commands/publish-notice", ["appId", "groupId", "userId", "content"]),
-        ("/v1/commands/delete-notice", ["informationId"]),
+        ("/v1/commands/delete-notice", ["appId", "informationId"]),
+        ("/chat/message/create", ["appId", "groupId", "userId"]),
+        ("/chat/message/recall", ["messageId"]),
+        ("/notice/information/create", ["appId", "groupId", "userId"]),
+        ("/notice/information/delete", ["informationId"]),
     ],
 )
 def test_every_call_is_described_with_its_body_and_refusals(

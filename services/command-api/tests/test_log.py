@@ -5,13 +5,14 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from imc_command_api.identity.snowflake import Snowflakes, time_of
+from imc_command_api.domain.ids import time_of
+from imc_command_api.handlers.ports import AlreadyRetired, Appended, Recall, Repeated, Sending, Write
+from imc_command_api.identity.snowflake import Snowflakes
 from imc_command_api.log.apps import AppList
 from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.recent import RecentEntries, Retired
 from imc_command_api.log.script import AppendScript, Limits
 from imc_command_api.log.writer import LogWriter
-from imc_command_api.log.writes import AlreadyRetired, Appended, Recall, Repeated, Sending, Write
 from imc_command_api.quota.metrics import SendQuotaMetrics
 from imc_command_api.quota.send_quota import SendQuota
 from imc_contracts import names
@@ -19,7 +20,7 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.cursor import ORIGIN
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind, RecallMark, read_entry, read_live_batch
-from imc_service.quotas import Quotas
+from imc_contracts.quotas import Quotas
 from imc_service.redis import client as redis_client
 from imc_testkit.servers import private_redis
 from imc_testkit.waiting import wait_until

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from imc_command_api.handlers.ports import Appended, Write
 from imc_command_api.log import writer as module
 from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.script import AppendResult, BacklogFull
 from imc_command_api.log.writer import MAX_BATCH, MAX_BATCH_BYTES, MAX_IN_FLIGHT, UNKNOWN_END, LogWriter
-from imc_command_api.log.writes import Appended, Write
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind
@@ -96,7 +96,7 @@ def write(id_: int, size: int = 10) -> Write:
 
 
 def places(answers: Sequence[Any]) -> list[int]:
-    return [int(answer.place) for answer in answers]
+    return [int(answer.cursor_text) for answer in answers]
 
 
 @pytest.mark.parametrize(

@@ -228,15 +228,15 @@ async def test_a_refusal_that_passes_puts_nothing_aside(
 async def test_an_entry_is_put_aside_once_and_only_while_it_waits(
     log_group: Any, feed: Any, history: Any, log_redis: Redis
 ):
-    assert not await log_group.put_aside(history.app_id, b"1-1", "no log")
+    assert not await log_group.dead_letter(history.app_id, b"1-1", "no log")
     waiting, acknowledged = await feed.append([history.sent(history.message()) for _ in range(2)])
     key = names.log(history.app_id)
     await log_redis.xgroup_create(key, GROUP, "0")
-    assert not await log_group.put_aside(history.app_id, waiting, "not delivered yet")
+    assert not await log_group.dead_letter(history.app_id, waiting, "not delivered yet")
     await log_redis.xreadgroup(GROUP, "one", {key: ">"})
     await log_group.acknowledge({history.app_id: [acknowledged]}, {})
-    assert [await log_group.put_aside(history.app_id, waiting, "bad") for _ in range(2)] == [True, False]
-    assert not await log_group.put_aside(history.app_id, acknowledged, "too late")
+    assert [await log_group.dead_letter(history.app_id, waiting, "bad") for _ in range(2)] == [True, False]
+    assert not await log_group.dead_letter(history.app_id, acknowledged, "too late")
     assert await feed.counters() == (2, 2)
     assert len(await feed.dead_letters()) == 1
 
@@ -252,7 +252,7 @@ async def test_fields_that_are_repeated_are_kept(log_group: Any, feed: Any, hist
     await log_redis.xgroup_create(key, GROUP, "0")
     await log_redis.xreadgroup(GROUP, "one", {key: ">"})
     before = _milliseconds(await log_redis.time())
-    assert await log_group.put_aside(history.app_id, place, "bad")
+    assert await log_group.dead_letter(history.app_id, place, "bad")
     after = _milliseconds(await log_redis.time())
     [letter] = await feed.dead_letters()
     assert before <= int(letter[b"time"]) <= after, "by the clock of Redis, as all times of the log"

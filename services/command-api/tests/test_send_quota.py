@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from imc_command_api.handlers.ports import Appended, Recall, Repeated, Sending, Write
 from imc_command_api.handlers.send_messages import SendMessages
 from imc_command_api.identity.snowflake import Snowflakes
 from imc_command_api.log.apps import AppList
 from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.script import AppendScript, Limits
 from imc_command_api.log.writer import LogWriter
-from imc_command_api.log.writes import Appended, Recall, Repeated, Sending, Write
 from imc_command_api.projector.log_group import LogGroup
 from imc_command_api.quota.metrics import SendQuotaMetrics
 from imc_command_api.quota.send_quota import (
@@ -27,7 +27,7 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.commands import SendMessage
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind, RecallMark
-from imc_service.quotas import Quotas
+from imc_contracts.quotas import Quotas
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry
 

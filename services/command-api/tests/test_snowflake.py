@@ -5,13 +5,9 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from imc_command_api.identity.snowflake import (
-    EPOCH_MS,
-    LeaseOver,
-    Snowflakes,
-    time_of,
-    wall_clock_ms,
-)
+from imc_command_api.domain.ids import EPOCH_MS, time_of
+from imc_command_api.handlers.ports import IdsUnavailable
+from imc_command_api.identity.snowflake import Snowflakes, wall_clock_ms
 
 BEGIN = 1_800_000_000_000
 
@@ -61,7 +57,7 @@ def test_a_full_millisecond_goes_on_in_the_next():
 
 
 def test_nothing_is_made_without_a_lease():
-    with pytest.raises(LeaseOver):
+    with pytest.raises(IdsUnavailable):
         Snowflakes(Clock()).next()
 
 
@@ -73,7 +69,7 @@ def test_nothing_is_made_past_the_bound_of_the_lease():
     assert time_of(ids.next()) == BEGIN + 1000
     clock.now = BEGIN + 1001
     assert not ids.is_leased
-    with pytest.raises(LeaseOver):
+    with pytest.raises(IdsUnavailable):
         ids.next()
 
 

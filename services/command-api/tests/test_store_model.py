@@ -7,9 +7,9 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from imc_command_api.projector.patience import patiently
 from imc_command_api.store.projection import PlacedEntry, Projection
 from imc_service.database.database import Database, StoreUnavailable
+from imc_service.retry import Backoff
 
 GROUPS = ("g", "G", "h")
 
@@ -103,7 +103,7 @@ class Model:
 
 async def write(projection: Projection, batches: list[list[PlacedEntry]]) -> None:
     for batch in batches:
-        await patiently(lambda: projection.apply(batch), (StoreUnavailable,), lambda: None)  # noqa: B023
+        await Backoff().retry(lambda: projection.apply(batch), StoreUnavailable)  # noqa: B023
 
 
 @settings(

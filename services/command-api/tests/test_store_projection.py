@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
-from imc_command_api.projector.patience import patiently
 from imc_command_api.store import projection as projection_module
 from imc_command_api.store.changes import row_of
 from imc_command_api.store.lookup import find_message, find_notice
@@ -15,6 +14,7 @@ from imc_command_api.store.statements import statements
 from imc_contracts.events import MalformedEvent
 from imc_contracts.views import deleted, recalled
 from imc_service.database.database import Database, StatementRefused, StoreUnavailable
+from imc_service.retry import Backoff
 
 HOSTILE = {
     "empty": "",
@@ -230,7 +230,7 @@ async def test_writers_side_by_side_count_each_message_once(
         chosen.shuffle(share)
         for start in range(0, len(share), 40):
             batch = share[start : start + 40]
-            await patiently(lambda: projection.apply(batch), (StoreUnavailable,), lambda: None)  # noqa: B023
+            await Backoff().retry(lambda: projection.apply(batch), StoreUnavailable)  # noqa: B023
 
     # Each event goes to two of four writers, so that every batch meets rows that another is just inserting.
     shares = [[event for at, event in enumerate(events) if at % 4 in (n, (n + 1) % 4)] for n in range(4)]

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from imc_command_api.domain.ids import time_of
+from imc_command_api.handlers.ports import IdsUnavailable
 from imc_command_api.identity import worker_lease as module
-from imc_command_api.identity.snowflake import LeaseOver, Snowflakes, time_of, wall_clock_ms
+from imc_command_api.identity.snowflake import Snowflakes, wall_clock_ms
 from imc_command_api.identity.worker_lease import LEASE_MS, RESERVED_MS, WorkerLease, worker_lease
 from imc_contracts import names
 from imc_testkit.waiting import wait_until
@@ -171,7 +173,7 @@ async def test_ids_are_made_as_far_as_they_are_reserved_and_no_further(redis: An
     clock = NOW + RESERVED_MS
     assert time_of(ids.next()) == clock
     clock += 1
-    with pytest.raises(LeaseOver):
+    with pytest.raises(IdsUnavailable):
         ids.next()
 
 

@@ -12,6 +12,7 @@ from imc_push_node.stream import follower as module
 from imc_push_node.stream.delivery import Delivery
 from imc_push_node.stream.follower import MAX_PENDING, Follower
 from imc_push_node.stream.log_state import LogState, Stretch
+from imc_service.retry import Backoff
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -149,7 +150,7 @@ async def test_as_much_as_can_be_kept_meanwhile_is_read_once(world: World) -> No
 async def test_a_read_that_fails_is_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "BACKOFF", Backoff(0.01))
     world.log.last, world.log.faults = 5, [fault, fault]
     world.follower.resync()
     await asyncio.sleep(0)

@@ -18,9 +18,12 @@ def body(content: str, own_id: str | None = None) -> dict[str, Any]:
     return {**BODY, "content": content, **({"clientMessageId": own_id} if own_id else {})}
 
 
-def reply(status: int, content: Any = None) -> Callable[[list[dict[str, Any]]], Response]:
-    envelope = {"success": False, "code": status * 100 + 1, "message": f"says {status}", "data": None}
-    return lambda _messages: Response(orjson.dumps(content or envelope), status_code=status)
+def reply(
+    status: int, content: Any = None, code: int | None = None, **headers: str
+) -> Callable[[list[dict[str, Any]]], Response]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    envelope = {"success": False, "code": code or status * 100 + 1, "message": f"says {status}", "data": None}
+    return lambda _messages: Response(orjson.dumps(content or envelope), status_code=status, headers=named)
 
 
 def each(*items: Any) -> Callable[[list[dict[str, Any]]], Response]:
@@ -185,6 +188,36 @@ async def test_a_batch_that_is_refused_whole_is_not_repeated(gateway: Any, comma
     assert {frame["message"] for frame in frames} == {"says 413"}
     assert {frame["data"]["error"] for frame in frames} == {50001}, "no gateway sent a body over the limit"
     assert len(command_api.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (429, 42901, {"error": 42901, "retryable": True, "retryAfter": 7000}),
+        (400, 40001, {"error": 40001, "retryable": False}),
+        (404, 40400, {"error": 50001, "retryable": False}),
+        (400, 99999, {"error": 50001, "retryable": False}),
+    ],
+)
+async def test_the_code_of_a_batch_that_is_refused_whole_is_passed_on(
+    gateway: Any, command_api: Any, status: int, code: int, expected: dict[str, Any]
+) -> None:
+    command_api.answers = [reply(status, code=code, retry_after="7")]
+    await gateway.send_json(body("0"))
+    (frame,) = await gateway.wait_for_code(4001)
+    assert (frame["message"], frame["data"]) == (f"says {status}", expected)
+
+
+async def test_a_gateway_is_told_after_how_long_to_retry(gateway: Any, command_api: Any) -> None:
+    command_api.answers = [reply(503, retry_after="3")] * 100
+    await gateway.send_json(body("0", "a"))
+    (frame,) = await gateway.wait_for_code(4001)
+    assert frame["data"] == {
+        "error": 50301,
+        "retryable": True,
+        "retryAfter": 3000,
+        "clientMessageId": "a",
+    }
 
 
 async def test_apps_do_not_wait_for_each_other(start_node: Any, command_api: Any, app_id: str) -> None:

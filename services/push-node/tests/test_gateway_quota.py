@@ -12,9 +12,9 @@ import pytest
 from imc_contracts import names
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
+from imc_contracts.quotas import Quotas
 from imc_push_node.cluster import gateway_quota
 from imc_push_node.cluster.gateway_quota import KEEP_MS, GatewayQuota
-from imc_service.quotas import Quotas
 from imc_testkit.waiting import wait_until
 from prometheus_client import Counter
 from redis.asyncio import Redis

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import orjson
 import pytest
 from fastapi import Response
@@ -58,7 +59,7 @@ async def test_any_gateway_id_connects(node: Any, app_log: Any, gateway_id: str)
         await gateway.wait_for_code(2000)
         await app_log.send()
         await gateway.wait_for_code(2001)
-        (member,) = node.app(app_log.app_id).members
+        (member,) = node.app(app_log.app_id).delivery.gateways
         assert member.gateway_id == gateway_id
 
 
@@ -66,13 +67,13 @@ async def test_any_gateway_id_connects(node: Any, app_log: Any, gateway_id: str)
 async def test_any_app_id_connects(node: Any, app_id: str, suffix: str) -> None:
     async with java(node, app_id + suffix) as gateway:
         await gateway.wait_for_code(2000)
-        assert node.app(app_id + suffix).members
+        assert node.app(app_id + suffix).delivery.gateways
 
 
 async def test_the_path_may_end_in_a_slash(node: Any, app_id: str) -> None:
     async with java(node, app_id, end="/") as gateway:
         await gateway.wait_for_code(2000)
-        (member,) = node.app(app_id).members
+        (member,) = node.app(app_id).delivery.gateways
         assert member.gateway_id == "gw"
     assert await status(node, app_id, end="//") == 404
 
@@ -329,3 +330,20 @@ async def test_an_operator_lists_origins(start_node: Any, app_id: str) -> None:
             continue
         async with java(node, app_id, additional_headers=headers) as gateway:
             await gateway.wait_for_code(2000)
+
+
+async def test_a_request_that_asks_for_no_upgrade_is_refused_in_the_envelope(node: Any) -> None:
+    async with httpx.AsyncClient(base_url=node.url, trust_env=False) as http:
+        for reply, expected in (
+            (await http.get("/chat/message/broadcast/app/gw"), 400),
+            (await http.get("/chat/message/broadcast/app/gw/"), 400),
+            (await http.post("/chat/message/broadcast/app/gw"), 405),
+            (await http.get("/chat/message/broadcast/app"), 404),
+        ):
+            body = reply.json()
+            assert (reply.status_code, body["success"], body["code"], body["data"]) == (
+                expected,
+                False,
+                -1,
+                None,
+            )

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import uvloop
-from imc_push_node.pubsub.connection import PubSubConnection, connected, packed
+from imc_push_node.pubsub.connection import PubSubConnection, connected
 from imc_service.redis import client as redis_client
+from imc_service.redis.connections import packed
 from redis.exceptions import ConnectionError as Disconnected
 
 

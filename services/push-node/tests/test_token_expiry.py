@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
+from imc_contracts.scopes import Scope
 from imc_push_node.gateway import token_expiry as module
 from imc_push_node.gateway.push_format import PushFormat
 from imc_push_node.gateway.token_expiry import TokenExpiry
 from imc_push_node.metrics import NodeMetrics
-from imc_service.auth.grant import Grant, Scope
+from imc_service.auth.grant import Grant
 from imc_testkit.virtual_time import VirtualTimeLoop
 from prometheus_client import CollectorRegistry
 

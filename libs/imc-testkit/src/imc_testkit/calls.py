@@ -19,6 +19,15 @@ class Call:
     values: tuple[str, ...]
     place: Literal["json", "batch", "form", "query"]
 
+    @property
+    def is_of_java(self) -> bool:
+        """Whether the call is one of the Java version's."""
+        return self.path.startswith(("/chat/", "/notice/"))
+
+    def code(self, of_v1: int) -> int:
+        """The code of a refusal that has the code ``of_v1`` on v1."""
+        return -1 if self.is_of_java else of_v1
+
     async def make(
         self,
         deployment: Deployment,
@@ -51,17 +60,22 @@ USUAL: dict[str, Any] = {
 _SEND = ("appId", "groupId", "userId", "content")
 _GROUP, _USER = ("appId", "groupId"), ("appId", "userId")
 _BESIDE = ("appId", "groupId", "messageId")
-_DELETE = ("informationId", "appId")
 _NOTICES = "/notice/information"
 
 COMMANDS = (
     Call("create", "command", "send", "/v1/commands/send-message", _SEND, "json"),
     Call("createBatch", "command", "send", "/v1/commands/send-messages", _SEND, "batch"),
-    Call("recall", "command", "recall", "/v1/commands/recall-message", ("messageId", "appId"), "json"),
+    Call("recall", "command", "recall", "/v1/commands/recall-message", ("appId", "messageId"), "json"),
     Call("publish", "command", "notice", "/v1/commands/publish-notice", _SEND, "json"),
-    Call("delete", "command", "notice", "/v1/commands/delete-notice", _DELETE, "json"),
-    Call("delete by form", "command", "notice", "/v1/commands/delete-notice", _DELETE, "form"),
-    Call("delete by query", "command", "notice", "/v1/commands/delete-notice", _DELETE, "query"),
+    Call("delete", "command", "notice", "/v1/commands/delete-notice", ("appId", "informationId"), "json"),
+)
+JAVA_COMMANDS = (
+    Call("java create", "command", "send", "/chat/message/create", _SEND, "json"),
+    Call("java recall", "command", "recall", "/chat/message/recall", ("messageId",), "json"),
+    Call("java publish", "command", "notice", f"{_NOTICES}/create", _SEND, "json"),
+    Call("java delete", "command", "notice", f"{_NOTICES}/delete", ("informationId",), "json"),
+    Call("java delete by form", "command", "notice", f"{_NOTICES}/delete", ("informationId",), "form"),
+    Call("java delete by query", "command", "notice", f"{_NOTICES}/delete", ("informationId",), "query"),
 )
 QUERIES = (
     Call("of a group", "query", "read", "/chat/message/findByGroupId", _GROUP, "query"),
@@ -74,4 +88,4 @@ QUERIES = (
     Call("notices of a user", "query", "read", f"{_NOTICES}/findByUserId", _USER, "query"),
     Call("notices by both", "query", "read", f"{_NOTICES}/findByGroupIdAndUserId", _SEND, "query"),
 )
-CALLS = COMMANDS + QUERIES
+CALLS = COMMANDS + JAVA_COMMANDS + QUERIES

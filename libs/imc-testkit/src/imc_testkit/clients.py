@@ -19,6 +19,7 @@ REPLY_SECONDS = 8.0
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UNAVAILABLE, _SERVER_FAULT = 50301, 50000
+_JAVA_ERROR, _FAULT_STATUS = -1, 500
 _WORDS = ("plain", "emoji 😀", 'quotes " \\ \n', "中文", "\u2028 %s {} NUL \x00")
 
 
@@ -85,11 +86,14 @@ class Clients:
         return attempts
 
     async def recall(self, app_id: str, message_id: str, *, named: bool = True) -> Recall:
-        """Recall a message. ``named`` tells whether the request contains the ``appId``."""
+        """Recall a message: on v1 if the request names the app, else as clients of the Java version do."""
         recall = Recall(app_id, message_id, time.monotonic())
         self._history.recalls.append(recall)
-        body = {"messageId": message_id, "recallCause": "typo", **({"appId": app_id} if named else {})}
-        recall.answer, _ = await self._post("/v1/commands/recall-message", body)
+        body = {"messageId": message_id, "recallCause": "typo"}
+        if named:
+            recall.answer, _ = await self._post("/v1/commands/recall-message", {"appId": app_id, **body})
+        else:
+            recall.answer, _ = await self._post("/chat/message/recall", body)
         recall.ended = time.monotonic()
         return recall
 
@@ -119,6 +123,9 @@ class Clients:
             return Answer.REFUSED, None
         except (httpx.TransportError, ValueError):
             return Answer.UNKNOWN, None
+        if envelope["code"] == _JAVA_ERROR:
+            # Its clients know one code for every refusal; the status tells more.
+            return Answer.UNKNOWN if reply.status_code == _FAULT_STATUS else Answer.REFUSED, None
         return _answer_of(envelope["code"]), envelope["data"]
 
     def _note(self, attempt: Attempt, answer: Answer, receipt: Any) -> None:

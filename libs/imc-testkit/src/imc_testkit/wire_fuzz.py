@@ -37,6 +37,10 @@ _COMMANDS = (
     "/v1/commands/recall-message",
     "/v1/commands/publish-notice",
     "/v1/commands/delete-notice",
+    "/chat/message/create",
+    "/chat/message/recall",
+    "/notice/information/create",
+    "/notice/information/delete",
 )
 SMUGGLED = "this was the body of another request"
 """The content of all messages that are hidden in bodies."""

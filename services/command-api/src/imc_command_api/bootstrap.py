@@ -3,11 +3,11 @@
 import contextlib
 from collections.abc import AsyncGenerator
 
-from imc_service import background
+from imc_contracts.quotas import Quotas
+from imc_service import background, watched_file
 from imc_service.database.database import open_database
 from imc_service.health import Readiness
 from imc_service.http.bodies import BodyRoom
-from imc_service.quota_watch import open_quotas
 from imc_service.redis import client as redis_client
 from imc_service.redis.health import RedisHealth
 from prometheus_client import CollectorRegistry
@@ -28,7 +28,7 @@ from imc_command_api.log.writer import LogWriter
 from imc_command_api.quota.metrics import SendQuotaMetrics
 from imc_command_api.quota.send_quota import SendQuota
 from imc_command_api.settings import CommandApiSettings
-from imc_command_api.store.originals import LoggedOrStored
+from imc_command_api.store.lookup import LogAndDatabaseLookup
 from imc_command_api.store.projection import Projection
 from imc_command_api.store.write_through import ProjectionWriteThrough
 
@@ -50,11 +50,11 @@ async def open_command_api(
         keep_sent_ms=settings.idempotency_seconds * 1000,
     )
     database_url = settings.database_url.get_secret_value()
-    quota_metrics = SendQuotaMetrics(registry)
+    quota_metrics, quotas = SendQuotaMetrics(registry), Quotas()
     health = RedisHealth(redis, WorkProof(redis).of_command_api, registry, "command_api")
     async with (
         contextlib.aclosing(redis),
-        open_quotas(settings, quota_metrics.stale) as quotas,
+        watched_file.in_force(quotas.read, settings.quotas, settings.quotas_file, quota_metrics.stale),
         open_database(database_url, size=settings.database_pool) as database,
         worker_lease(redis, ids) as lease,
         background.running(background.lasting(health.run)),
@@ -65,7 +65,7 @@ async def open_command_api(
             AppendScript(redis, limits, quota),
             LogMetrics(registry),
         )
-        originals = LoggedOrStored(RecentEntries(redis), database)
+        lookup = LogAndDatabaseLookup(RecentEntries(redis), database)
         projection = Projection(database)
         write_through = ProjectionWriteThrough(projection)
         readiness.add("log", health.ready)
@@ -74,9 +74,9 @@ async def open_command_api(
         try:
             yield CommandApi(
                 SendMessages(writer, ids, quota),
-                RecallMessageHandler(writer, originals, write_through, wall_clock_ms, window_ms),
+                RecallMessageHandler(writer, lookup, write_through, wall_clock_ms, window_ms),
                 PublishNoticeHandler(writer, ids, quota, write_through),
-                DeleteNoticeHandler(writer, originals, write_through, wall_clock_ms),
+                DeleteNoticeHandler(writer, lookup, write_through, wall_clock_ms),
                 settings.max_body_bytes,
                 BodyRoom(settings.max_unfinished_body_bytes),
             )

@@ -4,12 +4,12 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 import httpx
-from imc_service import background
+from imc_contracts.quotas import Quotas
+from imc_contracts.scopes import Scope
+from imc_service import background, watched_file
 from imc_service.auth.gatekeeper import Gatekeeper
-from imc_service.auth.grant import Scope
 from imc_service.auth.service_tokens import QUERY_API
 from imc_service.health import Readiness
-from imc_service.quota_watch import open_quotas
 from imc_service.redis import client as redis_client
 from imc_service.redis.health import RedisHealth
 from prometheus_client import CollectorRegistry
@@ -67,16 +67,19 @@ async def open_push_node(
         post = posting_within(client) if client else await stack.enter_async_context(posting(settings))
         hub = Hub(reader, subscriber, metrics, settings.linger_seconds, archive)
         takeover = Takeover(redis, hub)
-        quotas = await stack.enter_async_context(open_quotas(settings, metrics.quotas_stale))
-        gateway_quota = GatewayQuota(redis, quotas, metrics.places_refused)
-        watch = Monitor(hub, takeover, subscriber, settings.stall_seconds)
+        quotas = Quotas()
+        await stack.enter_async_context(
+            watched_file.in_force(quotas.read, settings.quotas, settings.quotas_file, metrics.quotas_stale)
+        )
+        gateway_quota = GatewayQuota(redis, quotas, metrics.gateway_quota_refusals)
+        monitor = Monitor(hub, takeover, subscriber, settings.stall_seconds)
         forwarder = Forwarder(CommandApiClient(post), metrics, limits)
         membership = Membership(redis, readiness, settings.advertise_url)
         drain = Drain(hub, forwarder, settings.drain_seconds)
         readiness.add("log", health.ready)
         readiness.add("pushes", proof.of_pushes)
         readiness.add("drain", drain.ready)
-        for part in (subscriber, health, takeover, gateway_quota, watch, membership):
+        for part in (subscriber, health, takeover, gateway_quota, monitor, membership):
             await stack.enter_async_context(background.running(background.lasting(part.run)))
         tokens = TokenExpiry(gatekeeper, metrics.frames_refused)
         stack.callback(hub.close)

@@ -1,17 +1,26 @@
 """The settings of push-node."""
 
+from pathlib import Path
+from typing import Annotated
+
+from imc_contracts.quotas import QuotasText
+from imc_contracts.quotas import usable as usable_quotas
 from imc_service.auth.settings import ServiceAccessSettings
 from imc_service.http.guard.settings import GuardSettings
-from imc_service.quotas import QuotaSettings
 from imc_service.settings import port
 from imc_service.urls import HttpUrl, RedisUrl, WebSocketUrl
+from imc_service.watched_file import usable_by
 from pydantic import Field
 
 
-class PushNodeSettings(ServiceAccessSettings, GuardSettings, QuotaSettings):
-    """Read from the environment; see the README's table."""
+class PushNodeSettings(ServiceAccessSettings, GuardSettings):
+    """Read from the environment; docs/settings.md lists them."""
 
     port: int = port(8003)
+    quotas: QuotasText | None = Field(None, description="what apps may use, as JSON; see docs/security.md")
+    quotas_file: Annotated[Path, usable_by(usable_quotas)] | None = Field(
+        None, description="a file of the same, JSON or TOML, in force within two seconds of a change"
+    )
     redis_url: RedisUrl = Field(description="the Redis that holds the logs")
     command_api_url: HttpUrl = Field(description="where to forward what gateways send")
     query_api_url: HttpUrl | None = Field(
@@ -28,14 +37,14 @@ class PushNodeSettings(ServiceAccessSettings, GuardSettings, QuotaSettings):
     max_bad_frames_per_minute: int = Field(
         6000,
         ge=1,
-        description="sends of one gateway that may be refused as malformed, tokens among them, before it is "
+        description="sends and tokens of one gateway that are refused as malformed, per minute, before it is "
         "closed with 1008",
     )
     max_idle_frames_per_minute: int = Field(
         12_000,
         ge=1,
-        description="frames of one gateway that carry no message (pings, pongs, fragments under 126 bytes) "
-        "before it is closed with 1008",
+        description="frames of one gateway that carry no message (pings, pongs, fragments under 126 bytes, "
+        "binary frames on the Java door) per minute before it is closed with 1008",
     )
     frame_seconds: float = Field(
         60, gt=0, description="how long a gateway may take to send a frame, all its fragments together"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import jwt
 from imc_contracts.fields import RULES, AppId
+from imc_contracts.scopes import CLIENT_SCOPES
 from pydantic import TypeAdapter, ValidationError
 
-from imc_service.auth.grant import CLIENT_SCOPES
 from imc_service.auth.secret import ALGORITHM, split
 from imc_service.auth.settings import TokenSettings
 from imc_service.command_line import Program

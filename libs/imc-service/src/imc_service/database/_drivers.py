@@ -1,11 +1,8 @@
-"""Connections of the drivers below ``databases``: all that reaches into these packages is here.
+"""The drivers aiomysql and aiosqlite: how connections are made and ended, and all hooks into their insides.
 
-What is relied on, beyond their documentation (test_drivers.py fails when a new version changes it):
-
-- ``databases``: a `Connection` of its own for each use, `Database._backend`; `SQLitePool._database`, since
-  the path in a URL can't hold bytes that are no text.
-- aiomysql: `Connection._secure`, `_reader`, `_writer`; it asks for the name of the system's user when it is
-  imported, and writes passwords as Latin-1.
+What is used of aiomysql beyond its documentation: ``Connection._secure``, ``_reader``, ``_writer``,
+``_execute_command`` and ``server_status``. It writes passwords as Latin-1, and asks for the name of the
+system's user when it is imported. ``tests-e2e/test_private_names.py`` fails when a new version changes that.
 """
 
 import asyncio
@@ -13,66 +10,77 @@ import contextlib
 import getpass
 import os
 import sqlite3
-from collections.abc import Generator
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Protocol, cast
 
-import databases
-from databases.core import Connection
+import aiosqlite
+import pymysql.err
+from pymysql.constants import COMMAND, CR
 
 from imc_service.database.url import MysqlServer, SqliteFile
 
 CONNECT_SECONDS = 5
+_CHUNK = 1 << 18
 _NAME_VARIABLE = "LOGNAME"
 """What `getpass.getuser` looks at first."""
 
 
-def pool_of(place: MysqlServer | SqliteFile, size: int, deadline: float) -> databases.Database:
-    """A pool that is not connected yet: of at most ``size`` connections, none before it is needed."""
-    if isinstance(place, SqliteFile):
-        pool = databases.Database("sqlite:///file", timeout=deadline)
-        backend: Any = pool._backend  # pyright: ignore[reportPrivateUsage]
-        backend._pool._database = place.path
-        return pool
-    # UTF-8, as the clients of MySQL send it: aiomysql makes the same bytes of this text again.
-    password = place.password.decode("latin1")
-    host = f"[{place.host}]" if ":" in place.host else place.host
-    account = f"{quote(place.user, safe='')}:{quote(password, safe='')}"
-    options: dict[str, Any] = {"unix_socket": place.unix_socket} if place.unix_socket else {}
-    with _a_user_name():
-        return databases.Database(
-            f"mysql://{account}@{host}:{place.port}/{quote(place.database, safe='')}",
-            min_size=0,
-            max_size=size,
-            charset="utf8mb4",
-            connect_timeout=CONNECT_SECONDS,
-            ssl=place.tls(),
-            **options,
-        )
+class Reply(Protocol):
+    """Takes in the reply to a statement."""
+
+    server_status: int
+
+    def feed(self, received: bytes) -> bool:
+        """Take in more of the reply; true once that was all of it."""
+        ...
 
 
-async def connect(pool: databases.Database) -> Connection:
-    """A connection of the pool, a new one if it has none left.
+class MysqlDriver:
+    """Makes connections of aiomysql to one database."""
 
-    Not `Database.connection`, which keeps one for each task: nested uses would share it, and where a deadline
-    cut its return short, the task would never get another.
-    """
-    connection = Connection(pool, pool._backend)  # pyright: ignore[reportPrivateUsage]
-    if pool.url.dialect != "sqlite":
-        return await connection.__aenter__()
-    # aiosqlite forgets a connection whose opening is cancelled, and never closes it. To open takes no time.
-    opening = asyncio.ensure_future(connection.__aenter__())
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        with contextlib.suppress(sqlite3.Error):
-            await give_back(await opening)
-        raise
+    def __init__(self, server: MysqlServer) -> None:
+        """Reads the certificates of ``server``."""
+        with _a_user_name():
+            import aiomysql
+        self._connect = cast("Callable[..., Awaitable[Any]]", aiomysql.connect)  # pyright: ignore
+        self._options: dict[str, Any] = {
+            "host": server.host,
+            "port": server.port,
+            "unix_socket": server.unix_socket,
+            "user": server.user,
+            # UTF-8, as the clients of MySQL send it: aiomysql makes the same bytes of this text again.
+            "password": server.password.decode("latin1"),
+            "db": server.database,
+            "charset": "utf8mb4",
+            "autocommit": True,
+            "connect_timeout": CONNECT_SECONDS,
+            "ssl": server.tls(),
+        }
+
+    async def connect(self) -> Any:
+        """A new connection; raises what aiomysql raises."""
+        return await self._connect(**self._options)
 
 
-async def give_back(connection: Connection) -> None:
-    """Return the connection to its pool, which drops it if it is closed."""
-    await connection.__aexit__()
+class SqliteDriver:
+    """Makes connections of aiosqlite to one file."""
+
+    def __init__(self, file: SqliteFile, deadline: float) -> None:
+        """A statement waits ``deadline`` seconds for a lock."""
+        self._path = file.path
+        self._deadline = deadline
+
+    async def connect(self) -> Any:
+        """A new connection, which commits by itself; raises what sqlite3 raises."""
+        connection = aiosqlite.connect(self._path, isolation_level=None, timeout=self._deadline)
+        # aiosqlite never closes a connection whose opening is cancelled. Opening takes no time.
+        opening = asyncio.ensure_future(connection.__aenter__())
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with contextlib.suppress(sqlite3.Error):
+                await (await opening).close()
+            raise
 
 
 def is_secure(raw: Any) -> bool:
@@ -87,6 +95,19 @@ def is_open(raw: Any) -> bool:
     reader = raw._reader
     # MySQL 8 says that it closes a connection that was idle for too long before it does.
     return not (reader.at_eof() or reader.eof_received or reader.exception())
+
+
+async def read_reply(raw: Any, statement: str, reply: Reply) -> None:
+    """Run a statement on a connection of aiomysql, and feed the bytes that answer it to ``reply``.
+
+    Raises what aiomysql raises, and what ``reply`` does.
+    """
+    await raw._execute_command(COMMAND.COM_QUERY, statement)
+    read = raw._reader.read
+    while not reply.feed(received := await read(_CHUNK)):
+        if not received:
+            raise pymysql.err.OperationalError(CR.CR_SERVER_LOST, "the connection broke during the reply")
+    raw.server_status = reply.server_status
 
 
 @contextlib.contextmanager

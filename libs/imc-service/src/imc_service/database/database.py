@@ -1,4 +1,4 @@
-"""Connections to the database: MariaDB or MySQL by aiomysql, SQLite by aiosqlite, pooled by ``databases``.
+"""Connections to the database: MariaDB or MySQL by aiomysql, SQLite by aiosqlite.
 
 Statements are written once, with ``?`` for each bound value. What fails raises `StoreUnavailable` (the same
 statement can succeed later) or `StatementRefused` (the database does not take these values), with the
@@ -10,14 +10,12 @@ import contextlib
 import warnings
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple
 
-import databases
 import pymysql.err
-from databases.core import Connection
 
 from imc_service.database import _drivers
 from imc_service.database import url as database_url
+from imc_service.database._drivers import MysqlDriver, SqliteDriver
 from imc_service.database._mysql_rows import Row
 from imc_service.database._sessions import SESSION, MysqlSession, Session, SqliteSession, Values
 from imc_service.database.errors import (
@@ -28,7 +26,7 @@ from imc_service.database.errors import (
     is_certain,
     meaning_of,
 )
-from imc_service.database.url import MysqlServer, SqliteFile
+from imc_service.database.url import SqliteFile
 
 __all__ = [
     "SESSION",
@@ -43,29 +41,22 @@ __all__ = [
 ]
 
 
-class _Lent(NamedTuple):
-    """A connection of the pools, and the session on it."""
-
-    connection: Connection
-    session: MysqlSession | SqliteSession
-
-
 class Database:
-    """A pool of connections. Use it inside `open_database`."""
+    """A pool of connections. Use it inside `open_database`.
 
-    def __init__(
-        self, pool: databases.Database, place: MysqlServer | SqliteFile, size: int, deadline: float
-    ) -> None:
-        self._pool = pool
-        self._requires_tls = isinstance(place, MysqlServer) and place.uses_tls
-        # The pool of aiomysql can lose a wake-up when a waiting task is cancelled; with a place for each
-        # connection kept here, no task ever waits inside it.
+    The pool is our own. That of aiomysql can lose a wake-up when a waiting task is cancelled, and takes as
+    long as a short SELECT to lend a connection.
+    """
+
+    def __init__(self, driver: MysqlDriver | SqliteDriver, size: int, deadline: float, *, tls: bool) -> None:
+        """At most ``size`` connections of ``driver``, each use within ``deadline``; ``tls`` is required."""
+        self._driver = driver
+        self._requires_tls = tls
         self._places = asyncio.Semaphore(size)
         self._size = size
         self._deadline = deadline
-        # Handing a connection back to the pools and taking it again costs as much as a short SELECT.
-        self._idle: list[_Lent] = []
-        self.is_sqlite = isinstance(place, SqliteFile)
+        self._idle: list[MysqlSession | SqliteSession] = []
+        self.is_sqlite = isinstance(driver, SqliteDriver)
         """Whether the few statements in which dialects differ are SQLite's."""
 
     def session(self) -> AbstractAsyncContextManager[Session]:
@@ -98,22 +89,18 @@ class Database:
             return await session.fetch_all(sql, values)
 
     async def close(self) -> None:
-        """Wait until every use has ended, at most the deadline, and let none begin any more.
-
-        aiomysql's pool would wait for ever for one that ends in an abandoned connection.
-        """
+        """Wait until every use has ended, at most the deadline, and let none begin any more."""
         for _ in range(self._size):
             await self._places.acquire()
         while self._idle:
-            await _drivers.give_back(self._idle.pop().connection)
+            await self._idle.pop().end()
 
     @contextlib.asynccontextmanager
     async def _use(self) -> AsyncGenerator[MysqlSession | SqliteSession]:
         # Sorted in this generator, since a second one around it would cost each use as much again.
         try:
             async with asyncio.timeout(self._deadline), self._places:
-                lent = await self._take()
-                session = lent.session
+                session = await self._take()
                 try:
                     yield session
                 except BaseException as error:
@@ -122,31 +109,29 @@ class Database:
                     raise
                 finally:
                     if session.usable:
-                        self._idle.append(lent)
+                        self._idle.append(session)
                     else:
-                        await _drivers.give_back(lent.connection)
+                        await session.end()
         except ERRORS as error:
             raise meaning_of(error) from error
 
-    async def _take(self) -> _Lent:
+    async def _take(self) -> MysqlSession | SqliteSession:
         while self._idle:
-            lent = self._idle.pop()
-            if lent.session.usable:
-                return lent
-            await _drivers.give_back(lent.connection)
-        connection = await _drivers.connect(self._pool)
-        raw: Any = connection.raw_connection
-        session = SqliteSession(raw) if self.is_sqlite else MysqlSession(raw)
+            session = self._idle.pop()
+            if session.usable:
+                return session
+            await session.end()
+        connection = await self._driver.connect()
+        session = SqliteSession(connection) if self.is_sqlite else MysqlSession(connection)
         try:
-            if self._requires_tls and not _drivers.is_secure(raw):
+            if self._requires_tls and not _drivers.is_secure(connection):
                 # aiomysql goes on in clear with a server, or somebody between, that says it has no TLS.
                 raise ConnectionError("the server offers no TLS")
             await session.start()
         except BaseException:
-            session.abandon()
-            await _drivers.give_back(connection)
+            await session.end()
             raise
-        return _Lent(connection, session)
+        return session
 
 
 @contextlib.asynccontextmanager
@@ -162,9 +147,10 @@ async def open_database(url: str, *, size: int = 10, deadline: float = 30.0) -> 
     place = database_url.parse(url)
     if isinstance(place, SqliteFile):
         await asyncio.to_thread(place.keep_private)
-    async with _drivers.pool_of(place, size, deadline) as pool:
-        database = Database(pool, place, size, deadline)
-        try:
-            yield database
-        finally:
-            await database.close()
+        database = Database(SqliteDriver(place, deadline), size, deadline, tls=False)
+    else:
+        database = Database(MysqlDriver(place), size, deadline, tls=place.uses_tls)
+    try:
+        yield database
+    finally:
+        await database.close()

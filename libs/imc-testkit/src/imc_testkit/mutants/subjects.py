@@ -20,6 +20,8 @@ _COMMAND = "services/command-api/src/imc_command_api"
 _COMMAND_TESTS = "services/command-api/tests"
 _PUSH = "services/push-node/src/imc_push_node"
 _PUSH_TESTS = "services/push-node/tests"
+_CONTRACTS = "libs/imc-contracts/src/imc_contracts"
+_CONTRACTS_TESTS = "libs/imc-contracts/tests"
 _SERVICE = "libs/imc-service/src/imc_service"
 _SERVICE_TESTS = "libs/imc-service/tests"
 _E2E = "tests-e2e"
@@ -32,18 +34,25 @@ def _in(folder: str, *names: str) -> tuple[str, ...]:
 AREAS = (
     Area(
         "leases",
-        _in(f"{_COMMAND}/identity", "lease.lua", "worker_lease.py", "snowflake.py"),
+        (
+            *_in(f"{_COMMAND}/identity", "lease.lua", "worker_lease.py", "snowflake.py"),
+            f"{_COMMAND}/domain/ids.py",
+        ),
         _in(_COMMAND_TESTS, "test_snowflake.py", "test_worker_lease.py"),
     ),
     Area(
         "log",
-        _in(f"{_COMMAND}/log", "append.lua", "writer.py", "script.py", "recent.py", "writes.py"),
+        _in(f"{_COMMAND}/log", "append.lua", "writer.py", "script.py", "recent.py", "records.py"),
         _in(_COMMAND_TESTS, "test_log_writer.py", "test_log.py", "test_send_quota.py"),
     ),
     Area(
         "send quota",
-        (f"{_COMMAND}/quota/send_quota.py", f"{_SERVICE}/quotas.py", f"{_SERVICE}/quota_watch.py"),
-        (f"{_SERVICE_TESTS}/test_quotas.py", f"{_COMMAND_TESTS}/test_send_quota.py"),
+        (f"{_COMMAND}/quota/send_quota.py", f"{_CONTRACTS}/quotas.py", f"{_SERVICE}/watched_file.py"),
+        (
+            f"{_CONTRACTS_TESTS}/test_quotas.py",
+            f"{_SERVICE_TESTS}/test_watched_file.py",
+            f"{_COMMAND_TESTS}/test_send_quota.py",
+        ),
     ),
     Area(
         "gateway quota",
@@ -124,14 +133,14 @@ AREAS = (
     ),
     Area(
         "projection",
-        _in(f"{_COMMAND}/store", "changes.py", "folding.py", "projection.py"),
+        _in(f"{_COMMAND}/store", "changes.py", "coalesce.py", "projection.py"),
         _in(_COMMAND_TESTS, "test_store_changes.py", "test_store_projection.py"),
     ),
     Area(
         "projector",
         _in(
             f"{_COMMAND}/projector",
-            *("projector.py", "reader.py", "writer.py", "upkeep.py", "quarantine.py", "patience.py"),
+            *("projector.py", "reader.py", "writer.py", "upkeep.py", "quarantine.py"),
         ),
         _in(
             _COMMAND_TESTS,
@@ -145,7 +154,7 @@ AREAS = (
         _in(
             f"{_COMMAND}/projector",
             *("acknowledge.lua", "dead_letter.lua", "forget_app.lua", "forget_consumers.lua", "lag.lua"),
-            *("trim.lua", "log_group.py"),
+            *("group_info.lua", "trim.lua", "log_group.py"),
         ),
         _in(
             _COMMAND_TESTS,

@@ -11,7 +11,7 @@ from typing import Any
 
 from imc_contracts import names
 
-from imc_testkit.variants.patching import replace, replace_text, with_text
+from imc_testkit.variants.patching import replace, with_text
 
 TIME = "LOST_PUBLISH_TIME"
 _XADD = "redis.call('XADD', log, '*', 'k', kind, 'v', body)"
@@ -104,11 +104,19 @@ def _publishes_apart() -> None:
 
 def _restores_status() -> None:
     """Writes a message's row as the newest arrival says, also when that is an old send."""
-    replace_text(
-        "imc_command_api.store.statements:_MERGE_MESSAGE",
-        "status = CASE WHEN app_id = {new.app_id} AND status = 1 AND {new.status} = 0 THEN 0 ELSE status END",
-        "status = {new.status}",
-    )
+
+    def make(original: Any) -> Any:
+        def assignments(file: str, new: Any) -> str:
+            text = original(file, new)
+            if file != "merge_message.sql":
+                return text
+            retires = f"app_id = {new.app_id} AND status = 1 AND {new.status} = 0"
+            kept = f"status = CASE WHEN {retires} THEN 0 ELSE status END"
+            return with_text(text, kept, f"status = {new.status}")
+
+        return assignments
+
+    replace("imc_command_api.store.statements:_assignments", make)
 
 
 def _loses_a_publish() -> None:

@@ -1,4 +1,4 @@
-"""Replaces functions and texts of IMC in the current process."""
+"""Replaces functions of IMC in the current process."""
 
 from collections.abc import Callable
 from pkgutil import resolve_name
@@ -14,11 +14,6 @@ def replace(target: str, make: Callable[[Any], Any]) -> None:
     owner_path, _, name = path.rpartition(".")
     owner = resolve_name(f"{module}:{owner_path}")
     setattr(owner, name, make(getattr(owner, name)))
-
-
-def replace_text(target: str, old: str, new: str) -> None:
-    """Replace ``old`` by ``new`` in the text ``target``. Raises `ValueError` if it lacks ``old``."""
-    replace(target, lambda text: with_text(text, old, new))
 
 
 def with_text(text: str, old: str, new: str) -> str:

@@ -20,7 +20,7 @@ from imc_command_api.dead_letters.letters import DeadLetters, Letter
 from imc_command_api.dead_letters.settings import DeadLettersSettings
 from imc_command_api.store.projection import Projection
 
-HEAD = "letter\tapp\tplace in the log\tkind\tput aside\treason"
+HEAD = "letter\tapp\tentry of the log\tkind\tdead-lettered\treason"
 
 PROGRAM = Program(
     name="imc-deadletters",
@@ -91,8 +91,8 @@ async def _replayed(letters: DeadLetters, letter: Letter) -> bool:
 
 
 def _line(letter: Letter) -> str:
-    put_aside = datetime.fromtimestamp(letter.time_ms / 1000, UTC).isoformat(timespec="seconds")
-    cells = (letter.id, letter.app_id, letter.place, letter.kind, put_aside, letter.reason)
+    dead_lettered = datetime.fromtimestamp(letter.time_ms / 1000, UTC).isoformat(timespec="seconds")
+    cells = (letter.id, letter.app_id, letter.place, letter.kind, dead_lettered, letter.reason)
     return "\t".join(cells)
 
 

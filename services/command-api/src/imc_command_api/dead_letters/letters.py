@@ -21,7 +21,7 @@ _Rows = list[tuple[bytes, dict[bytes, bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One dead letter. ``time_ms``: when it was put aside, in Unix milliseconds."""
+    """One dead letter. ``time_ms``: when it was dead-lettered, in Unix milliseconds."""
 
     app_id: str
     id: str
@@ -44,7 +44,7 @@ class Letter:
 
     @property
     def time_ms(self) -> int:
-        """When it was put aside, in Unix milliseconds."""
+        """When it was dead-lettered, in Unix milliseconds."""
         return int(self._text(b"time") or 0)
 
     def _text(self, field: bytes) -> str:

@@ -1,12 +1,12 @@
 """What a message is, and when it may be recalled."""
 
-import hashlib
-
-from imc_contracts import envelope, views
+from imc_contracts import views
 from imc_contracts.codes import ErrorCode
-from imc_contracts.commands import RecallMessage, SendMessage
+from imc_contracts.commands import SendMessage
 from imc_contracts.errors import Refused
 from imc_contracts.views import Message
+
+from imc_command_api.domain.idempotency import digest_of
 
 
 def compose(command: SendMessage, message_id: int, create_time: int) -> Message:
@@ -26,12 +26,11 @@ def compose(command: SendMessage, message_id: int, create_time: int) -> Message:
 
 
 def digest(command: SendMessage) -> str:
-    """A short word for all that a repeated send must have in common with the first."""
-    payload = envelope.encode([command.group_id, command.user_id, command.content, command.type])
-    return hashlib.blake2b(payload, digest_size=8).hexdigest()
+    """Equal for sends that make the same message."""
+    return digest_of([command.group_id, command.user_id, command.content, command.type])
 
 
-def recall(message: Message, command: RecallMessage, now: int, window_ms: int) -> Message:
+def recall(message: Message, recall_cause: str | None, now: int, window_ms: int) -> Message:
     """The message as recalled at ``now``.
 
     Raises `Refused` if it is recalled already, or was sent more than ``window_ms`` ago.
@@ -43,23 +42,15 @@ def recall(message: Message, command: RecallMessage, now: int, window_ms: int) -
             ErrorCode.RECALL_WINDOW_PASSED,
             f"a message can be recalled within {window_ms // 1000} seconds of its sending, not later",
         )
-    # Another process's clock may have given it a time that is ahead of ours.
-    return views.recalled(message, max(now, message["createTime"]), command.recall_cause)
+    # The clock of the process that made the message may be ahead of ours.
+    return views.recalled(message, max(now, message["createTime"]), recall_cause)
 
 
 def not_found() -> Refused:
-    """There is no such message, or it is another app's: callers can't tell which."""
+    """No message has this id in the apps asked for. It does not tell whether another app has one."""
     return Refused(ErrorCode.MESSAGE_NOT_FOUND, "no message has this messageId")
 
 
 def already_recalled() -> Refused:
-    """A recall happens once."""
+    """The message can't be recalled again."""
     return Refused(ErrorCode.ALREADY_RECALLED, "the message is recalled already")
-
-
-def other_message() -> Refused:
-    """A ``clientMessageId`` names one message of an app."""
-    return Refused(
-        ErrorCode.CLIENT_MESSAGE_ID_REUSED,
-        "clientMessageId was used for another message of this app: a new message needs a new one",
-    )

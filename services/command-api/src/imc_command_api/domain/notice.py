@@ -6,6 +6,8 @@ from imc_contracts.commands import PublishNotice
 from imc_contracts.errors import Refused
 from imc_contracts.views import Notice
 
+from imc_command_api.domain.idempotency import digest_of
+
 
 def compose(command: PublishNotice, information_id: int, create_time: int) -> Notice:
     """The notice that a command publishes."""
@@ -24,6 +26,19 @@ def compose(command: PublishNotice, information_id: int, create_time: int) -> No
     }
 
 
+def digest(command: PublishNotice) -> str:
+    """Equal for commands that publish the same notice; never that of a message."""
+    fields = [
+        command.group_id,
+        command.user_id,
+        command.title,
+        command.content,
+        command.jump_url,
+        command.type,
+    ]
+    return digest_of(["notice", *fields])
+
+
 def delete(notice: Notice, now: int) -> Notice:
     """The notice as deleted at ``now``; raises `Refused` if it is deleted already."""
     if notice["status"] != views.STATUS_NORMAL:
@@ -32,10 +47,10 @@ def delete(notice: Notice, now: int) -> Notice:
 
 
 def not_found() -> Refused:
-    """There is no such notice, or it is another app's: callers can't tell which."""
+    """No notice has this id in the apps asked for. It does not tell whether another app has one."""
     return Refused(ErrorCode.NOTICE_NOT_FOUND, "no notice has this informationId")
 
 
 def already_deleted() -> Refused:
-    """A deletion happens once."""
+    """The notice can't be deleted again."""
     return Refused(ErrorCode.NOTICE_ALREADY_DELETED, "the notice is deleted already")

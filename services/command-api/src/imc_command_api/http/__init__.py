@@ -1,14 +1,16 @@
-"""The commands over HTTP: nothing but translation."""
+"""The commands over HTTP, through two doors: ``/v1``, and the paths of the Java version."""
 
 from fastapi import APIRouter
 
-from imc_command_api.http import messages, notices
+from imc_command_api.http.java_door import messages as java_messages
+from imc_command_api.http.java_door import notices as java_notices
+from imc_command_api.http.v1 import messages, notices
 
-_RESOURCES = (messages, notices)
+_RESOURCES = (messages, notices, java_messages, java_notices)
 
 
 def routes() -> APIRouter:
-    """All calls of the command side."""
+    """All calls of command-api."""
     router = APIRouter()
     for resource in _RESOURCES:
         router.include_router(resource.routes())
@@ -16,5 +18,5 @@ def routes() -> APIRouter:
 
 
 def hot() -> list[APIRouter]:
-    """The same calls, as what is answered before FastAPI's own stack."""
+    """The same calls for the hot path."""
     return [resource.routes() for resource in _RESOURCES]

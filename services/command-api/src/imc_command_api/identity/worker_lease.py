@@ -15,7 +15,8 @@ from imc_service.redis.errors import words_of
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from imc_command_api.identity.snowflake import WORKERS, Snowflakes
+from imc_command_api.domain.ids import WORKERS
+from imc_command_api.identity.snowflake import Snowflakes
 
 logger = get_logger("worker-lease")
 

@@ -7,7 +7,7 @@ from imc_contracts import names
 from imc_contracts.events import Entry, EventKind, MalformedEvent, read_entry
 from redis.asyncio import Redis
 
-from imc_command_api.identity.snowflake import time_of
+from imc_command_api.domain.ids import time_of
 from imc_command_api.log.script import MINUTE_MS
 
 RETIRED = b"x"

@@ -10,8 +10,9 @@ from imc_contracts.errors import Refused
 from imc_service.redis.client import database_of, script_in
 from redis.asyncio import Redis
 
-from imc_command_api.identity.snowflake import time_of
-from imc_command_api.log.writes import Outcome, Write, read_outcome, receipt_of
+from imc_command_api.domain.ids import time_of
+from imc_command_api.handlers.ports import Outcome, Write
+from imc_command_api.log.records import read_outcome, receipt_of
 from imc_command_api.quota.send_quota import SendQuota
 
 MINUTE_MS = 60_000

@@ -15,10 +15,10 @@ from imc_service.logs import get_logger
 from imc_service.redis.errors import was_not_run, words_of
 from redis.exceptions import RedisError
 
+from imc_command_api.handlers.ports import Outcome, Write
 from imc_command_api.log.apps import AppList
 from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.script import AppendScript, BacklogFull
-from imc_command_api.log.writes import Outcome, Write
 
 logger = get_logger("log")
 

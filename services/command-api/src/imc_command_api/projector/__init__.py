@@ -1,1 +1,1 @@
-"""Copies the logs into the database: read, apply, acknowledge; take over, put aside, trim."""
+"""Copies the logs into the database: reads entries, applies them, acknowledges them."""

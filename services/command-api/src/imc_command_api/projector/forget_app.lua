@@ -1,8 +1,7 @@
--- Forgets an app of which nothing is left to do: takes it out of the list, and its log and all beside it away.
+-- Forgets an app that has nothing left to do: removes it from the list of apps, and removes its keys.
 --
--- One script, so that no send, no gateway and no dead letter comes between the look and the removal. A send that
--- comes after it finds no log: it begins a new one, and puts the app into the list again before it is
--- acknowledged.
+-- One script, so that no send, gateway or dead letter comes between the check and the removal. A send that comes
+-- later finds no log. It begins a new one, and adds the app to the list again before it is acknowledged.
 --
 -- KEYS  1 list of apps, 2 log, 3 log state, 4 dead letters, 5 recalled, 6 gateways, 7 fence of the gateways
 -- ARGV  1 app, 2 group, 3 ms that an app is kept after its last entry, 4 1 if one that never had an entry may go
@@ -18,20 +17,11 @@ local function is_in_database(log, group, newest)
   if #newest > 1 then
     return false
   end
-  local groups = redis.pcall('XINFO', 'GROUPS', log)
-  if groups.err then
+  local info = group_info(log, group)
+  if not info then
     return #newest == 0
   end
-  for _, flat in ipairs(groups) do
-    local info = {}
-    for at = 1, #flat, 2 do
-      info[flat[at]] = flat[at + 1]
-    end
-    if info['name'] == group then
-      return info['pending'] == 0 and (#newest == 0 or newest[1][1] == info['last-delivered-id'])
-    end
-  end
-  return #newest == 0
+  return info['pending'] == 0 and (#newest == 0 or newest[1][1] == info['last-delivered-id'])
 end
 
 local apps, log, state, dead_letters, recalled, gateways, fence = unpack(KEYS)

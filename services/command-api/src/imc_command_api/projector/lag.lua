@@ -15,16 +15,9 @@ end
 
 local oldest = pending[1] > 0 and pending[2]
 if not oldest then
-  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-    local info = {}
-    for at = 1, #flat, 2 do
-      info[flat[at]] = flat[at + 1]
-    end
-    if info['name'] == ARGV[1] then
-      local undelivered = redis.call('XRANGE', KEYS[1], '(' .. info['last-delivered-id'], '+', 'COUNT', 1)[1]
-      oldest = undelivered and undelivered[1]
-    end
-  end
+  local info = group_info(KEYS[1], ARGV[1])
+  local undelivered = info and redis.call('XRANGE', KEYS[1], '(' .. info['last-delivered-id'], '+', 'COUNT', 1)[1]
+  oldest = undelivered and undelivered[1]
 end
 if not oldest then
   return { waiting, 0 }

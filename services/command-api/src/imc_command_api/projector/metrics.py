@@ -38,7 +38,7 @@ class ProjectorMetrics:
         )
         self.dead_letters = Counter(
             "imc_projector_dead_letters",
-            "Log entries that can't be written, put aside, by the kind of the reason.",
+            "Log entries that were dead-lettered, by the kind of the reason.",
             ["reason"],
             registry=registry,
         )

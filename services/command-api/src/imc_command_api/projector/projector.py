@@ -9,11 +9,11 @@ from imc_service import background
 from imc_service.logs import get_logger
 from imc_service.outage import Outage
 from imc_service.redis.errors import words_of
+from imc_service.retry import Backoff
 from redis.exceptions import RedisError
 
 from imc_command_api.projector.log_group import LogGroup
 from imc_command_api.projector.metrics import ProjectorMetrics
-from imc_command_api.projector.patience import Backoff
 from imc_command_api.projector.quarantine import Quarantine
 from imc_command_api.projector.reader import Delivery, LogReader
 from imc_command_api.projector.upkeep import Upkeep
@@ -27,6 +27,9 @@ from imc_command_api.projector.writer import (
 )
 
 logger = get_logger("projector")
+
+BACKOFF = Backoff()
+"""Between readings that fail."""
 
 DRAIN_SECONDS = 8.0
 """How long the end waits for the batches under way; what is not done by then, another takes over."""
@@ -75,7 +78,7 @@ class Projector:
             await background.end((*main, *aside))
 
     async def _keep_reading(self) -> None:
-        backoff = Backoff()
+        failures = 0
         while not self._stopping:
             try:
                 if time.monotonic() >= self._claim_at:
@@ -83,14 +86,14 @@ class Projector:
                 deliveries = await self._reader.read()
                 self.reading.is_over()
                 await self._hand_on(deliveries)
-                backoff = Backoff()
+                failures = 0
             except (RedisError, OSError) as error:
                 self.reading.goes_on(words_of(error))
                 self._metrics.retries.inc()
-                await backoff.pause()
+                await BACKOFF.pause(failures := failures + 1)
             except Exception as error:
                 logger.error("reading failed", exc_info=error)
-                await backoff.pause()
+                await BACKOFF.pause(failures := failures + 1)
         await self._batches.put(None)
 
     async def _claim(self) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from imc_service.logs import get_logger
+from imc_service.retry import Backoff
 from redis.exceptions import RedisError
 
 from imc_command_api.projector.log_group import LogGroup
 from imc_command_api.projector.metrics import MALFORMED, ProjectorMetrics
-from imc_command_api.projector.patience import patiently
 from imc_command_api.projector.reader import Delivery
 from imc_command_api.projector.writer import BatchWriter, Refused, Unreadable
 
@@ -75,14 +75,14 @@ class Quarantine:
 
     async def _try(self, suspect: _Suspect) -> None:
         if isinstance(suspect.fault, Unreadable):
-            await self._put_aside(suspect.delivery, MALFORMED, suspect.fault.reason)
+            await self._dead_letter(suspect.delivery, MALFORMED, suspect.fault.reason)
             return
         refused = await self._writer.write([suspect.fault.entry])
         if not refused:
             self._release(suspect.delivery)
         elif suspect.tries + 1 >= TRIES:
             refusal = refused[0].refusal
-            await self._put_aside(suspect.delivery, refusal.kind.value, str(refusal))
+            await self._dead_letter(suspect.delivery, refusal.kind.value, str(refusal))
         else:
             self._append(_Suspect(refused[0], suspect.tries + 1, time.monotonic() + PAUSE_SECONDS))
 
@@ -90,13 +90,13 @@ class Quarantine:
         self._suspects.append(suspect)
         self._arrival.set()
 
-    async def _put_aside(self, delivery: Delivery, kind: str, reason: str) -> None:
-        moved = await patiently(
-            lambda: self._group.put_aside(delivery.app_id, delivery.entry_id, reason),
+    async def _dead_letter(self, delivery: Delivery, kind: str, reason: str) -> None:
+        moved = await Backoff().retry(
+            lambda: self._group.dead_letter(delivery.app_id, delivery.entry_id, reason),
             (RedisError, OSError),
-            self._metrics.retries.inc,
+            on_retry=self._metrics.retries.inc,
         )
         if moved:
             self._metrics.dead_letters.labels(kind).inc()
-            logger.error("an entry was put aside", kind=kind, reason=reason)
+            logger.error("an entry was dead-lettered", kind=kind, reason=reason)
         self._release(delivery)

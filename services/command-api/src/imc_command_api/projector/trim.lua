@@ -1,15 +1,15 @@
--- Removes a step's worth of what one app's log need not keep; to be called until nothing is removed.
+-- Removes entries that one app's log need not keep, in bounded steps. Call it until it removes nothing.
 --
--- One script, so that no entry is delivered, claimed or appended between the look at what is not yet in the
--- database and the cut. For the same reason never by MAXLEN, which looks at nothing. Steps are bounded, since
--- Redis does nothing else meanwhile.
+-- One script, so that no entry is delivered, claimed or appended between finding what the database lacks and
+-- the cut. MAXLEN is never used: it would cut entries that the database lacks. Steps are bounded because Redis
+-- serves nobody else while a script runs.
 --
 -- KEYS  1 log, 2 recalled
 -- ARGV  1 group, 2 ms to keep, 3 entries to keep, 4 ms by which recall marks outlive their entries
 -- Result: how many entries were removed
 
 local NODES_STEP = 5000 -- entries in whole nodes, which are dropped unread
-local READ_STEP = 100 -- entries that have to be read to find the place to cut
+local READ_STEP = 100 -- entries that are read to find where to cut
 
 local function is_before(a, b)
   local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
@@ -22,21 +22,12 @@ end
 
 -- The first entry that must stay: the oldest not acknowledged, else the last one delivered.
 local function first_needed(log, group)
-  local groups = redis.pcall('XINFO', 'GROUPS', log)
-  if groups.err then
+  local info = group_info(log, group)
+  if not info then
     return nil
   end
-  for _, flat in ipairs(groups) do
-    local info = {}
-    for at = 1, #flat, 2 do
-      info[flat[at]] = flat[at + 1]
-    end
-    if info['name'] == group then
-      local pending = redis.call('XPENDING', log, group)
-      return pending[1] > 0 and pending[2] or info['last-delivered-id']
-    end
-  end
-  return nil
+  local pending = redis.call('XPENDING', log, group)
+  return pending[1] > 0 and pending[2] or info['last-delivered-id']
 end
 
 local log = KEYS[1]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from imc_contracts.events import MalformedEvent, read_entry
 from imc_service.database.database import Refusal, StatementRefused, StoreUnavailable
+from imc_service.retry import Backoff
 from redis.exceptions import RedisError
 
 from imc_command_api.projector.log_group import LogGroup
 from imc_command_api.projector.metrics import ProjectorMetrics
-from imc_command_api.projector.patience import patiently
 from imc_command_api.projector.reader import Delivery
 from imc_command_api.store.changes import Row, row_of
 from imc_command_api.store.projection import Projection
@@ -89,7 +89,9 @@ class BatchWriter:
         """Apply what can be applied, by halves where a whole is refused; returns what is refused alone."""
         try:
             with self._metrics.batch_seconds.time():
-                await patiently(lambda: self._store(entries), (StoreUnavailable,), self._metrics.retries.inc)
+                await Backoff().retry(
+                    lambda: self._store(entries), StoreUnavailable, on_retry=self._metrics.retries.inc
+                )
         except StatementRefused as refusal:
             if len(entries) == 1:
                 self._metrics.refusals.inc()
@@ -122,8 +124,8 @@ class BatchWriter:
             ids_by_app[entry.delivery.app_id].append(entry.delivery.entry_id)
             bytes_by_app[entry.delivery.app_id] += entry.delivery.size
         if ids_by_app:
-            await patiently(
+            await Backoff().retry(
                 lambda: self._group.acknowledge(ids_by_app, bytes_by_app),
                 (RedisError, OSError),
-                self._metrics.retries.inc,
+                on_retry=self._metrics.retries.inc,
             )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
-from imc_service.quotas import Quota, Quotas
+from imc_contracts.quotas import Quota, Quotas
 from prometheus_client import Counter
 
 from imc_command_api.quota.metrics import SendQuotaMetrics

@@ -8,7 +8,7 @@ from imc_service.database.database import Database, Refusal, Session, StatementR
 
 from imc_command_api.store.attempts import Attempts
 from imc_command_api.store.changes import MessageRow, NoticeRow, Row, row_of
-from imc_command_api.store.folding import gains_of, messages_of, notices_of
+from imc_command_api.store.coalesce import gains_of, messages_of, notices_of
 from imc_command_api.store.statements import TableStatements, statements
 
 AnyRow = TypeVar("AnyRow", MessageRow, NoticeRow)

@@ -11,8 +11,8 @@ import time
 from imc_contracts import names
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
+from imc_contracts.quotas import Quotas
 from imc_service.logs import get_logger
-from imc_service.quotas import Quotas
 from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError

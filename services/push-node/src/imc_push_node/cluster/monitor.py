@@ -39,17 +39,17 @@ class Monitor:
         """Check each second until cancelled."""
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
-            self._look_at_gateways()
+            self._check_gateways()
             apps = [app for app in self._hub.apps if app.delivery.outbox.has_begun]
             try:
                 for first in range(0, len(apps), APPS_AT_ONCE):
-                    await self._look_at(apps[first : first + APPS_AT_ONCE])
+                    await self._check_apps(apps[first : first + APPS_AT_ONCE])
             except REDIS_FAULTS as error:
                 logger.debug("the logs can't be polled", fault=type(error).__name__)
             except Exception as error:
                 logger.error("polling the logs failed", exc_info=error)
 
-    async def _look_at(self, apps: list[App]) -> None:
+    async def _check_apps(self, apps: list[App]) -> None:
         # The heads are read before Redis is asked: pushes that arrive meanwhile may be newer than its answer.
         heads = [app.delivery.outbox.head for app in apps]
         commands = b"".join([poll.TIME, *(app.questions for app in apps)])
@@ -59,11 +59,11 @@ class Monitor:
             if look == app.look:
                 continue
             head, fields, fence = look
-            lacks_nothing = app.follower.check(log_state.read((int(now[0]), int(now[1])), fields), head)
-            replaces_nobody = await self._takeover.check(app, int(fence or 0))
-            app.look = look if lacks_nothing and replaces_nobody else None
+            has_all_entries = app.follower.check(log_state.read((int(now[0]), int(now[1])), fields), head)
+            has_all_takeovers = await self._takeover.check(app, int(fence or 0))
+            app.look = look if has_all_entries and has_all_takeovers else None
 
-    def _look_at_gateways(self) -> None:
+    def _check_gateways(self) -> None:
         now = asyncio.get_running_loop().time()
         self._hub.recent.forget(now - RECENT_SECONDS)
         for app in self._hub.apps:

@@ -120,4 +120,5 @@ def _outcomes(items: list[SendReceipt | Failure], count: int, retry_after: int |
 def _refused(failure: Failure, retry_after: int | None) -> Refused:
     number = failure["code"]
     code = ErrorCode(number) if number in TOLD_TO_GATEWAYS else ErrorCode.INTERNAL
-    return Refused(code, failure["message"], retry_after=retry_after if code.is_retryable else None)
+    is_passing = code in (ErrorCode.QUOTA_USED_UP, ErrorCode.UNAVAILABLE)
+    return Refused(code, failure["message"], retry_after=retry_after if is_passing else None)

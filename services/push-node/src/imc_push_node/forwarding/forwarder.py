@@ -5,7 +5,6 @@ a gateway's sends keep their order. The bytes that wait are bounded: a gateway o
 """
 
 import asyncio
-import random
 from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.fields import MAX_BATCH
 from imc_contracts.views import SendReceipt
+from imc_service.retry import Backoff
 
 from imc_push_node.forwarding.command_api import (
     CommandApiClient,
@@ -35,8 +35,8 @@ frame may be, it still fits into a body of command-api."""
 SEND_BYTES = 640
 """The memory that a waiting send takes beside its text: 15 times as much as the shortest text."""
 
-FIRST_RETRY_SECONDS = 0.05
-LAST_RETRY_SECONDS = 1.0
+BACKOFF = Backoff(longest=1.0)
+"""Between attempts to forward a batch. The loop is ours: a library's costs each batch some 0.1 ms."""
 
 NOT_ACCEPTED = "not accepted: the log is out of reach; try again"
 UNKNOWN_END = "it is unknown whether this was accepted; repeating it is safe with its clientMessageId only"
@@ -117,8 +117,7 @@ class Forwarder:
         """Send a batch until each send of it has an answer, or its time is up."""
         loop = asyncio.get_running_loop()
         deadline = batch[0].since + self._limits.seconds
-        pause = FIRST_RETRY_SECONDS
-        is_end_known = True
+        failures, is_end_known = 0, True
         retry_after = None
         while batch:
             self._metrics.forwards.inc()
@@ -139,12 +138,11 @@ class Forwarder:
                 self._answer(batch, outcomes)
                 return
             self._metrics.forward_failures.inc()
-            pause_now = pause * (0.5 + random.random())  # noqa: S311
-            if loop.time() + pause_now > deadline:
+            pause = BACKOFF.after(failures := failures + 1)
+            if loop.time() + pause > deadline:
                 self._refuse(batch, _verdict(is_end_known, retry_after))
                 return
-            await asyncio.sleep(pause_now)
-            pause = min(pause * 2, LAST_RETRY_SECONDS)
+            await asyncio.sleep(pause)
 
     def _refuse(self, batch: list[_Waiting], refused: Refused) -> None:
         self._finish(batch, [refused] * sum(len(waiting.sends) for waiting in batch))

@@ -48,7 +48,7 @@ def read_frames(texts: Sequence[bytes], app_id: str, most_refusals: int) -> Read
     """Read frames of a gateway of ``app_id``; see `ReadFrames`."""
     try:
         return Reading(_all_sends(texts, app_id))
-    except (orjson.JSONDecodeError, TypeError, ValidationError, Refused):
+    except (orjson.JSONDecodeError, AttributeError, ValidationError, Refused):
         # Some frame is malformed, or a token. The second, slower pass finds out which.
         reading = Reading()
         for text in texts:
@@ -66,17 +66,26 @@ def require_app(message: SendMessage, app_id: str) -> None:
 
 def _all_sends(texts: Sequence[bytes], app_id: str) -> list[Send]:
     """Read frames that hold sends and nothing else: together, in half the time that each would take alone."""
-    items = [item for text in texts for item in _items(_loaded(text))]
-    messages = _MESSAGES.validate_python([_with_app(item, app_id) for _, item in items])
+    items: list[Any] = []
+    indexes: list[int | None] = []
+    for text in texts:
+        body = _loaded(text)
+        if isinstance(body, list):
+            items += _checked_list(cast("list[Any]", body))
+            indexes += range(len(items) - len(indexes))
+        else:
+            items.append(body)
+            indexes.append(None)
+    messages = _MESSAGES.validate_python([_with_app(item, app_id) for item in items])
     for message in messages:
         require_app(message, app_id)
-    return [Send(message, index) for message, (index, _) in zip(messages, items, strict=True)]
+    return list(map(Send, messages, indexes))
 
 
 def _read_frame(reading: Reading, text: bytes, app_id: str) -> None:
     try:
         body = _loaded(text)
-        items = _items(body)
+        items = _checked_list(cast("list[Any]", body)) if isinstance(body, list) else None
     except orjson.JSONDecodeError as error:
         message = f"the frame is not valid JSON: {error.msg}"
         reading.refusals.append(Refusal(ErrorCode.INVALID_FIELD, message))
@@ -87,7 +96,10 @@ def _read_frame(reading: Reading, text: bytes, app_id: str) -> None:
         if token is not None:
             reading.tokens.append(token)
             return
-        for index, item in items:
+        if items is None:
+            _read_item(reading, body, app_id, None)
+            return
+        for index, item in enumerate(items):
             _read_item(reading, item, app_id, index)
 
 
@@ -98,22 +110,15 @@ def _loaded(text: bytes) -> Any:
     return orjson.loads(text)
 
 
-def _items(body: Any) -> list[tuple[int | None, Any]]:
-    """The items of a frame that is a list, with their indexes; or its only item, without one."""
-    if not isinstance(body, list):
-        return [(None, body)]
-    items = cast("list[Any]", body)
+def _checked_list(items: list[Any]) -> list[Any]:
     if not 1 <= len(items) <= MAX_BATCH:
         raise Refused(ErrorCode.INVALID_FIELD, f"a list in a frame must hold 1 to {MAX_BATCH} messages")
-    return list(enumerate(items))
+    return items
 
 
-def _with_app(item: Any, app_id: str) -> dict[str, Any]:
-    """Add the appId to an item that leaves it out, or has null there; raises `TypeError` for no object."""
-    if not isinstance(item, dict):
-        raise TypeError
-    fields = cast("dict[str, Any]", item)
-    return {**fields, "appId": app_id} if fields.get("appId") is None else fields
+def _with_app(item: dict[str, Any], app_id: str) -> dict[str, Any]:
+    """Add the appId to an item that leaves it out, or has null there."""
+    return {**item, "appId": app_id} if item.get("appId") is None else item
 
 
 def _token(body: Any) -> str | None:

@@ -9,7 +9,7 @@ import io
 from collections.abc import AsyncGenerator
 
 import httpx
-from imc_service.auth.grant import Scope
+from imc_contracts.scopes import Scope
 from imc_service.auth.service_tokens import COMMAND_API, ServiceToken
 
 from imc_push_node.forwarding.command_api import PATH, NothingAccepted, Post, Reply

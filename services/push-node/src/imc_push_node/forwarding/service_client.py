@@ -1,7 +1,7 @@
 """The HTTP client of a node's few calls to our other services."""
 
 import httpx
-from imc_service.auth.grant import Scope
+from imc_contracts.scopes import Scope
 from imc_service.auth.service_tokens import ServiceToken
 
 from imc_push_node.settings import PushNodeSettings

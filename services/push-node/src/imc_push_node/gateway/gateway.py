@@ -5,7 +5,8 @@ from typing import Protocol
 
 from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import ORIGIN, UNBORN, Cursor
-from imc_service.auth.grant import Grant, Scope
+from imc_contracts.scopes import Scope
+from imc_service.auth.grant import Grant
 
 from imc_push_node.gateway import frames
 from imc_push_node.gateway.broadcast_group import GroupSocket

@@ -10,8 +10,8 @@ import time
 
 from imc_contracts.codes import CloseCode
 from imc_contracts.errors import Refused, unavailable
+from imc_contracts.scopes import Scope
 from imc_service.auth.gatekeeper import Gatekeeper
-from imc_service.auth.grant import Scope
 from prometheus_client import Counter
 
 from imc_push_node.gateway import frames

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from imc_contracts.codes import CloseCode, ErrorCode
 from imc_contracts.cursor import Cursor
 from imc_contracts.errors import Refused
-from imc_service.auth.grant import Grant, Scope
+from imc_contracts.scopes import Scope
+from imc_service.auth.grant import Grant
 from imc_service.logs import get_logger
 from redis.exceptions import RedisError
 

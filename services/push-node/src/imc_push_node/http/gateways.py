@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import APIRouter, Request, Response, WebSocket
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
-from imc_service.auth.grant import Scope
+from imc_contracts.scopes import Scope
 from imc_service.auth.middleware import grant_in
 from imc_service.http import replies
 from starlette.websockets import WebSocketDisconnect

@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from imc_contracts.envelope import Envelope
 from imc_contracts.fields import RULES, AppId, GatewayId
+from imc_contracts.scopes import Scope
 from imc_contracts.views import Node
-from imc_service.auth.grant import Scope
 from imc_service.auth.middleware import grant_in
 from imc_service.http import replies
 from imc_service.http.openapi import REFUSALS, refusal

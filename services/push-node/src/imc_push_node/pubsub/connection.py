@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import hiredis
 from imc_contracts import names
+from imc_service.redis.connections import packed, taken_over
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import InvalidResponse, ResponseError
@@ -22,11 +23,6 @@ _NOTHING = object()
 
 Hear = Callable[[bytes, bytes, Any], None]
 """Hears what is pushed: its kind, its channel, and the payload of a message."""
-
-
-def packed(*command: str | bytes) -> bytes:
-    """A command as it is written to Redis."""
-    return cast(Any, hiredis).pack_command(command)
 
 
 # A write that finds nothing to do, and no PING: a replica, or a node of a cluster, would answer that too.
@@ -143,18 +139,8 @@ class PubSubConnection(asyncio.Protocol):
 @contextlib.asynccontextmanager
 async def connected(redis: Redis, hear: Hear) -> AsyncGenerator[PubSubConnection]:
     """A connection of its own, made as ``redis`` makes its. Raises `RedisError` or `OSError`."""
-    connection: Any = redis.connection_pool.make_connection()
-    try:
-        await connection.connect()
-        # All replies to what redis-py has sent were read: what comes from here on is for us.
-        transport = connection._writer.transport
-        link = PubSubConnection(transport, hear)
-        transport.set_protocol(link)
-        if transport.is_closing():
-            raise Disconnected("Redis closed the connection as it was made")  # told to the protocol before
+    async with taken_over(redis, lambda transport: PubSubConnection(transport, hear)) as link:
         try:
             yield link
         finally:
             link.end(Disconnected("the connection was given up"))
-    finally:
-        await connection.disconnect(nowait=True)

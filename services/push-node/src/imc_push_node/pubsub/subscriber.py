@@ -8,7 +8,6 @@ notices it.
 
 import asyncio
 import contextlib
-import random
 from typing import Any, Protocol
 
 from imc_service import background
@@ -16,6 +15,7 @@ from imc_service.logs import get_logger
 from imc_service.outage import Outage
 from imc_service.redis.client import database_of
 from imc_service.redis.errors import words_of
+from imc_service.retry import Backoff
 from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
@@ -29,8 +29,8 @@ PING_SECONDS = 1.0
 DEADLINE_SECONDS = 3.0
 """Without a word from Redis for so long, its connection is given up."""
 
-FIRST_RETRY_SECONDS = 0.05
-LAST_RETRY_SECONDS = 1.0
+BACKOFF = Backoff(longest=1.0)
+"""Between connections."""
 
 
 class ChannelListener(Protocol):
@@ -101,19 +101,18 @@ class Subscriber:
 
     async def run(self) -> None:
         """Connect, and connect again, until cancelled."""
-        pause = FIRST_RETRY_SECONDS
+        failures = 0
         while True:
             began = _now()
             try:
                 await self._connect_and_listen()
             except (RedisError, OSError) as error:
                 self._outage.goes_on(words_of(error))
-                if self._link is not None and _now() - began > LAST_RETRY_SECONDS:
-                    pause = FIRST_RETRY_SECONDS
+                if self._link is not None and _now() - began > BACKOFF.longest:
+                    failures = 0
             finally:
                 self._link = None
-            await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311
-            pause = min(pause * 2, LAST_RETRY_SECONDS)
+            await BACKOFF.pause(failures := failures + 1)
 
     async def _connect_and_listen(self) -> None:
         # Not redis-py's Pub/Sub: that one reconnects without a word, and a gap would look like none.

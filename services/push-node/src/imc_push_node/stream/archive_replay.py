@@ -15,11 +15,11 @@ gateway whose position lies within.
 """
 
 import asyncio
-import random
 
 from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import Cursor
 from imc_service.logs import get_logger
+from imc_service.retry import Backoff
 
 from imc_push_node.gateway.gateway import Gateway, State
 from imc_push_node.metrics import NodeMetrics
@@ -31,7 +31,7 @@ from imc_push_node.stream.query_api import NotAnswered
 
 logger = get_logger("archive-replay")
 
-RETRY_SECONDS = 0.5
+BACKOFF = Backoff(0.5)
 
 GATEWAYS_A_STEP = 32
 """After so many gateways other work has its turn."""
@@ -65,17 +65,17 @@ class ArchiveReplay:
                 if self._archive.is_away:
                     for gateway in self._gateways():
                         self._delivery.give_up(gateway)
-                await _pause()
+                await BACKOFF.pause()
             except REDIS_FAULTS:
                 # `LogReplay` knows what to do while the log is out of reach.
                 for gateway in self._gateways():
                     self._delivery.reach_log(gateway, gateway.position)
-                await _pause()
+                await BACKOFF.pause()
             except Exception as fault:
                 logger.error("replaying the archive failed", exc_info=fault)
                 for gateway in self._gateways():
                     gateway.socket.close(CloseCode.TRY_AGAIN_LATER, "replaying the archive failed")
-                await _pause()
+                await BACKOFF.pause()
 
     def _gateways(self) -> list[Gateway]:
         return self._delivery.gateways_in(State.READING_ARCHIVE)
@@ -119,7 +119,3 @@ class ArchiveReplay:
         self._delivery.push(gateway, pushes, end, recovered=is_same_log)
         if page.is_last:
             self._delivery.reach_log(gateway, Cursor(epoch, page.end), has_gap=not is_same_log)
-
-
-async def _pause() -> None:
-    await asyncio.sleep(RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311

@@ -6,11 +6,11 @@ is read. The log is the truth, Pub/Sub only makes it quick.
 """
 
 import asyncio
-import random
 
 from imc_contracts.cursor import Cursor
 from imc_contracts.events import LiveBatch, MalformedEvent, read_live_batch
 from imc_service.logs import get_logger
+from imc_service.retry import Backoff
 
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.stream.delivery import Delivery
@@ -22,7 +22,8 @@ logger = get_logger("follower")
 MAX_PENDING = 1000
 """Batches kept while the log is read. If there are more, they are dropped, and the log is read once more."""
 
-RETRY_SECONDS = 0.5
+BACKOFF = Backoff(0.5)
+"""Between readings that fail."""
 
 
 class Follower:
@@ -109,7 +110,7 @@ class Follower:
                     # Whatever it is: if the app were not followed any more, it would be silent for good.
                     logger.error("reading the log failed", exc_info=fault)
                 self._must_read = True
-                await asyncio.sleep(RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311
+                await BACKOFF.pause()
         # No await since the last look: `on_published` delivers each batch that comes from here on.
         self._reading = None
         self._settled.set()

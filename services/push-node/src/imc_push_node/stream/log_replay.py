@@ -6,12 +6,12 @@ one, and those that come a moment later get the same page, see `RecentPages`.
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 
 from imc_contracts.codes import CloseCode, ErrorCode
 from imc_contracts.cursor import Cursor
 from imc_service.logs import get_logger
+from imc_service.retry import Backoff
 
 from imc_push_node.gateway import frames
 from imc_push_node.gateway.gateway import Gateway, State
@@ -28,7 +28,7 @@ logger = get_logger("log-replay")
 Look = Callable[[], Awaitable[LogState]]
 """Returns the state of the log, once all that was published until then is here. Raises `REDIS_FAULTS`."""
 
-RETRY_SECONDS = 0.5
+BACKOFF = Backoff(0.5)
 SETTLE_SECONDS = 5.0
 
 
@@ -66,13 +66,13 @@ class LogReplay:
                     await self._delivery.log_reading.wait()
             except REDIS_FAULTS:
                 self._refuse_newcomers()
-                await _pause()
+                await BACKOFF.pause()
             except Exception as fault:
                 # A defect of unknown reach: the gateways are better off with a new start.
                 logger.error("replaying the log failed", exc_info=fault)
                 for gateway in self._delivery.gateways_in(*READS_LOG):
                     gateway.socket.close(CloseCode.TRY_AGAIN_LATER, "replaying the log failed")
-                await _pause()
+                await BACKOFF.pause()
 
     def _with_room(self, *states: State) -> list[Gateway]:
         return [gateway for gateway in self._delivery.gateways_in(*states) if not gateway.socket.is_full]
@@ -190,7 +190,3 @@ class LogReplay:
                 gateway.socket.write(frames.not_connected(gateway.format, ErrorCode.UNAVAILABLE, reason))
                 gateway.socket.close(CloseCode.TRY_AGAIN_LATER, "the log is out of reach")
                 self._metrics.refused.inc()
-
-
-async def _pause() -> None:
-    await asyncio.sleep(RETRY_SECONDS * (0.5 + random.random()))  # noqa: S311

@@ -1,8 +1,8 @@
 """The commands that poll an app each second, packed once: a thousand quiet apps must cost next to nothing."""
 
 from imc_contracts import names
+from imc_service.redis.connections import packed
 
-from imc_push_node.pubsub.connection import packed
 from imc_push_node.pubsub.subscriber import Subscriber
 from imc_push_node.stream import log_state
 from imc_push_node.stream.log_state import LogState

@@ -1,0 +1,61 @@
+"""Combines the changes that a batch makes to one row; no I/O."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from imc_contracts.views import STATUS_RETIRED
+
+from imc_command_api.store.changes import MessageRow, NoticeRow, Row
+
+AnyRow = TypeVar("AnyRow", MessageRow, NoticeRow)
+
+
+@dataclass(slots=True)
+class GroupGain:
+    """What new messages add to a group: how many, and the newest as ``(create_time, message_id)``."""
+
+    total: int
+    newest: tuple[int, int]
+
+
+def messages_of(rows: Iterable[Row]) -> dict[int, MessageRow]:
+    """One row for each message, ordered by id: transactions that lock in one order do not deadlock."""
+    return _coalesced(row for row in rows if isinstance(row, MessageRow))
+
+
+def notices_of(rows: Iterable[Row]) -> dict[int, NoticeRow]:
+    """One row for each notice, ordered by id."""
+    return _coalesced(row for row in rows if isinstance(row, NoticeRow))
+
+
+def gains_of(new_messages: Iterable[MessageRow]) -> dict[tuple[str, str], GroupGain]:
+    """What rows that are new add to each ``(app_id, group_id)``, in one order."""
+    gains: dict[tuple[str, str], GroupGain] = {}
+    for row in new_messages:
+        place = (row.create_time, row.message_id)
+        gain = gains.get((row.app_id, row.group_id))
+        if gain is None:
+            gains[row.app_id, row.group_id] = GroupGain(1, place)
+        else:
+            gain.total += 1
+            gain.newest = max(gain.newest, place)
+    return dict(sorted(gains.items()))
+
+
+def _coalesced(rows: Iterable[AnyRow]) -> dict[int, AnyRow]:
+    coalesced: dict[int, AnyRow] = {}
+    for row in rows:
+        known = coalesced.get(row[0])
+        coalesced[row[0]] = row if known is None else _combined(known, row)
+    return dict(sorted(coalesced.items()))
+
+
+def _combined(first: AnyRow, second: AnyRow) -> AnyRow:
+    """What two entries make of one row, whichever came first: once retired it stays so."""
+    if first.app_id != second.app_id:
+        return first  # an id of another app, written by hand: no app reaches another's rows
+    row = second if second.status == STATUS_RETIRED and first.status != STATUS_RETIRED else first
+    return row._replace(
+        log_id=first.log_id or second.log_id, last_log_id=max(first.last_log_id, second.last_log_id)
+    )
