@@ -180,7 +180,7 @@ async def test_a_message_recalled_after_the_range_has_no_content(
 
 @pytest.mark.parametrize("name", ["after", "before", "limit", "appId", "notices"])
 async def test_a_malformed_parameter_is_refused(client: httpx.AsyncClient, app_id: str, name: str) -> None:
-    parameters = {"appId": app_id, "after": "0-0", "before": "1-0", name: "?"}
+    parameters = {"appId": app_id, "after": "0-0", "before": "1-0", name: "\t"}
     reply = await client.get(PATH, params=parameters)
     assert (reply.status_code, reply.json()["code"]) == (400, 40001)
     assert reply.json()["message"].startswith(f"{name} is not valid")

@@ -33,15 +33,15 @@ def parse_json(model: type[Model], body: bytes) -> Model:
     """
     if len(body) > UNCOUNTED_BYTES:  # checked here too: a call would cost short bodies noticeable time
         require_bounded(body)
-    # To pass on the options of `model_validate_json` or `model_validate` takes longer than to read a message.
+    # Passing the options of `model_validate_json` and `model_validate` takes longer than reading a message.
     return _checked(model.__pydantic_validator__.validate_json, body)
 
 
 def parse_fields(model: type[Model], fields: Any, *at: str | int, rules: Mapping[str, str] = RULES) -> Model:
     """Read decoded JSON, a form or query parameters as ``model``. Raises as `parse_json` does.
 
-    ``at`` is the place of the fields in the request, if not its top: ``"messages", 3``. ``rules`` are the
-    bounds of each field in words.
+    ``at`` is the place of the fields in the request, if not its top: ``"messages", 3``. ``rules`` are
+    the bounds of each field in words.
     """
     return _checked(model.__pydantic_validator__.validate_python, fields, at, rules)
 
@@ -60,7 +60,9 @@ def _checked(
 
 
 def explain(errors: Sequence[Any], at: tuple[str | int, ...] = (), rules: Mapping[str, str] = RULES) -> str:
-    """Describe the first of pydantic's errors as ``field problem: bound``, with the arguments of `parse_fields`.
+    """Describe the first of pydantic's errors as ``field problem: bound``.
+
+    ``at`` and ``rules`` are as in `parse_fields`.
 
     The value is never repeated: it may be secret, or long.
     """

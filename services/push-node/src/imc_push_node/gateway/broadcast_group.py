@@ -1,8 +1,8 @@
-"""Sockets that are told the same, written to in the shortest of loops.
+"""Sockets that get the same bytes, written to in the shortest possible loop.
 
-Where a wake-up brings one push, what is done for each gateway beside the kernel's own write is a sixth of all
-that it costs. So nothing is looked at there: who has ended or is full is not in the group any more, and bytes
-are counted once for all.
+If a wake-up brings one push, a sixth of its cost is what is done for each gateway beside the kernel's own
+write. So the loop checks nothing: a socket that has ended or is full is no longer in the group, and bytes are
+counted once for all.
 """
 
 import asyncio
@@ -16,43 +16,43 @@ class GroupSocket(Protocol):
     """A socket that may be in a group; see `GroupMember`."""
 
     def enter(self, group: "BroadcastGroup") -> Write:
-        """Be written to by ``group``, until `leave`; how it is to write."""
+        """Join ``group``, until `leave`. Returns the function by which the group writes."""
         ...
 
     def leave(self) -> None:
-        """Be written to by no group any more."""
+        """Leave the group."""
         ...
 
 
 class BroadcastGroup:
-    """All that are told the same from here on. Who ends must leave in that moment."""
+    """Sockets that get the same bytes. A socket must leave in the moment in which it ends."""
 
     def __init__(self) -> None:
         self.written = 0
-        """Bytes written to each so far; to one that has come later, what was written since."""
+        """Bytes written since the group exists. A socket that joined later got fewer."""
         self._writes: dict[GroupSocket, Write] = {}
 
     def __len__(self) -> int:
         return len(self._writes)
 
     def add(self, socket: GroupSocket) -> None:
-        """Take a socket in."""
+        """Add a socket."""
         self._writes[socket] = socket.enter(self)
 
     def discard(self, socket: GroupSocket) -> None:
-        """Let a socket go, if it is here."""
+        """Remove a socket, if it is here."""
         if self._writes.pop(socket, None) is not None:
             socket.leave()
 
     def write(self, frames: bytes) -> None:
-        """Write encoded frames to all; never waits."""
+        """Write encoded frames to all sockets. Never waits."""
         self.written += len(frames)
         for write in list(self._writes.values()):
             write(frames)
 
 
 class GroupMember:
-    """What a socket has to know of the group that it is in."""
+    """The part of a socket that knows its group."""
 
     transport: asyncio.Transport
     _group: BroadcastGroup | None = None
@@ -60,15 +60,15 @@ class GroupMember:
 
     @property
     def written(self) -> int:
-        """How many bytes were written so far, by its groups too."""
+        """How many bytes were written so far, those of its groups included."""
         return self._written_apart + (self._group.written if self._group is not None else 0)
 
     def enter(self, group: BroadcastGroup) -> Write:
-        """Be written to by ``group``: by the transport itself, past everything of ours."""
+        """Join ``group``, which writes to the transport itself, past everything of ours."""
         self._group = group
         self._written_apart -= group.written
         return self.transport.write
 
     def leave(self) -> None:
-        """Be written to by no group any more."""
+        """Leave the group."""
         self._written_apart, self._group = self.written, None

@@ -14,57 +14,57 @@ from imc_push_node.gateway.push_format import PushFormat
 
 
 class Socket(GroupSocket, Protocol):
-    """What a gateway needs of its WebSocket. Everything written goes one way, in the order of the calls."""
+    """The WebSocket of a gateway. What is written arrives in the order of the calls."""
 
     @property
     def is_full(self) -> bool:
-        """Whether more is buffered than should be: write no pushes until there is room."""
+        """Whether the buffer is full: write no pushes until there is room."""
         ...
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is closed or closing; what is written then is dropped."""
+        """Whether it is closed or closing. What is written then is dropped."""
         ...
 
     @property
     def taken(self) -> int:
-        """How many of the bytes written the peer's machine has acknowledged."""
+        """How many of the bytes written the machine of the peer has acknowledged."""
         ...
 
     def write(self, frames: bytes) -> None:
-        """Write encoded frames; never waits."""
+        """Write encoded frames. Never waits."""
         ...
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Send a close frame after all that was written, and hang up soon, answered or not."""
+        """Send a close frame after all that was written. Hang up soon, even if it is not answered."""
         ...
 
     def pause_reading(self) -> None:
-        """Take nothing more from the peer."""
+        """Read nothing more."""
         ...
 
     def resume_reading(self) -> None:
-        """Take from the peer again."""
+        """Read again."""
         ...
 
 
 class SocketListener(Protocol):
-    """Hears what happens to a socket. Called by the event loop's callbacks: must not raise or wait."""
+    """Takes the events of a socket. Called by callbacks of the event loop: must not raise or wait."""
 
     def on_texts(self, texts: list[bytes]) -> None:
-        """The text frames of one wake-up, in order; all of them are UTF-8."""
+        """The text frames of one wake-up, in order. All are UTF-8."""
         ...
 
     def on_full(self) -> None:
-        """More is buffered than should be."""
+        """The buffer is full."""
         ...
 
     def on_room(self) -> None:
-        """There is room again."""
+        """The buffer has room again."""
         ...
 
     def on_end(self, code: CloseCode | None) -> None:
-        """The socket is closed or closing, by `Socket.close` if there is a code; said once."""
+        """The socket is closed or closing, by `Socket.close` if there is a code. Called once."""
         ...
 
 
@@ -88,17 +88,17 @@ class State(Enum):
 
 
 class PauseReason(Flag):
-    """Why a gateway is not read."""
+    """Why nothing is read from a gateway."""
 
     NONE = 0
     GREETING = auto()
-    """It has not got its 2000 yet."""
+    """Its 2000 is not written yet."""
     FORWARDS = auto()
-    """What it sent waits for command-api."""
+    """Its sends wait for command-api."""
     BUFFER = auto()
-    """It does not take what it is told, answers to its own frames among it."""
+    """Its buffer is full: it does not read its pushes, or the answers to its own frames."""
     LEAVING = auto()
-    """It is about to be sent away."""
+    """It is about to be closed."""
 
 
 class Gateway:
@@ -141,7 +141,7 @@ class Gateway:
         self.is_replaced = False
         """Whether a newer connection has its gatewayId, here or at another node."""
         self.waiting_bytes = 0
-        """Size of its sends that have no answer yet."""
+        """Bytes of its sends that have no answer yet."""
         self.closing: tuple[CloseCode, str] | None = None
         self.stuck_at = -1
         self.stuck_since = 0.0
@@ -178,13 +178,13 @@ class Gateway:
         self.grant = grant
 
     def pause(self, reason: PauseReason) -> None:
-        """Stop reading it, for ``reason`` too."""
+        """Stop reading from it, for one more reason."""
         if not self._pauses:
             self.socket.pause_reading()
         self._pauses |= reason
 
     def resume(self, reason: PauseReason) -> None:
-        """Read it again, unless another reason is left."""
+        """Read from it again, unless another reason is left."""
         if self._pauses:
             self._pauses &= ~reason
             if not self._pauses:
@@ -201,7 +201,7 @@ class Gateway:
             self.socket.close(*self.closing)
 
     def close_when_answered(self, code: CloseCode, reason: str) -> None:
-        """Read no more of it, and close it once all that was read has its answer."""
+        """Read nothing more from it, and close it once all that was read has its answer."""
         self.pause(PauseReason.LEAVING)
         self.closing = (code, reason)
         self.answered(0)

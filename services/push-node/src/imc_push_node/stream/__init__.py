@@ -1,1 +1,1 @@
-"""Following the log of each app, and writing it to the gateways of that app."""
+"""Follows the log of each app, and delivers it to the gateways of that app."""

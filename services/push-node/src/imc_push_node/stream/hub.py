@@ -30,19 +30,19 @@ class App:
     delivery: Delivery
     replays: list[asyncio.Task[None]]
     questions: bytes
-    """What is asked about it each second."""
+    """The commands that poll it each second."""
     newest: dict[str, Gateway] = field(default_factory=dict[str, Gateway])
     """Of each gatewayId the newest registered connection."""
     fence: int = 0
-    """The newest fencing number given out, when it was last looked at."""
+    """The newest fencing number given out, at the last poll."""
     fence_before: int = 0
-    """The same, a look earlier."""
+    """The same, one poll earlier."""
     release: asyncio.TimerHandle | None = None
     look: tuple[Cursor, list[bytes | None], float | None] | None = None
-    """Its head, its log and its fence when all was well with it; None if that is not certain."""
+    """Its head, log and fence when the last poll found nothing missed; None if it did not."""
 
     def replace(self, gateway_id: str, number: int) -> None:
-        """The connection ``number`` is its gatewayId's newest, here or elsewhere: close an older one."""
+        """Close the connection of a gatewayId if ``number`` is a newer one, here or elsewhere."""
         newest = self.newest.get(gateway_id)
         if newest is not None and newest.number < number:
             newest.replace()
@@ -69,7 +69,7 @@ class _Connections:
         self._app = app
 
     def on_subscribed(self) -> None:
-        """The look at the fence each second finds what was missed."""
+        """The poll of the fence, each second, finds what was missed."""
 
     def on_message(self, payload: bytes) -> None:
         news = names.read_news(payload)

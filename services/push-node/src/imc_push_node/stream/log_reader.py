@@ -1,4 +1,4 @@
-"""Reading an app's log: where it stands, and what followed a point of it."""
+"""Reads the log of an app: its state, and what followed a position."""
 
 import asyncio
 import contextlib
@@ -29,33 +29,33 @@ REDIS_FAULTS = (RedisError, OSError)
 """What a read raises when Redis is out of reach or does not answer in time."""
 
 PAGE = 250
-"""Entries a read: at the largest content some 16 MB."""
+"""Entries of one read: some 16 MB at the largest content."""
 
 READS_AT_ONCE = 8
-"""Of all apps together: a reconnect of Pub/Sub makes every app look into its log at the same time."""
+"""For all apps together: when Pub/Sub reconnects, every app reads its log at the same time."""
 
 
 class LogReader:
-    """Reads logs. Raises one of `REDIS_FAULTS` when it can't."""
+    """Reads logs. Its methods raise one of `REDIS_FAULTS` if they can't."""
 
     def __init__(self, redis: Redis, skipped: Counter) -> None:
         self._redis = redis
         self._skipped = skipped
         self._marks = RecallMarks(redis, skipped)
-        self._places = asyncio.Semaphore(READS_AT_ONCE)
+        self._turns = asyncio.Semaphore(READS_AT_ONCE)
 
     async def state(self, app_id: str) -> LogState:
-        """Where the app's log stands."""
-        async with self._places, self._redis.pipeline(transaction=False) as pipeline:
-            # The time first: if the log is born in between, it was born after the point that is told of it.
+        """Read the state of the app's log."""
+        async with self._turns, self._redis.pipeline(transaction=False) as pipeline:
+            # The time comes first: if the log is born in between, that is after the position returned here.
             pipeline.time()  # pyright: ignore[reportUnknownMemberType]
             pipeline.hmget(names.log_state(app_id), log_state.FIELDS)  # pyright: ignore[reportUnknownMemberType]
             now, fields = await pipeline.execute()
         return await self._named(app_id, log_state.read(now, fields))
 
     async def remainder(self, app_id: str) -> Remainder:
-        """What the app's log still holds."""
-        async with self._places, self._redis.pipeline(transaction=True) as pipeline:
+        """Read from where on the app's log still holds everything."""
+        async with self._turns, self._redis.pipeline(transaction=True) as pipeline:
             pipeline.time()  # pyright: ignore[reportUnknownMemberType]
             pipeline.hmget(names.log_state(app_id), log_state.FIELDS)  # pyright: ignore[reportUnknownMemberType]
             pipeline.xrange(names.log(app_id), count=1)
@@ -66,20 +66,20 @@ class LogReader:
         return Remainder(state, min([at for at, _ in _placed(rows)], default=state.last.following))
 
     async def after(self, app_id: str, start: Cursor, limit: int = PAGE) -> Stretch:
-        """What followed ``start``, at most about ``limit`` entries of it.
+        """Read what followed ``start``, at most about ``limit`` entries.
 
-        If the log does not prove ``start``, the entries are those of the log beyond its place all the same:
-        other points may lie among them.
+        If the log does not prove ``start``, the entries are those with greater ids all the same: they may
+        serve other positions.
         """
         lowest = "-" if start.is_unborn else str(start.entry)
-        async with self._places:
+        async with self._turns:
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.time()  # pyright: ignore[reportUnknownMemberType]
                 pipeline.hmget(names.log_state(app_id), log_state.FIELDS)  # pyright: ignore[reportUnknownMemberType]
                 pipeline.xrange(names.log(app_id), lowest, "+", limit + 1)
                 now, fields, rows = await pipeline.execute()
             state = await self._named(app_id, log_state.read(now, fields))
-            # What lies beyond the newest entry was put there by hand: it has no part in the order of pushes.
+            # Entries beyond the newest one were put there by hand. They are not part of the order of pushes.
             placed = _placed(rows)
             known = [(at, row) for at, row in placed if at <= state.last]
             first = ORIGIN if start.is_unborn else start.entry
@@ -96,24 +96,24 @@ class LogReader:
         )
 
     async def _named(self, app_id: str, state: LogState) -> LogState:
-        """Give the time before a log's birth a name, if it has none.
+        """Give an unborn log an epoch, if it has none.
 
-        It is lost together with the log. Without it a point of that time would not tell the log that was
-        born after it from a later one: what was in the first and is lost would go unannounced.
+        The epoch is lost together with the log. Without it a position of the time before the log's birth
+        would fit any later log as well, and the loss of the first log would not be announced.
         """
         if state.epoch:
             return state
         key, word = names.log_state(app_id), UNBORN + secrets.token_hex(6)
         async with self._redis.pipeline(transaction=True) as pipeline:
-            # Another node may name it in the same moment: the first has it.
+            # Another node may do so at the same moment: the first one decides.
             pipeline.hsetnx(key, log_state.UNBORN_FIELD, word)  # pyright: ignore[reportUnknownMemberType]
             pipeline.hmget(key, [log_state.UNBORN_FIELD])  # pyright: ignore[reportUnknownMemberType]
             _, (unborn,) = await pipeline.execute()
-        # Whatever was appended since then came after the moment of ``state``.
+        # What was appended since then came after ``state``.
         return replace(state, epoch=unborn.decode(), unborn=unborn.decode())
 
     async def _shown(self, app_id: str, rows: list[tuple[EntryId, dict[bytes, bytes]]]) -> list[Entry]:
-        """The entries as they may be shown now: messages recalled since then without their content."""
+        """The entries as they may be shown now: without the content of messages recalled since then."""
         entries: list[Entry] = []
         messages: dict[int, Message] = {}
         for at, fields in rows:
@@ -131,7 +131,7 @@ class LogReader:
 
 
 def _placed(rows: list[Any]) -> list[tuple[EntryId, dict[bytes, bytes]]]:
-    """The rows by place, without those whose id was made by hand and is out of all bounds."""
+    """The rows with their ids, without those whose id was made by hand and breaks all bounds."""
     placed: list[tuple[EntryId, dict[bytes, bytes]]] = []
     for at, fields in rows:
         with contextlib.suppress(ValueError):
@@ -140,5 +140,5 @@ def _placed(rows: list[Any]) -> list[tuple[EntryId, dict[bytes, bytes]]]:
 
 
 def _view(entry: Entry) -> Message | Notice:
-    # Only what the script wrote was checked before: a body that is no JSON would break the gateways' frames.
+    # An entry made by hand was never checked: a body that is no JSON would break the frames of gateways.
     return read_notice(entry.body) if entry.kind.is_notice else read_message(entry.body)

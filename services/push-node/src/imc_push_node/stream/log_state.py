@@ -1,6 +1,7 @@
-"""Where a log stands, and what a stretch of it proves: no I/O here.
+"""The state of a log, and what a stretch of it proves. No I/O.
 
-A point can be trusted to have nothing missing behind it only if the log proves it: see `Stretch.proves`.
+A gateway may go on from a position only if the log proves that nothing is missing after it: see
+`Stretch.proves`.
 """
 
 from collections.abc import Sequence
@@ -11,28 +12,28 @@ from imc_contracts.events import Entry
 
 UNBORN_FIELD = "unborn"
 FIELDS = ["epoch", "born", "last", UNBORN_FIELD]
-"""Of the hash beside the log, in the order in which `read` takes their values."""
+"""Fields of the hash beside the log, in the order that `read` expects."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """Where a log stood at one moment. ``born`` and ``last`` are `ORIGIN` while it is unborn."""
+    """The state of a log at one moment. ``born`` and ``last`` are `ORIGIN` while it is unborn."""
 
     epoch: str
-    """While it is unborn the same as ``unborn``."""
+    """The same as ``unborn`` while the log is unborn."""
     born: EntryId
     last: EntryId
     now_ms: int
     unborn: str = ""
-    """The epoch of points of before its birth; "" if nobody has asked for one."""
+    """The epoch of positions of before its birth; "" if nobody has asked for one."""
 
     @property
     def point(self) -> Cursor:
-        """The place after its newest entry; of an unborn log, the moment."""
+        """The position of its newest entry. Of an unborn log, the moment."""
         return Cursor(self.epoch, EntryId(self.now_ms, 0) if self.last == ORIGIN else self.last)
 
     def names(self, point: Cursor) -> bool:
-        """Whether ``point`` is one of this log, of before its birth included."""
+        """Whether ``point`` is a position of this log, or of before its birth."""
         return point.epoch in (self.epoch, self.unborn)
 
     def stays_unborn_since(self, point: Cursor) -> bool:
@@ -46,23 +47,23 @@ class LogState:
 
 @dataclass(frozen=True, slots=True)
 class Remainder:
-    """What a log still held at one moment: the entries from ``first`` on. All before are in the database."""
+    """What a log still held at one moment: entries from ``first`` on. Those before it are in the database."""
 
     state: LogState
     first: EntryId
-    """Where there is no entry, the place of the next."""
+    """If there is no entry, the id of the next one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What a log held from ``start`` up to ``end``, read in one atomic step together with its state."""
+    """What a log held from ``start`` to ``end``, read in one atomic step together with its state."""
 
     state: LogState
     start: Cursor
     places: frozenset[EntryId]
-    """The places of all that was there, ``start`` and entries that are none of ours included."""
+    """The ids of all entries read, ``start`` and entries that are none of ours included."""
     entries: list[Entry]
-    """The entries after ``start``; no content of recalled messages in them."""
+    """The entries after ``start``, without the content of recalled messages."""
     end: Cursor
     is_last: bool
     """Whether the log held nothing beyond ``end``."""
@@ -70,20 +71,20 @@ class Stretch:
     """Whether it begins with the first entry that the log ever had."""
 
     def lacks(self, entry: EntryId) -> bool:
-        """Whether ``entry`` is certainly not in the log: others are on both sides of where it would be.
+        """Whether ``entry`` is certainly not in the log: there are older and newer ones.
 
-        Trimming takes from the old end alone, so that this is not the log that the entry was told from: a
-        replica that had not received it has taken over, say.
+        Trimming removes only the oldest entries. So this is not the log that the entry came from: for
+        example, a replica that had not received the entry has taken over.
         """
         is_within = any(place < entry for place in self.places) and entry <= self.end.entry
         return is_within and entry not in self.places
 
     def proves(self, point: Cursor) -> bool:
-        """Whether everything that followed ``point``, up to ``end``, is known to be here.
+        """Whether everything that followed ``point``, up to ``end``, is here.
 
-        So it is if the entry at ``point`` is still there, or the one right after it, since logs are trimmed
-        from their old end, or if it is the newest one. A point of before the log's birth needs the whole log.
-        Anything else (trimmed, of another epoch, of a future that a lost server took along) proves nothing.
+        This is so if the entry at ``point`` is still there, or the next possible one, since only the oldest
+        entries are trimmed; or if ``point`` is the newest entry. A position of before the log's birth needs
+        the whole log. No other position is proven: it is trimmed, of another epoch, or lost with a server.
         """
         if point.is_unborn:
             is_before_birth = self.is_from_birth and self.state.is_born_after(point)
@@ -95,7 +96,7 @@ class Stretch:
 
 
 def read(now: tuple[int, int], fields: Sequence[bytes | None]) -> LogState:
-    """What Redis answers to TIME, and to HMGET of `FIELDS`."""
+    """Read the replies of Redis to TIME, and to HMGET of `FIELDS`."""
     epoch, born, last, unborn_field = fields
     now_ms, unborn = now[0] * 1000 + now[1] // 1000, (unborn_field or b"").decode()
     if epoch is None or born is None or last is None:

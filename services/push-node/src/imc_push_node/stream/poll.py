@@ -1,4 +1,4 @@
-"""What is asked about every app each second, packed once: a thousand quiet apps must cost next to nothing."""
+"""The commands that poll an app each second, packed once: a thousand quiet apps must cost next to nothing."""
 
 from imc_contracts import names
 from imc_service.redis.connections import packed
@@ -13,16 +13,16 @@ FENCE = "f"
 TIME = packed("TIME")
 
 REPLIES = 2
-"""To the questions about one app."""
+"""The number of replies for one app."""
 
 
 def about(app_id: str) -> bytes:
-    """Where the app's log stands, and where its fence."""
+    """The commands that read the state of an app's log, and its fence."""
     return _about_log(app_id) + packed("ZSCORE", names.gateway_fence(app_id), FENCE)
 
 
 async def log_stands(subscriber: Subscriber, app_id: str) -> LogState:
-    """Where the app's log stands, once all that was published until then has been heard; raises as `ask`."""
+    """Read the state of the app's log, once all that was published until then is here. Raises as `ask`."""
     now, fields = await subscriber.ask(TIME + _about_log(app_id), 2)
     return log_state.read((int(now[0]), int(now[1])), fields)
 

@@ -1,4 +1,4 @@
-"""Proving that Redis does what this node needs: commands without an effect, and a word that comes back."""
+"""Proves that Redis does what this node needs: by commands without effect, and a word that comes back."""
 
 import asyncio
 import secrets
@@ -14,7 +14,7 @@ from imc_push_node.stream.poll import FENCE
 
 
 class _Silent:
-    """A channel that is subscribed to only to prove that it may be."""
+    """A channel that is subscribed to only to prove that this is permitted."""
 
     def on_subscribed(self) -> None: ...
 
@@ -22,7 +22,7 @@ class _Silent:
 
 
 class NodeProof:
-    """What the node publishes it must hear, or else its connections lead to servers that share nothing."""
+    """A node must hear what it publishes, or else its connections lead to different servers."""
 
     def __init__(self, redis: Redis, subscriber: Subscriber) -> None:
         self._redis = redis
@@ -36,7 +36,7 @@ class NodeProof:
         subscriber.subscribe(names.live(own, database), _Silent())
 
     async def of_commands(self) -> None:
-        """That the node may run its commands, and that there is room for what it writes.
+        """Prove that the node may run its commands, and that there is room for what it writes.
 
         Raises what redis-py raises.
         """
@@ -49,14 +49,14 @@ class NodeProof:
             self._subscriber.reconnect()
 
     async def of_pushes(self) -> str | None:
-        """A readiness check: why nothing that is published would be heard just now, or None."""
+        """A readiness check: why the node would not hear what is published, or None."""
         fault = await self._subscriber.alive()
         if fault is None and self._silence > DEADLINE_SECONDS:
             fault = "what is published in Redis is not heard"
         return fault
 
     def on_subscribed(self) -> None:
-        """From here on the node hears what it says; what it said before is lost."""
+        """The node hears what it publishes from here on. What it published before is lost."""
         self._unheard_since = None
 
     def on_message(self, payload: bytes) -> None:
@@ -68,7 +68,7 @@ class NodeProof:
         app_id = names.NO_APP
         gateways, places = names.gateways(app_id), names.gateway_places(app_id)
         fence, state = names.gateway_fence(app_id), names.log_state(app_id)
-        # They find nothing to do, or are undone within the transaction.
+        # These commands find nothing to do, or are undone within the transaction.
         async with self._redis.pipeline(transaction=True) as pipe:
             run = cast(Any, pipe).execute_command
             run("TIME")

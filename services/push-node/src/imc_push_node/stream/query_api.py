@@ -1,4 +1,4 @@
-"""query-api, as a push-node calls it."""
+"""The client of query-api."""
 
 from dataclasses import dataclass
 
@@ -12,23 +12,23 @@ from imc_contracts.views import Message
 from pydantic import TypeAdapter, ValidationError
 
 SECONDS = 5.0
-"""A query-api that hangs holds up gateways by this much and no more."""
+"""How long a query-api that hangs can hold up gateways."""
 
 _OK = 200
 _ANSWER: TypeAdapter[Envelope[list[LogChange]]] = TypeAdapter(Envelope[list[LogChange]])
 
 
 class NotAnswered(Exception):
-    """No answer, or none that can be used; the next call may get one."""
+    """No answer, or an unusable one. The next call may get one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Entries that the log held once, made again from what the database knows now."""
+    """Entries that the log once held, made again from what the database knows now."""
 
     entries: list[Entry]
     messages: dict[int, Message]
-    """Of entries that are sent messages the message, by the entry's index."""
+    """The messages among the entries, by index."""
     is_last: bool
     """Whether there are no more."""
 
@@ -42,7 +42,7 @@ class QueryApiClient:
     async def changes(
         self, app_id: str, after: EntryId, before: EntryId, limit: int, *, with_notices: bool
     ) -> Changes:
-        """What happened between two places, the first ``limit`` entries of it; raises `NotAnswered`."""
+        """Ask for the first ``limit`` entries between two ids. Raises `NotAnswered`."""
         parameters = {
             "appId": app_id,
             "after": str(after),

@@ -1,4 +1,4 @@
-"""What keeps the content of recalled messages out of everything that is told later than at once."""
+"""Keeps the content of recalled messages out of replays."""
 
 from typing import cast
 
@@ -10,17 +10,17 @@ from redis.asyncio import Redis
 
 
 class RecallMarks:
-    """The messages of each app that were recalled, for as long as their log may show them."""
+    """The recalled messages of each app, for as long as its log may hold them."""
 
     def __init__(self, redis: Redis, skipped: Counter) -> None:
         self._redis = redis
         self._skipped = skipped
 
     async def mask(self, app_id: str, entries: list[Entry], messages: dict[int, Message]) -> None:
-        """Take the content out of ``entries`` that are messages recalled since they were read.
+        """Remove the content of recalled messages from ``entries``, which were read before this call.
 
-        ``messages`` are those among the entries, by index. A recall that comes in between is seen here, or
-        follows as an entry of its own. Raises what redis-py raises.
+        ``messages`` are the messages among the entries, by index. A recall that happens meanwhile is seen
+        here, or follows as an entry of its own. Raises what redis-py raises.
         """
         marks = await self._between(app_id, [message["createTime"] for message in messages.values()])
         for index, message in messages.items():

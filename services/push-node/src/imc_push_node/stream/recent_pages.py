@@ -1,11 +1,11 @@
-"""Pages of logs that were read a moment ago, for gateways that come back a moment after others.
+"""Pages of logs that were just read, for gateways that reconnect a moment after others.
 
-A thousand gateways that reconnect at once arrive in waves, as fast as their handshakes go. Each wave would
-read again what the one before it has read.
+A thousand gateways that reconnect at once arrive in waves, as fast as their handshakes are done. Without
+these pages each wave would read again what the wave before it has read.
 
-A page may be used again only while nothing has happened that a new read would show: no recall (it would hide
-content) and no other log, both of which start a new generation. And only once everything up to the end of the
-log has certainly been heard: see `LogReplay`. Trimming does not count: what was proven stays true.
+A page is used again only while a new read would show the same: no message was recalled, and the log is not
+another one. Both would start a new generation. `LogReplay` checks before that nothing was missed up to the
+end of the log. Trimming does not matter: what was proven stays true.
 """
 
 from imc_contracts.cursor import Cursor, EntryId
@@ -15,31 +15,31 @@ from imc_push_node.stream.framed_entries import FramedEntries, Pushes, entry_id_
 from imc_push_node.stream.log_state import Stretch
 
 RECENT_BYTES = 33_554_432
-"""Of all apps together; beyond that the oldest go."""
+"""For all apps together. Beyond that the oldest pages are dropped."""
 
 RECENT_SECONDS = 5.0
 
 
 class LogPage:
-    """One read of the log, as frames, up to the head. What is beyond it, the follower brings."""
+    """One read of the log, as frames, up to the head. The follower delivers what is beyond."""
 
     def __init__(self, stretch: Stretch, head: Cursor, generation: int) -> None:
         self.stretch = stretch
         self.generation = generation
-        """That of the app before it was read."""
+        """The generation of the app before the page was read."""
         self.end = min(stretch.end, head, key=lambda cursor: cursor.entry)
         entries = [entry for entry in stretch.entries if entry.id <= head.entry]
         self._framed = FramedEntries(stretch.state.epoch, entries, has_notices=True)
         self.size = self._framed.size
 
     def covers(self, point: Cursor) -> bool:
-        """Whether this page, just read, decides what becomes of a gateway at ``point``."""
+        """Whether this page, just read, decides how a gateway at ``point`` goes on."""
         if not self.stretch.state.names(point):
             return True
         return self.stretch.is_last or entry_id_of(point) < self.end.entry
 
     def leads_on_from(self, point: Cursor) -> bool:
-        """Whether it proves ``point``, and holds what came next."""
+        """Whether it proves ``point``, and holds what follows."""
         if point.is_unborn or point.epoch != self.stretch.state.epoch:
             return False
         is_within = entry_id_of(self.stretch.start) <= point.entry < self.end.entry
@@ -61,7 +61,7 @@ class RecentPages:
         self._bytes = 0
         self._by_app: dict[str, dict[EntryId, LogPage]] = {}
         self._ages: dict[_Key, float] = {}
-        """When each was kept; the oldest first."""
+        """When each page was kept, the oldest first."""
 
     def keep(self, app_id: str, page: LogPage, now: float) -> None:
         """Keep a page that was just read; ``now`` is a time of the loop's clock."""

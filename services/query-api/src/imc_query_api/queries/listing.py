@@ -24,9 +24,6 @@ BATCH_ROWS = 1024
 SHORT = 131_072
 """Items with contents of so many characters or fewer are encoded in one piece."""
 
-_BATCH_STEPS = (16, 64, 256, BATCH_ROWS)
-"""The numbers of ids in statements. Few different statements are found again in the cache of texts."""
-
 Item = TypeVar("Item")
 
 
@@ -138,7 +135,8 @@ class ListingReader(Generic[View]):
         """The rows with these ids that exist; raises `Refused` (`UNAVAILABLE`)."""
         if not keys:
             return {}
-        count = next(step for step in _BATCH_STEPS if step >= len(keys))
+        # A power of two: the text of a statement is made once for each number of ids.
+        count = 1 << (len(keys) - 1).bit_length()
         padded = [*keys, *[keys[-1]] * (count - len(keys))]
         async with self._store.session() as session:
             sql = self.batch_sql.format(", ".join("?" * count))
