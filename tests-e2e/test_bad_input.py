@@ -59,28 +59,37 @@ BAD_BODIES: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 HISTORY = "/chat/message/findByGroupId"
+V1_HISTORY = "/v1/queries/messages"
 BAD_QUERIES: list[tuple[str, dict[str, str], str]] = [
     (HISTORY, {"groupId": "g"}, "appId"),
     (HISTORY, {"appId": "a"}, "groupId"),
     *((HISTORY, {"appId": bad, "groupId": "g"}, "appId") for bad in ("", " a", "a" * 128, "a\x00")),
     *(
         (HISTORY, {"appId": "a", "groupId": "g", "pageNum": bad}, "pageNum")
-        for bad in ("-1", "x", "1.5", str(2**31))
+        for bad in ("x", "1.5", str(2**31))
+    ),
+    *((HISTORY, {"appId": "a", "groupId": "g", "pageSize": bad}, "pageSize") for bad in ("10001", "-2", "x")),
+    *((HISTORY, {"appId": "a", "groupId": "g", "startTime": bad}, "startTime") for bad in ("x", str(2**63))),
+    (HISTORY, {"appId": "a", "groupId": "g", "endTime": "1e5"}, "endTime"),
+    (V1_HISTORY, {"groupId": "g"}, "appId"),
+    (V1_HISTORY, {"appId": "a"}, "groupId or userId"),
+    (V1_HISTORY, {"appId": "a", "groupId": "g", "before": "1", "after": "1"}, "before and after"),
+    *(
+        (V1_HISTORY, {"appId": "a", "groupId": "g", "limit": bad}, "limit")
+        for bad in ("0", "501", "-1", "x", "1.5")
     ),
     *(
-        (HISTORY, {"appId": "a", "groupId": "g", "pageSize": bad}, "pageSize")
-        for bad in ("0", "501", "-1", "x")
-    ),
-    *(
-        (HISTORY, {"appId": "a", "groupId": "g", "startTime": bad}, "startTime")
+        (V1_HISTORY, {"appId": "a", "groupId": "g", "startTime": bad}, "startTime")
         for bad in ("-1", "x", str(2**63))
     ),
-    (HISTORY, {"appId": "a", "groupId": "g", "endTime": "1e5"}, "endTime"),
-    (HISTORY, {"appId": "a", "groupId": "g", "withTotal": "perhaps"}, "withTotal"),
+    (V1_HISTORY, {"appId": "a", "groupId": "g", "withTotal": "perhaps"}, "withTotal"),
+    ("/v1/queries/message", {"appId": "a", "messageId": "x"}, "messageId"),
+    ("/v1/queries/groups", {"appId": "a", "after": "0"}, "after"),
+    ("/v1/queries/notices", {"appId": "a", "groupId": "g", "deleted": "x"}, "deleted"),
     ("/chat/message/findByUserId", {"appId": "a"}, "userId"),
     ("/chat/message/findByGroupIdAndUserId", {"appId": "a", "groupId": "g"}, "userId"),
     ("/chat/message/findBeforeByMessageId", {"appId": "a", "groupId": "g"}, "messageId"),
-    ("/chat/message/findAfterByMessageId", {"appId": "a", "groupId": "g", "messageId": "x"}, "messageId"),
+    ("/chat/message/findAfterByMessageId", {"appId": "a", "groupId": "g"}, "messageId"),
     ("/chat/group/findGroupListByUserId", {"appId": "a"}, "userId"),
     ("/notice/information/findByGroupId", {"appId": "a"}, "groupId"),
     ("/notice/information/findByUserId", {"appId": "a", "userId": "u "}, "userId"),
@@ -111,7 +120,8 @@ async def test_a_bad_query_names_its_field(
     client: Any, http: httpx.AsyncClient, path: str, parameters: dict[str, str], field: str
 ):
     reply = await http.get(client.deployment.query_apis[0].url + path, params=parameters)
-    assert assert_refused(reply, 400, -1).startswith(field + " ")
+    code = 40001 if path.startswith("/v1/") else -1
+    assert assert_refused(reply, 400, code).startswith(field + " ")
 
 
 @pytest.mark.parametrize(
@@ -171,6 +181,12 @@ async def test_what_is_not_there(client: Any, app_id: str):
         assert (await client.post(path, body))["code"] == code
     found = await client.get("/chat/message/findAfterByMessageId", appId=app_id, groupId="g", messageId=ID)
     assert found["code"] == -1
+    found = await client.get("/chat/message/findAfterByMessageId", appId=app_id, groupId="g", messageId="x")
+    assert found["code"] == -1
+    for path, item, code in (("messages", ID, 40401), ("notices", ID, 40402)):
+        found = await client.get(f"/v1/queries/{path}", appId=app_id, groupId="g", before=item)
+        assert found["code"] == code
+    assert (await client.get("/v1/queries/message", appId=app_id, messageId=ID))["code"] == 40401
 
 
 async def test_bad_frames_leave_the_connection_and_others_alone(client: Any, app_id: str):

@@ -104,6 +104,10 @@ PATHS = (
     "/v1/commands/publish-notice",
 )
 QUERIES = (
+    "/v1/queries/messages",
+    "/v1/queries/message",
+    "/v1/queries/groups",
+    "/v1/queries/notices",
     "/chat/message/findByGroupId",
     "/chat/message/findByUserId",
     "/chat/group/findGroupListByUserId",

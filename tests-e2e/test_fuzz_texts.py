@@ -39,7 +39,7 @@ _TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(_ODD)
 _NAME = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=60)
 MORE = {
     "command": ("clientMessageId", "recallCause", "title", "jumpUrl", "type"),
-    "query": ("startTime", "endTime", "pageNum", "pageSize", "withTotal"),
+    "query": ("startTime", "endTime", "pageNum", "pageSize", "withTotal", "limit", "before", "after"),
 }
 
 

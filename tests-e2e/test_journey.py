@@ -317,11 +317,14 @@ async def test_history_is_found_by_user_and_around_a_message(client: Any, app_id
     )
     assert by_user["data"]["total"] == 5
     assert [m["content"] for m in by_user["data"]["pageMessageList"]] == ["5", "7"]
-    both = await client.get(
-        "/chat/message/findByGroupIdAndUserId", appId=app_id, groupId="g", userId="bob", withTotal="false"
-    )
-    assert both["data"]["total"] is None
-    assert [m["content"] for m in both["data"]["pageMessageList"]] == ["0", "2", "4", "6", "8"]
+    both = {"appId": app_id, "groupId": "g", "userId": "bob"}
+    numbered = await client.get("/chat/message/findByGroupIdAndUserId", **both)
+    assert [m["content"] for m in numbered["data"]["pageMessageList"]] == ["0", "2", "4", "6", "8"]
+    newest = await client.get("/v1/queries/messages", **both, limit=3)
+    assert (newest["data"]["total"], newest["data"]["hasMore"]) == (None, True)
+    assert newest["data"]["messages"] == numbered["data"]["pageMessageList"][2:]
+    one = await client.get("/v1/queries/message", appId=app_id, messageId=sent[5]["messageId"])
+    assert one["data"]["content"] == "5"
     around = {"appId": app_id, "groupId": "g", "messageId": sent[5]["messageId"], "pageSize": "3"}
     before = await client.get("/chat/message/findBeforeByMessageId", **around)
     after = await client.get("/chat/message/findAfterByMessageId", **around)
