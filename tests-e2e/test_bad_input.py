@@ -194,7 +194,8 @@ async def test_bad_frames_leave_the_connection_and_others_alone(client: Any, app
         for number, (frame, data, word) in enumerate(frames, 1):
             await bad.send_text(frame)
             refused = (await bad.wait_for_code(4001, number))[-1]
-            assert (refused["success"], refused["data"]) == (False, data)
+            expected = {"error": 40001, "retryable": False, **(data or {})}
+            assert (refused["success"], refused["data"]) == (False, expected)
             assert word in refused["message"]
         await bad.send_json([message, {**message, "userId": ""}, message])
         await good.wait_for_code(2001, 2)
@@ -207,6 +208,7 @@ async def test_bad_frames_leave_the_connection_and_others_alone(client: Any, app
     ("path", "word"),
     [
         ("/v1/gateways/%20a/g", "appId"),
+        ("/v1/gateways/a/%0A", "gatewayId"),
         ("/v1/gateways/a/%7F", "gatewayId"),
         ("/v1/gateways/a/" + "g" * 128, "gatewayId"),
         ("/v1/gateways/a/g?cursor=nonsense", "cursor"),
@@ -216,7 +218,7 @@ async def test_a_bad_connection_is_told_why(client: Any, path: str, word: str):
     async with connect_at(client.deployment.push_nodes[0].url + path, additional_headers=bearer()) as gateway:
         refused = (await gateway.wait_for_code(4000))[0]
         assert gateway.frames == [refused]
-        assert (refused["success"], refused["data"]) == (False, None)
+        assert (refused["success"], refused["data"]) == (False, {"error": 40001, "retryable": False})
         assert word in refused["message"]
         assert await gateway.wait_closed() == 1008
 

@@ -187,7 +187,7 @@ async def framed(client: Any, app_id: str, texts: list[bytes]) -> None:
                 await gateway.send_text(text.decode())
                 await gateway.send_json({"groupId": " g", "clientMessageId": own_id})
                 await gateway.wait_for(
-                    lambda frame: frame["code"] == 4001 and frame["data"] == {"clientMessageId": own_id},
+                    lambda frame: frame["code"] == 4001 and frame["data"].get("clientMessageId") == own_id,
                     timeout=60,
                 )
 

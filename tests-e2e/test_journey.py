@@ -115,7 +115,7 @@ async def test_a_client_message_id_is_recognized_over_http_websocket_and_batch(c
         assert (other["success"], other["code"], other["data"]) == (False, 40904, None)
         await gateway.send_json({**body, "content": "another"})
         refused = (await gateway.wait_for_code(4001))[0]
-        assert refused["data"] == {"clientMessageId": "same"}
+        assert refused["data"] == {"error": 40904, "retryable": False, "clientMessageId": "same"}
         assert len(await client.history(app_id, total=1)) == 1
         assert len(gateway.with_code(2001)) == 1
 

@@ -114,7 +114,7 @@ async def test_a_gateway_is_told_which_send_was_too_many(installation: Installat
         await gateway.wait_for_code(2000)
         await gateway.send_json([body(app_id, clientMessageId=own_id) for own_id in ("first", "second")])
         [refused] = await gateway.wait_for_code(4001)
-        assert refused["data"] == {"clientMessageId": "second"}
+        assert refused["data"] == {"error": 42901, "retryable": True, "clientMessageId": "second", "index": 1}
         assert "quota" in refused["message"]
         assert (await gateway.wait_for_code(2003))[0]["data"]["clientMessageId"] == "first"
 

@@ -53,7 +53,8 @@ async def test_a_history_is_made_once(stored: History, database_server_url: str)
 
 
 @pytest.mark.parametrize(
-    "kind", [queries.FIRST, queries.BEFORE, queries.AFTER, queries.ANY_GROUP, queries.USER]
+    "kind",
+    [queries.NEWEST, queries.FIRST, queries.BEFORE, queries.AFTER, queries.ANY_GROUP, queries.USER],
 )
 def test_a_wrong_reply_is_found(kind: queries.QueryKind) -> None:
     query = kind.draw(History("", ROWS), Random(1))
@@ -64,7 +65,7 @@ def test_a_wrong_reply_is_found(kind: queries.QueryKind) -> None:
         return orjson.dumps({"data": {"total": None, "pageMessageList": found}})
 
     queries.check(query, reply(messages))
-    queries.check(query, orjson.dumps({"data": messages}))
+    queries.check(query, orjson.dumps({"data": {"messages": messages, "hasMore": False}}))
     for wrong in (messages[::-1], [*messages, messages[-1]], []):
         with pytest.raises(InvalidRun):
             queries.check(query, reply(wrong))

@@ -11,18 +11,22 @@ import pytest
 import structlog
 from imc_contracts.cursor import Cursor
 from imc_contracts.events import LiveBatch, read_live_batch, read_message
+from imc_contracts.quotas import Quotas
 from imc_push_node.cluster.drain import Drain
+from imc_push_node.cluster.gateway_quota import GatewayQuota
 from imc_push_node.cluster.monitor import Monitor
 from imc_push_node.cluster.takeover import Takeover
 from imc_push_node.gateway.gateway import Gateway
+from imc_push_node.gateway.push_format import PushFormat
 from imc_push_node.gateway.token_expiry import TokenExpiry
-from imc_push_node.http.connection import Connections
+from imc_push_node.http.connection import Arrival, Connections
+from imc_push_node.http.doors import V1
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.pubsub.subscriber import ChannelListener
+from imc_push_node.stream.delivery import Delivery
 from imc_push_node.stream.follower import Follower
 from imc_push_node.stream.hub import App, Hub
 from imc_push_node.stream.log_reader import LogReader
-from imc_push_node.stream.log_replay import LogReplay
 from imc_push_node.stream.log_state import Stretch
 from imc_push_node.stream.recall_marks import RecallMarks
 from imc_service.auth.gatekeeper import Gatekeeper
@@ -132,12 +136,21 @@ class MemoryNode:
         reader = _SmallPages(redis, metrics.skipped)
         self.hub = Hub(reader=reader, archive=None, subscriber=subscriber, metrics=metrics, linger_seconds=2)
         takeover = Takeover(redis, self.hub)
+        gateway_quota = GatewayQuota(redis, Quotas(), metrics.gateway_quota_refusals)
         watch = Monitor(self.hub, takeover, subscriber, STALL_SECONDS)
         nothing_is_sent = cast(Any, None)
         drain = Drain(self.hub, nothing_is_sent, 0)
         tokens = TokenExpiry(Gatekeeper(None), metrics.frames_refused)
         self._connections = Connections(
-            self.hub, takeover, nothing_is_sent, drain, tokens, metrics, BUFFER_BYTES, 1000
+            self.hub,
+            takeover,
+            gateway_quota,
+            nothing_is_sent,
+            drain,
+            tokens,
+            metrics,
+            BUFFER_BYTES,
+            1000,
         )
         self._tasks = [asyncio.create_task(part) for part in (takeover.run(), watch.run())]
 
@@ -145,12 +158,9 @@ class MemoryNode:
         self, socket: MemorySocket, app_id: str, gateway_id: str, cursor: Cursor | None, *, with_notices: bool
     ) -> None:
         """Begin to let a gateway in."""
-        path = {"appId": app_id, "gatewayId": gateway_id}
-        query = {"notices": "1"} if with_notices else {}
-        if cursor is not None:
-            query["cursor"] = str(cursor)
-        opening = self._connections.open(cast(Any, socket), path, query, EVERYTHING)
-        self._tasks.append(asyncio.create_task(opening))
+        push_format = PushFormat.V1_WITH_NOTICES if with_notices else PushFormat.V1
+        arrival = Arrival(V1, app_id, gateway_id, gateway_id, push_format, cursor, EVERYTHING)
+        self._tasks.append(asyncio.create_task(self._connections.open(cast(Any, socket), arrival)))
 
     def heard(self, message_id: str) -> Moment:
         """When it last heard of a message as it was published."""
@@ -159,9 +169,9 @@ class MemoryNode:
     def knows(self, app_id: str, cursor: Cursor) -> bool:
         """Whether all up to an entry is told here."""
         app = self._app(app_id)
-        if app is None or not app.subscribers.has_begun:
+        if app is None or not app.delivery.outbox.has_begun:
             return False
-        head = app.subscribers.head
+        head = app.delivery.outbox.head
         return head.epoch == cursor.epoch and head.entry >= cursor.entry
 
     def cut_off(self, seconds: float) -> None:
@@ -212,7 +222,7 @@ def no_hole_repair(patch: pytest.MonkeyPatch) -> None:
     fits = Follower._fits
 
     def fits_anyhow(follower: Follower, batch: LiveBatch) -> bool:
-        head = follower._subscribers.head
+        head = follower._outbox.head
         is_new = batch.epoch == head.epoch and batch.prev > head.entry
         return fits(follower, batch._replace(prev=head.entry) if is_new else batch)
 
@@ -235,12 +245,12 @@ def no_masking(patch: pytest.MonkeyPatch) -> None:
 
 def position_off_by_one(patch: pytest.MonkeyPatch) -> None:
     """A gateway is brought up from where it stood one entry ago."""
-    add = LogReplay.add
+    fall_behind = Delivery.fall_behind
 
-    def add_before(log_replay: LogReplay, gateway: Gateway, position: Cursor) -> None:
-        add(log_replay, gateway, position._replace(entry=position.entry.preceding))
+    def fall_behind_before(delivery: Delivery, gateway: Gateway, position: Cursor) -> None:
+        fall_behind(delivery, gateway, position._replace(entry=position.entry.preceding))
 
-    patch.setattr(LogReplay, "add", add_before)
+    patch.setattr(Delivery, "fall_behind", fall_behind_before)
 
 
 def no_retire_guard(patch: pytest.MonkeyPatch) -> None:

@@ -53,11 +53,11 @@ class Node:
         )
         return reply.status_code, body["code"], reply.headers.get("WWW-Authenticate")
 
-    async def counted(self) -> dict[tuple[str, str], float]:
-        """What was answered at the door so far, by the name of the metric and the status."""
+    async def counted(self) -> dict[tuple[str, str, str], float]:
+        """What was answered so far, by the name of the metric, the door and the status."""
         metrics = text_string_to_metric_families((await self._http.get(self.url + "/metrics")).text)
         return {
-            (sample.name, sample.labels["status"]): sample.value
+            (sample.name, sample.labels.get("door", ""), sample.labels["status"]): sample.value
             for family in metrics
             if family.name in ("imc_gateway_handshakes", "imc_guard_refusals")
             for sample in family.samples
@@ -104,9 +104,9 @@ async def test_each_refusal_is_counted(node: Node):
     after = await node.counted()
     grown = {name: after[name] - before.get(name, 0) for name in after}
     assert {name: number for name, number in grown.items() if number} == {
-        ("imc_gateway_handshakes_total", "401"): 1,
-        ("imc_gateway_handshakes_total", "403"): 1,
-        ("imc_guard_refusals_total", "403"): 1,
+        ("imc_gateway_handshakes_total", "v1", "401"): 1,
+        ("imc_gateway_handshakes_total", "v1", "403"): 1,
+        ("imc_guard_refusals_total", "", "403"): 1,
     }
 
 
@@ -135,7 +135,9 @@ async def test_without_send_a_gateway_may_listen_alone(
         await gateway.wait_for_code(2000)
         await gateway.send_json([MESSAGE, {**MESSAGE, "clientMessageId": "mine"}])
         without, with_id = await gateway.wait_for_code(4001, 2)
-        assert (without["data"], with_id["data"]) == (None, {"clientMessageId": "mine"})
+        forbidden = {"error": 40301, "retryable": False}
+        assert without["data"] == {**forbidden, "index": 0}
+        assert with_id["data"] == {**forbidden, "index": 1, "clientMessageId": "mine"}
         assert "send" in with_id["message"]
         reply = await COMMANDS[0].make(guarded, stranger, bearer(app_id, "send"), appId=app_id)
         pushed = await gateway.wait_for_code(2001)
@@ -221,7 +223,8 @@ async def bad_tokens_do_not_count(guarded: Deployment, app_id: str) -> None:
         for number, bad in enumerate({**bad_tokens(app_id), **foreign}.values(), 1):
             await gateway.send_json({"token": bad})
             answer = (await gateway.wait_for_code(4001, number))[-1]
-            assert (answer["success"], answer["data"]) == (False, None)
+            error = 40301 if bad in foreign.values() else 40101
+            assert (answer["success"], answer["data"]) == (False, {"error": error, "retryable": False})
             assert answer["message"].startswith("the new token is not accepted: ")
         await closed_after(gateway, begun, 2 * BRIEF)
 

@@ -19,7 +19,18 @@ from imc_contracts.errors import unavailable
 from imc_contracts.events import Event, EventKind, RecallMark
 from imc_contracts.log_changes import LogChange, MessageChange, NoticeChange
 from imc_contracts.validation import parse_json
-from imc_contracts.views import Group, Message, MessagePage, Notice, NoticePage, NoticeReceipt, SendReceipt
+from imc_contracts.views import (
+    Group,
+    GroupPage,
+    JavaMessagePage,
+    JavaNoticePage,
+    Message,
+    MessagePage,
+    Notice,
+    NoticePage,
+    NoticeReceipt,
+    SendReceipt,
+)
 from pydantic import BaseModel, TypeAdapter
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -57,8 +68,11 @@ GROUP: Group = {
     "updateTime": RECALLED["createTime"],
     "messageTotal": 2,
 }
-MESSAGE_PAGE: MessagePage = {"total": 2, "pageMessageList": [SENT, RECALLED]}
-NOTICE_PAGE: NoticePage = {"total": None, "pageInformationList": [PUBLISHED]}
+MESSAGE_PAGE: MessagePage = {"messages": [SENT, RECALLED], "hasMore": True, "total": None}
+NOTICE_PAGE: NoticePage = {"notices": [DELETED, PUBLISHED], "hasMore": False}
+GROUP_PAGE: GroupPage = {"groups": [GROUP], "hasMore": False}
+JAVA_MESSAGE_PAGE: JavaMessagePage = {"total": 2, "pageMessageList": [SENT, RECALLED]}
+JAVA_NOTICE_PAGE: JavaNoticePage = {"total": 3, "pageInformationList": [PUBLISHED]}
 CURSOR = str(Cursor("k3v9", EntryId(1796169600000, 0)))
 SEND_RECEIPT: SendReceipt = {
     "messageId": "1000000000000000001",
@@ -87,7 +101,10 @@ WRITTEN: dict[str, Any] = {
     "reply-publish-notice": envelope.success(NOTICE_RECEIPT),
     "reply-message-page": envelope.success(MESSAGE_PAGE),
     "reply-notice-page": envelope.success(NOTICE_PAGE),
-    "reply-groups": envelope.success([GROUP]),
+    "reply-group-page": envelope.success(GROUP_PAGE),
+    "java-reply-message-page": envelope.success(JAVA_MESSAGE_PAGE),
+    "java-reply-notice-page": envelope.success(JAVA_NOTICE_PAGE),
+    "java-reply-groups": envelope.success([GROUP]),
     "reply-log-changes": envelope.success(LOG_CHANGES),
     "reply-failure": envelope.failure(ErrorCode.RECALL_WINDOW_PASSED, "the recall window has passed"),
 }

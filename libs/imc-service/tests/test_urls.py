@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from imc_service.http.listening import reachable
+from imc_service.http.server import reachable
 from imc_service.settings import Settings, SettingsError, load
 from imc_service.urls import DatabaseUrl, HttpUrl, RedisUrl, authority
 from pydantic import SecretStr, TypeAdapter, ValidationError

@@ -75,7 +75,7 @@ async def test_sqlite_two_at_once(tmp_path: Any):
     await asyncio.gather(run_script("imc-migrate", environment), run_script("imc-migrate", environment))
     async with open_database(url) as database:
         assert await database.fetch_all("PRAGMA journal_mode") == [("wal",)]
-        assert await database.fetch_all("SELECT version_num FROM imc_schema_version") == [("0001",)]
+        assert await database.fetch_all("SELECT version_num FROM imc_schema_version") == [("0002",)]
 
 
 def test_what_is_up_to_date_is_found_so_without_alembic(tmp_path: Path):
@@ -199,7 +199,23 @@ async def test_waits_for_a_server_but_not_for_ever():
         assert "secret" not in process.log
 
 
-async def test_downgrades_are_not_offered():
-    first = import_module("imc_command_api.migrations.versions.0001_expand_tables")
+@pytest.mark.parametrize("name", ["0001_expand_tables", "0002_index_activity_of_groups"])
+async def test_downgrades_are_not_offered(name: str):
+    version = import_module(f"imc_command_api.migrations.versions.{name}")
     with pytest.raises(NotImplementedError, match="not offered"):
-        first.downgrade()
+        version.downgrade()
+
+
+async def test_an_index_that_an_interrupted_migration_has_created_is_kept(empty_database_url: str):
+    environment = {"IMC_DATABASE_URL": empty_database_url}
+    await run_script("imc-migrate", environment)
+    await run(empty_database_url, "UPDATE imc_schema_version SET version_num = '0001'")
+    await run_script("imc-migrate", environment)
+    version = await run(empty_database_url, "SELECT version_num FROM imc_schema_version")
+    assert [*version] == [("0002",)]
+    found = await run(
+        empty_database_url,
+        "SELECT column_name FROM information_schema.statistics"
+        " WHERE table_schema = DATABASE() AND index_name = 'imc_group_activity' ORDER BY seq_in_index",
+    )
+    assert [*found] == [("app_id",), ("newest_create_time",), ("newest_message_id",)]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from imc_contracts.cursor import Cursor, EntryId
 from imc_contracts.events import message_sent
+from imc_push_node.gateway.gateway import State
 from imc_push_node.stream import archive
 from imc_push_node.stream.archive import PAGE
 from imc_testkit.gateway import Gateway, connect
@@ -30,7 +31,7 @@ def numbers(first: int, last: int) -> list[str]:
 
 
 def resuming(node: Any, app_log: Any) -> int:
-    return len(node.app(app_log.app_id).archive_replay)
+    return node.app(app_log.app_id).delivery.number_in(State.READING_ARCHIVE)
 
 
 @pytest.mark.parametrize("kept", [1, 10, PAGE, PAGE + 3])

@@ -74,7 +74,7 @@ async def test_what_was_sent_by_one_that_has_left_is_waited_for(
     assert not draining.done()
     command_api.gate.set()
     await draining
-    assert not node.push_node.connections._forwarder._tasks
+    assert not node.push_node.connections.forwarder._tasks
 
 
 class FakeHub:

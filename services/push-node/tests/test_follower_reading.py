@@ -9,9 +9,9 @@ from imc_contracts.cursor import Cursor, EntryId
 from imc_contracts.events import Event, EventKind
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.stream import follower as module
+from imc_push_node.stream.delivery import Delivery
 from imc_push_node.stream.follower import MAX_PENDING, Follower
 from imc_push_node.stream.log_state import LogState, Stretch
-from imc_push_node.stream.subscribers import Subscribers
 from imc_service.retry import Backoff
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry
@@ -61,13 +61,13 @@ class World:
         self.log = Log()
         self.registry = CollectorRegistry()
         metrics = NodeMetrics(self.registry)
-        self.subscribers = Subscribers(metrics)
+        self.outbox = (delivery := Delivery(metrics, has_archive=False)).outbox
         log: Any = self.log
-        self.follower = Follower("a", log, self.subscribers, metrics)
+        self.follower = Follower("a", log, delivery, metrics)
 
     @property
     def told(self) -> int:
-        return self.subscribers.head.entry.ms
+        return self.outbox.head.entry.ms
 
     def publish(self, number: int, *, prev: int | None = None) -> None:
         """Append an entry to the log, and publish it."""
@@ -166,7 +166,7 @@ async def test_what_is_no_batch_is_skipped_and_counted(world: World) -> None:
 
 
 async def test_a_check_certifies_only_what_is_certain(world: World) -> None:
-    head = world.subscribers.head
+    head = world.outbox.head
     assert world.follower.check(world.log.state_now(), head)
     world.log.last = 2
     assert not world.follower.check(world.log.state_now(), head)
@@ -174,4 +174,4 @@ async def test_a_check_certifies_only_what_is_certain(world: World) -> None:
     assert not world.follower.check(world.log.state_now(), head)
     await world.follower.settled()
     assert world.told == 2
-    assert world.follower.check(world.log.state_now(), world.subscribers.head)
+    assert world.follower.check(world.log.state_now(), world.outbox.head)

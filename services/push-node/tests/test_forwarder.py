@@ -18,9 +18,12 @@ def body(content: str, own_id: str | None = None) -> dict[str, Any]:
     return {**BODY, "content": content, **({"clientMessageId": own_id} if own_id else {})}
 
 
-def reply(status: int, content: Any = None) -> Callable[[list[dict[str, Any]]], Response]:
-    envelope = {"success": False, "code": status * 100 + 1, "message": f"says {status}", "data": None}
-    return lambda _messages: Response(orjson.dumps(content or envelope), status_code=status)
+def reply(
+    status: int, content: Any = None, code: int | None = None, **headers: str
+) -> Callable[[list[dict[str, Any]]], Response]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    envelope = {"success": False, "code": code or status * 100 + 1, "message": f"says {status}", "data": None}
+    return lambda _messages: Response(orjson.dumps(content or envelope), status_code=status, headers=named)
 
 
 def each(*items: Any) -> Callable[[list[dict[str, Any]]], Response]:
@@ -75,8 +78,8 @@ async def test_items_that_fail_are_refused_alone(gateway: Any, command_api: Any)
     frames = await gateway.wait_for_code(4001, 3)
     assert frames[0]["message"].startswith("[2].")
     assert [(frame["message"], frame["data"]) for frame in frames[1:]] == [
-        ("reused", {"clientMessageId": "a"}),
-        ("quota", None),
+        ("reused", {"error": 40904, "retryable": False, "clientMessageId": "a", "index": 0}),
+        ("quota", {"error": 42901, "retryable": True, "index": 3}),
     ]
     (acknowledged,) = gateway.with_code(2003)
     assert acknowledged["data"]["clientMessageId"] == "b"
@@ -124,7 +127,11 @@ async def test_it_is_given_up_after_some_time(gateway: Any, command_api: Any) ->
     await gateway.send_json([body("0", "a"), body("1")])
     frames = await gateway.wait_for_code(4001, 2)
     assert all(frame["message"].startswith("not accepted") for frame in frames)
-    assert [frame["data"] for frame in frames] == [{"clientMessageId": "a"}, None]
+    away = {"error": 50301, "retryable": True}
+    assert [frame["data"] for frame in frames] == [
+        {**away, "clientMessageId": "a", "index": 0},
+        {**away, "index": 1},
+    ]
     assert len(command_api.calls) > 2
     command_api.answers = []
     await gateway.send_json(body("2", "b"))
@@ -159,7 +166,8 @@ async def test_only_what_bears_an_own_id_is_repeated_after_an_unknown_end(
     await gateway.send_json([body("0", "a"), body("1")])
     (frame,) = await gateway.wait_for_code(4001)
     assert "unknown" in frame["message"]
-    assert frame["data"] is None
+    # It may be in the log: without an id of its own it must not be sent again.
+    assert frame["data"] == {"error": 50001, "retryable": False, "index": 1}
     (acknowledged,) = await gateway.wait_for_code(2003)
     assert acknowledged["data"]["clientMessageId"] == "a"
     assert contents(command_api) == ["0", "1", "0"]
@@ -170,7 +178,7 @@ async def test_an_end_that_stays_unknown_is_said_to_be(gateway: Any, command_api
     await gateway.send_json(body("0", "a"))
     (frame,) = await gateway.wait_for_code(4001)
     assert "unknown" in frame["message"]
-    assert frame["data"] == {"clientMessageId": "a"}
+    assert frame["data"] == {"error": 50001, "retryable": True, "clientMessageId": "a"}
 
 
 async def test_a_batch_that_is_refused_whole_is_not_repeated(gateway: Any, command_api: Any) -> None:
@@ -178,7 +186,38 @@ async def test_a_batch_that_is_refused_whole_is_not_repeated(gateway: Any, comma
     await gateway.send_json([body("0", "a"), body("1")])
     frames = await gateway.wait_for_code(4001, 2)
     assert {frame["message"] for frame in frames} == {"says 413"}
+    assert {frame["data"]["error"] for frame in frames} == {50001}, "no gateway sent a body over the limit"
     assert len(command_api.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (429, 42901, {"error": 42901, "retryable": True, "retryAfter": 7000}),
+        (400, 40001, {"error": 40001, "retryable": False}),
+        (404, 40400, {"error": 50001, "retryable": False}),
+        (400, 99999, {"error": 50001, "retryable": False}),
+    ],
+)
+async def test_the_code_of_a_batch_that_is_refused_whole_is_passed_on(
+    gateway: Any, command_api: Any, status: int, code: int, expected: dict[str, Any]
+) -> None:
+    command_api.answers = [reply(status, code=code, retry_after="7")]
+    await gateway.send_json(body("0"))
+    (frame,) = await gateway.wait_for_code(4001)
+    assert (frame["message"], frame["data"]) == (f"says {status}", expected)
+
+
+async def test_a_gateway_is_told_after_how_long_to_retry(gateway: Any, command_api: Any) -> None:
+    command_api.answers = [reply(503, retry_after="3")] * 100
+    await gateway.send_json(body("0", "a"))
+    (frame,) = await gateway.wait_for_code(4001)
+    assert frame["data"] == {
+        "error": 50301,
+        "retryable": True,
+        "retryAfter": 3000,
+        "clientMessageId": "a",
+    }
 
 
 async def test_apps_do_not_wait_for_each_other(start_node: Any, command_api: Any, app_id: str) -> None:

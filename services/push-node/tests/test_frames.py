@@ -1,9 +1,12 @@
 import json
 
 import pytest
+from imc_contracts.codes import ErrorCode
 from imc_contracts.cursor import Cursor, EntryId
 from imc_contracts.events import Event, EventKind
 from imc_push_node.gateway import frames
+from imc_push_node.gateway.frames import Refusal
+from imc_push_node.gateway.push_format import PushFormat
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 
@@ -26,6 +29,12 @@ def test_every_length_is_read_back(size: int) -> None:
     assert payload(frames.text_frame(b"x" * size)) == b"x" * size
 
 
+def push(push_format: PushFormat, kind: EventKind, body: bytes) -> bytes:
+    (frame,) = frames.pushes(push_format, "line", [Event(kind, body).at(EntryId(12, 3))])
+    return payload(frame)
+
+
+@pytest.mark.parametrize("push_format", [PushFormat.V1, PushFormat.V1_WITH_NOTICES])
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
@@ -35,17 +44,25 @@ def test_every_length_is_read_back(size: int) -> None:
         (EventKind.NOTICE_DELETED, 2005),
     ],
 )
-def test_a_push_holds_the_body_as_it_is(kind: EventKind, code: int) -> None:
+def test_a_push_holds_the_body_as_it_is(push_format: PushFormat, kind: EventKind, code: int) -> None:
     body = '{"content":"日本\\u0000 😀"  ,"n":1}'.encode()
-    text = payload(frames.push("line", Event(kind, body).at(EntryId(12, 3))))
+    text = push(push_format, kind, body)
     assert body in text
     envelope = json.loads(text)
     assert (envelope["success"], envelope["code"], envelope["cursor"]) == (True, code, "line.12-3")
     assert envelope["data"] == json.loads(body)
 
 
+@pytest.mark.parametrize(
+    ("kind", "code"), [(EventKind.MESSAGE_SENT, 2001), (EventKind.MESSAGE_RECALLED, 2002)]
+)
+def test_a_push_of_the_java_door_is_what_the_java_version_sends(kind: EventKind, code: int) -> None:
+    text = push(PushFormat.JAVA, kind, b'{"content":"x"}')
+    assert text == b'{"success":true,"code":%d,"message":"success","data":{"content":"x"}}' % code
+
+
 def test_connected() -> None:
-    assert json.loads(payload(frames.connected(AT, recovered=True))) == {
+    assert json.loads(payload(frames.connected(AT, PushFormat.V1, recovered=True))) == {
         "success": True,
         "code": 2000,
         "message": "connected",
@@ -55,13 +72,51 @@ def test_connected() -> None:
     }
 
 
+def test_connected_by_the_java_door() -> None:
+    expected = b'{"success":true,"code":2000,"message":"success","data":"connection successful"}'
+    assert payload(frames.connected(AT, PushFormat.JAVA, recovered=False)) == expected
+
+
 def test_refusals_are_no_successes() -> None:
-    refused = json.loads(payload(frames.frame_refused("why", "id")))
+    quota = Refusal(ErrorCode.QUOTA_USED_UP, "why", "id", 3, 2)
+    refused = json.loads(payload(frames.frame_refused(PushFormat.V1, quota)))
     assert (refused["success"], refused["code"], refused["message"]) == (False, 4001, "why")
-    assert refused["data"] == {"clientMessageId": "id"}
-    assert json.loads(payload(frames.frame_refused("why")))["data"] is None
-    turned_away = json.loads(payload(frames.not_connected("why")))
-    assert turned_away == {"success": False, "code": 4000, "message": "why", "data": None}
+    assert refused["data"] == {
+        "error": 42901,
+        "retryable": True,
+        "retryAfter": 2000,
+        "clientMessageId": "id",
+        "index": 3,
+    }
+    away = json.loads(payload(frames.not_connected(PushFormat.V1, ErrorCode.UNAVAILABLE, "why")))
+    assert (away["success"], away["code"], away["message"]) == (False, 4000, "why")
+    assert away["data"] == {"error": 50301, "retryable": True}
+
+
+def test_refusals_by_the_java_door_have_no_data() -> None:
+    quota = Refusal(ErrorCode.QUOTA_USED_UP, "why", "id", 3, 2)
+    refused = json.loads(payload(frames.frame_refused(PushFormat.JAVA, quota)))
+    assert refused == {"success": False, "code": 4001, "message": "why", "data": None}
+    away = json.loads(payload(frames.not_connected(PushFormat.JAVA, ErrorCode.UNAVAILABLE, "why")))
+    assert away == {"success": False, "code": 4000, "message": "why", "data": None}
+
+
+@pytest.mark.parametrize(
+    ("error", "own_id", "is_retryable"),
+    [
+        (ErrorCode.INVALID_FIELD, "id", False),
+        (ErrorCode.FORBIDDEN, "id", False),
+        (ErrorCode.CLIENT_MESSAGE_ID_REUSED, "id", False),
+        (ErrorCode.QUOTA_USED_UP, None, True),
+        (ErrorCode.UNAVAILABLE, None, True),
+        (ErrorCode.INTERNAL, "id", True),
+        (ErrorCode.INTERNAL, None, False),
+    ],
+)
+def test_what_may_be_in_the_log_is_retryable_by_its_own_id_only(
+    error: ErrorCode, own_id: str | None, is_retryable: bool
+) -> None:
+    assert Refusal(error, "why", own_id).is_retryable is is_retryable
 
 
 def test_a_gap_names_both_ends() -> None:

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -27,36 +27,30 @@ class FakeGateway:
     is_replaced: bool = False
 
 
-@dataclass
-class FakeApp:
-    app_id: str
-    members: set[FakeGateway] = field(default_factory=set[FakeGateway])
-
-
 class Node:
     """A node, as far as the places of one app are concerned: who is here, and who leaves."""
 
     def __init__(self, redis: Redis, app_id: str, most: int | None) -> None:
         self.refusals = Counter("refusals", "Handshakes that were refused.", registry=None)
-        self.apps = [FakeApp(app_id)]
-        self.on_leave: list[Callable[[FakeGateway], None]] = []
+        self.app_id = app_id
         quotas = Quotas()
         quotas.read(json.dumps({} if most is None else {"apps": {app_id: {"gateways": most}}}))
-        self.places = GatewayQuota(redis, self, quotas, self.refusals)  # pyright: ignore[reportArgumentType]
+        self.places = GatewayQuota(redis, quotas, self.refusals)
 
     async def come(self, gateway_id: str) -> FakeGateway:
         """Take a place, and be here from then on."""
-        [app] = self.apps
-        await self.places.take(app.app_id, gateway_id)
-        gateway = FakeGateway(app.app_id, gateway_id)
-        app.members.add(gateway)
+        await self.places.take(self.app_id, gateway_id)
+        return self.enter(gateway_id)
+
+    def enter(self, gateway_id: str) -> FakeGateway:
+        """Be here, with or without a place."""
+        gateway = FakeGateway(self.app_id, gateway_id)
+        self.places.enter(gateway, gateway_id)  # pyright: ignore[reportArgumentType]
         return gateway
 
     def go(self, gateway: FakeGateway) -> None:
-        """Leave, as the hub tells of it."""
-        self.apps[0].members.discard(gateway)
-        for told in self.on_leave:
-            told(gateway)
+        """Leave."""
+        self.places.leave(gateway)  # pyright: ignore[reportArgumentType]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -126,12 +120,12 @@ async def test_an_app_without_a_quota_leaves_no_trace(app_log: Any, monkeypatch:
     async with free.running():
         await free.come("one")
         free.go(await free.come("two"))
-        assert not free.places._left
+        assert not free.places._returned
         # What a node with a quota does in the same time is to be seen.
         limited = Node(app_log.redis, f"{app_log.app_id}-limited", 1)
-        limited.apps[0].members.add(FakeGateway(limited.apps[0].app_id, "one"))
+        limited.enter("one")
         async with limited.running():
-            await wait_until(lambda: app_log.redis.exists(names.gateway_places(limited.apps[0].app_id)))
+            await wait_until(lambda: app_log.redis.exists(names.gateway_places(limited.app_id)))
         assert not await taken(app_log)
 
 

@@ -9,6 +9,7 @@ import pytest
 from imc_contracts.codes import CloseCode
 from imc_push_node.gateway.gateway import Gateway, PauseReason
 from imc_push_node.gateway.keepalive import Keepalive, Pulse
+from imc_push_node.gateway.push_format import PushFormat
 from imc_service.auth.grant import EVERYTHING
 from imc_testkit.virtual_time import VirtualTimeLoop
 
@@ -118,7 +119,7 @@ def now() -> float:
 
 async def live(cable: Cable, seconds: float, happens: Callable[[float, Gateway], None]) -> None:
     """Let time pass until the gateway is closed; ``happens`` is called at each step, with the time."""
-    gateway = Gateway("app", "gateway", cable, EVERYTHING, wants_notices=False)
+    gateway = Gateway("app", "gateway", cable, EVERYTHING, PushFormat.V1)
     Keepalive().join(cable.pulse)
     step = 0
     while not cable.has_ended and now() < seconds:

@@ -1,4 +1,4 @@
-"""What is counted of handshakes: each once, by the status of its answer."""
+"""Each handshake is counted once, by its door and the status of its answer."""
 
 import contextlib
 from typing import Any
@@ -36,7 +36,12 @@ async def _receive() -> Message:
     raise AssertionError
 
 
-async def counted(application: Application, kind: str = "websocket", gone: bool = False) -> dict[str, float]:
+V1, JAVA = "/v1/gateways/app/gw", "/chat/message/broadcast/app/gw"
+
+
+async def counted(
+    application: Application, path: str = V1, kind: str = "websocket", gone: bool = False
+) -> dict[tuple[str, str], float]:
     registry = CollectorRegistry()
 
     async def send(_message: Message) -> None:
@@ -45,10 +50,10 @@ async def counted(application: Application, kind: str = "websocket", gone: bool 
 
     end = OSError() if gone else application.end
     with contextlib.nullcontext() if end is None else pytest.raises(type(end)):
-        await HandshakeMetrics(application, registry)({"type": kind}, _receive, send)
+        await HandshakeMetrics(application, registry)({"type": kind, "path": path}, _receive, send)
     samples = [sample for metric in registry.collect() for sample in metric.samples]
     return {
-        sample.labels["status"]: sample.value
+        (sample.labels["door"], sample.labels["status"]): sample.value
         for sample in samples
         if sample.name.endswith("_total") and sample.value
     }
@@ -69,7 +74,16 @@ async def counted(application: Application, kind: str = "websocket", gone: bool 
 async def test_a_handshake_is_counted_once_by_its_status(
     application: Application, expected: dict[str, float]
 ) -> None:
-    assert await counted(application) == expected
+    of_v1 = {("v1", status): count for status, count in expected.items()}
+    assert await counted(application) == of_v1
+
+
+@pytest.mark.parametrize(
+    ("path", "door"),
+    [(V1, "v1"), (JAVA, "java"), (JAVA + "/", "java"), ("/v2/gateways/app/gw", "none"), ("/", "none")],
+)
+async def test_a_handshake_is_counted_by_its_door(path: str, door: str) -> None:
+    assert await counted(Application(ACCEPTED), path) == {(door, "101"): 1}
 
 
 async def test_nothing_else_is_counted() -> None:
@@ -86,5 +100,5 @@ async def test_a_node_tells_how_it_answered(start_node: Any, app_id: str) -> Non
                 pass
     async with httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
         told = (await client.get("/metrics")).text
-    assert 'imc_gateway_handshakes_total{status="101"} 1.0' in told
-    assert 'imc_gateway_handshakes_total{status="429"} 1.0' in told
+    for door, status, count in (("v1", 101, 1), ("v1", 429, 1), ("java", 101, 0), ("java", 429, 0)):
+        assert f'imc_gateway_handshakes_total{{door="{door}",status="{status}"}} {count:.1f}' in told

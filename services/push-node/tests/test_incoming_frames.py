@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imc_push_node.forwarding.incoming_frames import Reading, Refusal, read_frames
+from imc_contracts.codes import ErrorCode
+from imc_push_node.forwarding.incoming_frames import Reading, read_frames
+from imc_push_node.gateway.frames import Refusal
 
 BODY = {"groupId": "g", "userId": "u", "content": "hello"}
 
@@ -15,32 +17,36 @@ def read(value: Any) -> Reading:
 
 def test_one_body() -> None:
     reading = read({**BODY, "type": "7", "clientMessageId": "mine", "unknown": 1})
-    (send,) = reading.sends
+    ((send, index),) = reading.sends
+    assert index is None
     assert reading.refusals == []
     assert (send.app_id, send.group_id, send.user_id, send.content) == ("app", "g", "u", "hello")
     assert (send.type, send.client_message_id) == (7, "mine")
 
 
-def test_the_app_of_the_path_may_be_repeated() -> None:
-    assert read({**BODY, "appId": "app"}).sends[0].app_id == "app"
+def test_the_app_of_the_path_may_be_repeated_or_left_out() -> None:
+    assert read({**BODY, "appId": None}).sends[0].message.app_id == "app"
+    assert read({**BODY, "appId": "app"}).sends[0].message.app_id == "app"
 
 
-@pytest.mark.parametrize("app_id", ["other", "APP", "", None, 5])
+@pytest.mark.parametrize("app_id", ["other", "APP", "", 5])
 def test_another_app_is_refused(app_id: Any) -> None:
     reading = read({**BODY, "appId": app_id, "clientMessageId": "mine"})
     assert reading.sends == []
     (refusal,) = reading.refusals
-    assert "appId" in refusal.message
+    assert "appId" in refusal.reason
     assert refusal.client_message_id == "mine"
 
 
 def test_a_list_keeps_its_order_and_its_bad_items_fail_alone() -> None:
     items = [{**BODY, "content": "0"}, {"groupId": "g"}, 5, {**BODY, "content": "3"}, [BODY]]
     reading = read(items)
-    assert [send.content for send in reading.sends] == ["0", "3"]
+    assert [send.message.content for send in reading.sends] == ["0", "3"]
     assert len(reading.refusals) == 3
-    assert reading.refusals[0].message.startswith("[1].userId is missing")
-    assert reading.refusals[1] == Refusal("[2] is not a JSON object")
+    assert [send.list_index for send in reading.sends] == [0, 3]
+    assert reading.refusals[0].reason.startswith("[1].userId is missing")
+    assert reading.refusals[1] == Refusal(ErrorCode.INVALID_FIELD, "[2] is not a JSON object", index=2)
+    assert [refusal.index for refusal in reading.refusals] == [1, 2, 4]
 
 
 @pytest.mark.parametrize("count", [1, 500])
@@ -52,7 +58,9 @@ def test_lists_up_to_the_limit(count: int) -> None:
 def test_lists_beyond_the_limit_are_refused_whole(count: int) -> None:
     reading = read([BODY] * count)
     assert reading.sends == []
-    assert reading.refusals == [Refusal("a list in a frame must hold 1 to 500 messages")]
+    assert reading.refusals == [
+        Refusal(ErrorCode.INVALID_FIELD, "a list in a frame must hold 1 to 500 messages")
+    ]
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"hello", b"NaN", b'{"a":"\\ud800"}', b"[" * 100_000])
@@ -60,7 +68,7 @@ def test_what_is_no_json_is_refused(text: bytes) -> None:
     reading = read_frames([text], "app", 6000)
     assert reading.sends == []
     (refusal,) = reading.refusals
-    assert "not valid JSON" in refusal.message
+    assert "not valid JSON" in refusal.reason
     assert refusal.client_message_id is None
 
 
@@ -93,9 +101,9 @@ def test_frames_of_all_kinds_in_one_wake_up() -> None:
     ]
     texts = [json.dumps(body).encode() for body in bodies]
     reading = read_frames([*texts, b"{"], "app", 6000)
-    assert [send.content for send in reading.sends] == ["0", "1", "2", "3"]
+    assert [send.message.content for send in reading.sends] == ["0", "1", "2", "3"]
     assert reading.tokens == ["first", "second"]
-    assert [refusal.message.partition(" ")[0] for refusal in reading.refusals] == ["content", "a", "the"]
+    assert [refusal.reason.partition(" ")[0] for refusal in reading.refusals] == ["content", "a", "the"]
 
 
 json_values = st.recursive(

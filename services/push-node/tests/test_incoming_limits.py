@@ -153,7 +153,7 @@ async def test_nothing_is_read_before_the_handshake_is_answered(
         asked.set()
         await answer.wait()
 
-    monkeypatch.setattr(node.push_node.gateway_quota, "take", take)
+    monkeypatch.setattr(node.push_node.connections.gateway_quota, "take", take)
     async with (
         RawGateway.connecting(node.url, app_id, "raw") as gateway,
         httpx.AsyncClient(base_url=node.url, trust_env=False) as http,

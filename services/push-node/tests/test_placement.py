@@ -6,6 +6,7 @@ import re
 import signal
 from collections import Counter
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -164,13 +165,59 @@ async def test_without_any_address_nothing_is_made_up(node: Any) -> None:
 
 @pytest.mark.parametrize(
     ("path", "named"),
-    [("a%20b/one", "appId"), ("app/a%7Bb", "gatewayId"), ("app/a%2Fb", "gatewayId"), ("app/", "gatewayId")],
+    [
+        ("a%20/one", "appId"),
+        ("app/a%0Ab", "gatewayId"),
+        ("app/%00", "gatewayId"),
+        ("app/" + "g" * 128, "gatewayId"),
+        ("a" * 128 + "/one", "appId"),
+    ],
 )
 async def test_a_malformed_id_is_told(node: Any, path: str, named: str) -> None:
     async with httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
         reply = await client.get(f"/v1/gateways/{path}/node")
     assert (reply.status_code, reply.json()["code"]) == (400, 40001)
-    assert reply.json()["message"].startswith(f"{named} is not valid: it must be 1 to 127")
+    assert re.match(f"{named} is (not valid|too long): it must be 1 to 127", reply.json()["message"])
+
+
+@pytest.mark.parametrize("segments", ["app/a/b", "app/", "/app", "app/a/"])
+async def test_a_path_of_other_segments_is_none(node: Any, segments: str) -> None:
+    async with httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
+        reply = await client.get(f"/v1/gateways/{segments}/node")
+    assert (reply.status_code, reply.json()["code"]) == (404, 40400)
+
+
+@pytest.mark.parametrize("segment", ["%FF", "%E7%BD", "%C0%AF", "%2", "%zz"])
+async def test_an_escape_that_is_not_utf8_is_told(node: Any, segment: str) -> None:
+    for path in (f"app/{segment}/node", f"{segment}/one/node"):
+        reader, writer = await asyncio.open_connection(*node.url.removeprefix("http://").split(":"))
+        writer.write(f"GET /v1/gateways/{path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".encode())
+        reply = await reader.read()
+        writer.close()
+        assert reply.startswith(b"HTTP/1.1 400 ")
+        assert b'"code":40001' in reply
+
+
+@pytest.mark.parametrize(("app_id", "gateway_id"), [("应用", "网关"), ("a/b", "c d"), ("50%", "{x}?&#")])
+async def test_the_address_holds_ids_of_any_characters(app_id: str, gateway_id: str) -> None:
+    port = free_port()
+    async with (
+        private_redis() as redis,
+        process(redis.url, port=port, IMC_ADVERTISE_URL=f"ws://127.0.0.1:{port}") as node,
+    ):
+        await node.ready()
+
+        async def told() -> dict[str, str] | None:
+            reply = await ask(node.url, quote(gateway_id, safe=""), quote(app_id, safe=""))
+            return reply.json()["data"]
+
+        address = (await wait_until(told) or {})["connectUrl"]
+        assert address.isascii()
+        async with connect_at(address) as gateway:
+            await gateway.wait_for_code(2000)
+        async with httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
+            gateways = (await client.get("/metrics")).text
+        assert 'imc_gateway_handshakes_total{door="v1",status="101"} 1.0' in gateways
 
 
 async def test_a_gateway_may_be_called_node(node: Any, app_id: str) -> None:

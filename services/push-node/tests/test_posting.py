@@ -44,7 +44,7 @@ async def test_batches_one_after_another_share_connections_and_arrive_whole() ->
     port = free_port()
     async with await asyncio.start_server(server.serve, "127.0.0.1", port), posting(settings(port)) as post:
         for size in (1, LARGE_BYTES, LARGE_BYTES + 1, *range(10, 30)):
-            assert await post(b"x" * size) == (200, b"%d" % size)
+            assert await post(b"x" * size) == (200, b"%d" % size, None)
     # One that was idle for some seconds is not used again: on a busy machine there may be several.
     assert server.requests == 23
     assert server.connections < 10

@@ -5,6 +5,7 @@ import socket
 from typing import Any
 
 from imc_contracts.events import message_sent
+from imc_push_node.gateway.gateway import State
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.waiting import wait_until
 from websockets.asyncio.client import connect as connect_websocket
@@ -31,7 +32,7 @@ def slow_connection(url: str, app_id: str, gateway_id: str) -> Any:
 
 
 def lagging(node: Any, app_id: str) -> int:
-    return len(node.app(app_id).log_replay)
+    return node.app(app_id).delivery.number_in(State.LAGGING)
 
 
 async def test_a_slow_gateway_costs_others_nothing_and_gets_everything(start_node: Any, app_log: Any) -> None:

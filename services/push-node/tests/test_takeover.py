@@ -135,7 +135,7 @@ class SlowRedis:
 async def held_up(start_node: Any) -> tuple[Any, SlowRedis]:
     """A node whose registrations go as far as the test lets them."""
     node = await start_node()
-    takeover = node.push_node.connections._takeover
+    takeover = node.push_node.connections.takeover
     takeover._redis = SlowRedis(takeover._redis)
     return node, takeover._redis
 
@@ -146,8 +146,10 @@ async def test_one_that_left_before_its_turn_is_not_registered(held_up: Any, app
     async with connect(node.url, app_log.app_id, "first"):
         await wait_until(lambda: redis.asked == 1)
         async with connect(node.url, app_log.app_id, "one"):
-            await wait_until(lambda: len(node.push_node.connections._takeover._arrivals) == 1)
-            (gone,) = [each for each in node.app(app_log.app_id).members if each.gateway_id == "one"]
+            await wait_until(lambda: len(node.push_node.connections.takeover._arrivals) == 1)
+            (gone,) = [
+                each for each in node.app(app_log.app_id).delivery.gateways if each.gateway_id == "one"
+            ]
             gone.socket.close(CloseCode.NODE_RESTARTS)
         redis.may_go.release()
         redis.may_go.release()
@@ -165,7 +167,7 @@ async def test_one_that_leaves_between_the_two_steps_is_not_registered(held_up: 
     node, redis = held_up
     async with connect(node.url, app_log.app_id, "one"):
         await wait_until(lambda: redis.asked == 1)
-        (gone,) = node.app(app_log.app_id).members
+        (gone,) = node.app(app_log.app_id).delivery.gateways
         gone.socket.close(CloseCode.NODE_RESTARTS)
         redis.may_go.release()
         async with connect(node.url, app_log.app_id, "next"):
@@ -175,7 +177,7 @@ async def test_one_that_leaves_between_the_two_steps_is_not_registered(held_up: 
             redis.may_go.release()
             await wait_until(lambda: is_registered(app_log, {"next"}))
         redis.may_go.release()
-    assert node.push_node.connections._metrics.refused._value.get() == 0, "who has left is refused nothing"
+    assert node.push_node.connections.metrics.refused._value.get() == 0, "who has left is refused nothing"
 
 
 async def test_the_departure_of_an_older_one_leaves_the_newer_registered(node: Any, app_log: Any) -> None:
@@ -224,7 +226,7 @@ async def test_a_loss_of_redis_is_borne_where_nobody_is_left(node: Any, app_log:
         app = node.app(app_log.app_id)
         await wait_until(lambda: app.fence)
     await wait_until(lambda: not app.newest)
-    assert not await node.push_node.connections._takeover.check(app, 0)
+    assert not await node.push_node.connections.takeover.check(app, 0)
     assert not await registered(app_log)
 
 

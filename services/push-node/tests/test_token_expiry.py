@@ -12,6 +12,7 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.scopes import Scope
 from imc_push_node.gateway import token_expiry as module
+from imc_push_node.gateway.push_format import PushFormat
 from imc_push_node.gateway.token_expiry import TokenExpiry
 from imc_push_node.metrics import NodeMetrics
 from imc_service.auth.grant import Grant
@@ -49,9 +50,13 @@ class Member:
     grant: Grant
     app_id: str = "a"
     socket: Socket = field(default_factory=Socket)
+    format = PushFormat.V1
 
     def may(self, scope: Scope) -> bool:
         return self.grant.allows(scope, self.app_id)
+
+    def renew(self, grant: Grant) -> None:
+        self.grant = grant
 
 
 class Door:
@@ -233,6 +238,7 @@ def test_a_token_that_is_not_accepted_changes_nothing(
             assert world.refused == len(member.socket.frames) == times
             assert b"4001" in member.socket.frames[-1]
             assert reason.encode() in member.socket.frames[-1]
+            assert (b'"error":40101' if fresh is None else b'"error":40301') in member.socket.frames[-1]
         assert member.grant == grant(5)
         await asyncio.sleep(100)
         [(_, at)] = member.socket.closed
@@ -261,7 +267,8 @@ def test_one_token_is_looked_at_at_a_time(run: Callable[..., None]):
         for token in ("first", "second"):
             world.tokens.renew(member, token)
         world.tokens.renew(other, "second")
-        assert b"still being looked at" in member.socket.frames[0]
+        assert b"still being checked" in member.socket.frames[0]
+        assert b'"error":50301,"retryable":true,"retryAfter":1000}' in member.socket.frames[0]
         assert other.socket.frames == []
         world.door.answers.set()
         await asyncio.sleep(1)

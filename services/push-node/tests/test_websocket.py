@@ -84,7 +84,7 @@ async def test_a_text_in_fragments_is_one_frame(node: Any, app_log: Any) -> None
         await gateway.wait_for_code(2000)
         await gateway.websocket.send(['{"cli', "", 'entMessageId":', '"mine"}'])
         (refused,) = await gateway.wait_for_code(4001)
-        assert refused["data"] == {"clientMessageId": "mine"}
+        assert refused["data"] == {"error": 40001, "retryable": False, "clientMessageId": "mine"}
 
 
 async def test_a_refused_frame_leaves_the_connection(node: Any, app_log: Any) -> None:
@@ -93,7 +93,13 @@ async def test_a_refused_frame_leaves_the_connection(node: Any, app_log: Any) ->
         await gateway.send_text("hello")
         await gateway.send_json([{"clientMessageId": "a"}, {"clientMessageId": ""}, 5])
         frames = await gateway.wait_for_code(4001, 4)
-        assert [frame["data"] for frame in frames] == [None, {"clientMessageId": "a"}, None, None]
+        malformed = {"error": 40001, "retryable": False}
+        assert [frame["data"] for frame in frames] == [
+            malformed,
+            {**malformed, "clientMessageId": "a", "index": 0},
+            {**malformed, "index": 1},
+            {**malformed, "index": 2},
+        ]
         await app_log.send()
         await gateway.wait_for_code(2001)
 
@@ -110,19 +116,20 @@ async def refused(url: str, path: str) -> tuple[dict[str, Any], int | None]:
 @pytest.mark.parametrize(
     ("path", "named"),
     [
-        ("a%20b/one", "appId"),
+        ("%20a/one", "appId"),
         (f"{'a' * 128}/one", "appId"),
-        ("%E6%97%A5/one", "appId"),
-        ("app/a%7Bb", "gatewayId"),
-        ("app/a%2Fb", "gatewayId"),
-        ("app/", "gatewayId"),
+        ("%00/one", "appId"),
+        ("app/a%0Ab", "gatewayId"),
+        ("app/a%20", "gatewayId"),
+        (f"app/{'%E7%BD%91' * 128}", "gatewayId"),
         ("app/one?cursor=nonsense", "cursor"),
         ("app/one?cursor=line.1-1%00", "cursor"),
     ],
 )
 async def test_a_malformed_request_is_told_what_is_wrong(node: Any, path: str, named: str) -> None:
     frame, code = await refused(node.url, path)
-    assert (frame["success"], frame["code"], frame["data"]) == (False, 4000, None)
+    malformed = {"error": 40001, "retryable": False}
+    assert (frame["success"], frame["code"], frame["data"]) == (False, 4000, malformed)
     assert frame["message"].startswith(f"{named} ")
     assert " must be " in frame["message"]
     assert code == 1008
@@ -135,6 +142,38 @@ async def test_ids_are_percent_decoded(node: Any, app_log: Any) -> None:
         assert '"code":2000' in str(await websocket.recv())
         await app_log.send()
         assert '"code":2001' in str(await websocket.recv())
+
+
+@pytest.mark.parametrize(
+    "gateway_id",
+    ["10.0.0.1:8080", "gw@1", "网关", "gw 1", "g" * 127, "网" * 127, "a/b", "50%", "{x}", "a%2Fb"],
+)
+async def test_a_gateway_id_may_hold_any_characters(node: Any, app_log: Any, gateway_id: str) -> None:
+    async with connect(node.url, app_log.app_id, gateway_id) as older:
+        await older.wait_for_code(2000)
+        assert node.gateway(app_log.app_id, gateway_id)
+        async with connect(node.url, app_log.app_id, gateway_id) as newer:
+            await newer.wait_for_code(2000)
+            assert await older.wait_closed() == 4409
+            await app_log.send()
+            await newer.wait_for_code(2001)
+
+
+async def test_a_slash_within_an_id_parts_no_ids(node: Any, app_id: str) -> None:
+    """Decoded, both paths are the same."""
+    async with connect(node.url, f"{app_id}/b", "c") as one, connect(node.url, app_id, "b/c") as other:
+        await one.wait_for_code(2000)
+        await other.wait_for_code(2000)
+        assert set(node.app(f"{app_id}/b").newest) == {"c"}
+        assert set(node.app(app_id).newest) == {"b/c"}
+
+
+@pytest.mark.parametrize("path", ["app", "app/", "app/a/b", "/gw", "app/gw/"])
+async def test_a_path_of_other_segments_is_none(node: Any, path: str) -> None:
+    with pytest.raises(InvalidStatus) as caught:
+        await connect_websocket(f"ws{node.url.removeprefix('http')}/v1/gateways/{path}", proxy=None)
+    assert caught.value.response.status_code == 404
+    assert json.loads(caught.value.response.body or b"")["code"] == 40400
 
 
 async def test_an_unknown_path_is_no_websocket(node: Any) -> None:
@@ -218,7 +257,7 @@ async def test_a_gateway_that_hangs_up_is_gone_at_once(node: Any, app_id: str) -
     socket = node.gateway(app_id, "raw").socket
     writer.write_eof()
     await wait_until(lambda: socket.disconnected)
-    assert not node.app(app_id).members
+    assert not node.app(app_id).delivery.gateways
     socket.close(CloseCode.NODE_RESTARTS)
     assert socket.conn.close_sent is None, "nobody is there to be told"
     writer.close()
@@ -251,7 +290,7 @@ async def test_a_close_that_the_peer_does_not_take_ends_in_time(
     else:
         socket.close(CloseCode.NODE_RESTARTS)
     await wait_until(lambda: socket.disconnected)
-    assert not node.app(app_log.app_id).members
+    assert not node.app(app_log.app_id).delivery.gateways
     writer.transport.abort()
 
 
@@ -260,7 +299,7 @@ async def test_who_ends_its_side_leaves_before_it_has_taken_the_rest(start_node:
     node = await start_node(ping_seconds=3600, gateway_buffer_bytes=10**9)
     writer, socket = await open_and_fill(node, app_log.app_id)
     writer.write_eof()
-    await wait_until(lambda: not node.app(app_log.app_id).members)
+    await wait_until(lambda: not node.app(app_log.app_id).delivery.gateways)
     assert not socket.disconnected
     socket.transport.abort()
     writer.transport.abort()
@@ -286,7 +325,7 @@ async def test_a_fault_of_ours_at_a_handshake_is_answered_and_told(
     async def take(_app_id: str, _gateway_id: str) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(node.push_node.gateway_quota, "take", take)
+    monkeypatch.setattr(node.push_node.connections.gateway_quota, "take", take)
     with pytest.raises(InvalidStatus) as caught:
         async with connect(node.url, app_id, "one"):
             pass

@@ -5,9 +5,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from imc_contracts.views import Message
 from imc_query_api.queries.group_history import DEEP, GroupHistory
+from imc_query_api.queries.numbered_pages import NumberedPage
+from imc_query_api.queries.selection import Owner, Times, Window
 from imc_query_api.queries.store import Store
-from imc_query_api.queries.window import Window
 from imc_service.database.database import Database, Row, Session, Values
 from prometheus_client import CollectorRegistry
 
@@ -44,6 +46,13 @@ class _InterruptedSession:
         return rows
 
 
+async def ids_of(page: NumberedPage[Message]) -> list[int]:
+    views = page.listing.items
+    if page.listing.rest is not None:
+        views += [view async for more in page.listing.rest for view in more]
+    return [int(view["messageId"]) for view in views]
+
+
 @pytest.mark.parametrize("size", [500, 499, 7])
 async def test_pages_from_either_end_concatenate_to_the_whole(
     database: Database, long_group: Rows, app_id: str, size: int
@@ -54,11 +63,9 @@ async def test_pages_from_either_end_concatenate_to_the_whole(
         near_a_change = any(abs(offset - place) < 30 for place in (0, DEEP, 2501, 5003))
         if size == 7 and not near_a_change:
             continue
-        page = await history.page(app_id, "long", Window(offset=offset, size=size))
-        assert page["total"] == len(long_group)
-        assert [int(message["messageId"]) for message in page["pageMessageList"]] == [
-            row["message_id"] for row in long_group[offset : offset + size]
-        ]
+        page = await history.page(Owner(app_id, "long"), Window(offset=offset, size=size))
+        assert page.total == len(long_group)
+        assert await ids_of(page) == [row["message_id"] for row in long_group[offset : offset + size]]
 
 
 @pytest.mark.parametrize("arrivals", [1, 3, 4])
@@ -69,11 +76,9 @@ async def test_messages_that_arrive_between_statements_do_not_shift_the_page(
     later = [{**last, "message_id": last["message_id"] + 1 + number} for number in range(arrivals)]
     store = InterruptedStore(database, *(lambda row=row: insert_messages([row]) for row in later))
 
-    page = await GroupHistory(store).page(app_id, "long", Window(offset=4500, size=50))
+    page = await GroupHistory(store).page(Owner(app_id, "long"), Window(offset=4500, size=50))
 
-    assert [int(message["messageId"]) for message in page["pageMessageList"]] == [
-        row["message_id"] for row in long_group[4500:4550]
-    ]
+    assert await ids_of(page) == [row["message_id"] for row in long_group[4500:4550]]
     # After three failed attempts the page is read from the beginning, where nothing can shift it.
     assert len(store.statements) == (arrivals + 2 if arrivals < 3 else 5)
 
@@ -85,12 +90,10 @@ async def test_a_page_is_read_from_the_beginning_if_the_group_grows_meanwhile(
     more = [{**last, "message_id": last["message_id"] + 1 + number} for number in range(200)]
     store = InterruptedStore(database, lambda: insert_messages(more))
 
-    page = await GroupHistory(store).page(app_id, "long", Window(offset=2550, size=50))
+    page = await GroupHistory(store).page(Owner(app_id, "long"), Window(offset=2550, size=50))
 
-    assert page["total"] == 5203
-    assert [int(message["messageId"]) for message in page["pageMessageList"]] == [
-        row["message_id"] for row in long_group[2550:2600]
-    ]
+    assert page.total == 5203
+    assert await ids_of(page) == [row["message_id"] for row in long_group[2550:2600]]
 
 
 async def test_the_total_counts_at_least_what_is_shown(
@@ -99,8 +102,8 @@ async def test_the_total_counts_at_least_what_is_shown(
     last = long_group[-1]
     late = {**last, "message_id": last["message_id"] + 1}
     store = InterruptedStore(database, lambda: insert_messages([late]))
-    window = Window(start=long_group[0]["create_time"] + 1, offset=10, size=10)
+    window = Window(10, 10, Times(start=long_group[0]["create_time"] + 1))
 
-    page = await GroupHistory(store).page(app_id, "long", window)
+    page = await GroupHistory(store).page(Owner(app_id, "long"), window)
 
-    assert page["total"] == len(long_group) + 1 - 3
+    assert page.total == len(long_group) + 1 - 3

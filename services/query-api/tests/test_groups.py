@@ -1,19 +1,85 @@
-"""Tests the groups of a user on both kinds of database."""
+"""Tests the groups of a user and of an app, on both doors and both kinds of database."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
+import pytest
 from imc_contracts.schema import MESSAGES
 from imc_query_api.queries.groups import LEAP
 from imc_service.database.database import Database
 
 Rows = list[dict[str, Any]]
 PATH = "/chat/group/findGroupListByUserId"
+GROUPS = "/v1/queries/groups"
 
 
 def place(row: dict[str, Any]) -> tuple[int, int]:
     return row["create_time"], row["message_id"]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 100])
+async def test_pages_of_groups_match_the_model(
+    client: httpx.AsyncClient, messages: Rows, two_apps: tuple[str, str], limit: int
+) -> None:
+    for user_id in (None, "g", "🙂"):
+        whole = await all_groups(client, two_apps[0], user_id, 500)
+        of_app = [row for row in messages if row["app_id"] == two_apps[0]]
+        names = {row["group_id"] for row in of_app if user_id in (None, row["user_id"])}
+        newest = {name: max((r for r in of_app if r["group_id"] == name), key=place) for name in names}
+        assert [group["groupId"] for group in whole] == sorted(
+            names, key=lambda name, newest=newest: place(newest[name]), reverse=True
+        )
+        assert await all_groups(client, two_apps[0], user_id, limit) == whole
+
+
+async def all_groups(client: httpx.AsyncClient, app_id: str, user_id: str | None, limit: int) -> Rows:
+    groups: Rows = []
+    asked = {"appId": app_id, "limit": limit, **({"userId": user_id} if user_id else {})}
+    while True:
+        reply = await client.get(GROUPS, params=asked)
+        assert reply.status_code == 200, reply.text
+        page = reply.json()["data"]
+        assert page.keys() == {"groups", "hasMore"}
+        groups += page["groups"]
+        assert len(page["groups"]) == limit or not page["hasMore"]
+        if not page["hasMore"]:
+            return groups
+        asked["after"] = page["groups"][-1]["newMessage"]["messageId"]
+
+
+async def test_a_group_that_gets_a_message_is_not_listed_on_later_pages(
+    client: httpx.AsyncClient,
+    insert_messages: Callable[[Rows], Awaitable[None]],
+    messages: Rows,
+    two_apps: tuple[str, str],
+) -> None:
+    asked: dict[str, Any] = {"appId": two_apps[0], "limit": 4}
+    whole = await all_groups(client, two_apps[0], None, 500)
+    first = (await client.get(GROUPS, params=asked)).json()["data"]["groups"]
+    moved = whole[3]  # the last one of the page: its place must not be asked for anew
+    late: dict[str, Any] = {**messages[0], "app_id": two_apps[0], "group_id": moved["groupId"]}
+    await insert_messages(
+        [{**late, "message_id": late["message_id"] ^ 1, "create_time": 2 * late["create_time"]}]
+    )
+    asked["after"] = first[-1]["newMessage"]["messageId"]
+    second = (await client.get(GROUPS, params=asked)).json()["data"]["groups"]
+    assert [*first, *second] == whole[:8]
+
+
+async def test_pages_of_groups_start_from_a_message_of_the_app(
+    client: httpx.AsyncClient, messages: Rows, two_apps: tuple[str, str]
+) -> None:
+    other = next(row["message_id"] for row in messages if row["app_id"] == two_apps[1])
+    for user in ({}, {"userId": "g"}):
+        reply = await client.get(GROUPS, params={"appId": two_apps[0], "after": str(other), **user})
+        assert (reply.status_code, reply.json()["code"]) == (404, 40401)
+
+
+async def test_an_unknown_app_or_user_has_no_groups(client: httpx.AsyncClient, messages: Rows) -> None:
+    for asked in ({"appId": "no-such-app"}, {"appId": messages[0]["app_id"], "userId": "nobody"}):
+        reply = await client.get(GROUPS, params=asked)
+        assert reply.json()["data"] == {"groups": [], "hasMore": False}
 
 
 async def test_the_groups_of_each_user_match_the_model(client: httpx.AsyncClient, messages: Rows) -> None:
@@ -93,3 +159,6 @@ async def test_a_group_whose_newest_message_was_purged_is_left_out(
     reply = await client.get(PATH, params={"appId": two_apps[0], "userId": "g"})
     names = {row["group_id"] for row in of_app if row["user_id"] == "g"}
     assert {group["groupId"] for group in reply.json()["data"]} == names - {"g"}
+    for user in (None, "g"):
+        listed = await all_groups(client, two_apps[0], user, 500)
+        assert "g" not in {group["groupId"] for group in listed}

@@ -9,10 +9,13 @@ from imc_contracts.fields import INT64_MAX
 from imc_contracts.schema import GROUPS, MESSAGES, NOTICES
 from imc_query_api.queries.group_history import GroupHistory
 from imc_query_api.queries.groups import LEAP, Groups
-from imc_query_api.queries.history import MESSAGE_TABLE, NOTICE_TABLE, History
-from imc_query_api.queries.neighbours import Neighbours
+from imc_query_api.queries.keyset_pages import KeysetPages
+from imc_query_api.queries.listing import ListingReader
+from imc_query_api.queries.messages import ONE, Messages
+from imc_query_api.queries.numbered_pages import NumberedPages
+from imc_query_api.queries.selection import Keyset, Owner, Window
 from imc_query_api.queries.store import Store
-from imc_query_api.queries.window import Window
+from imc_query_api.queries.tables import MESSAGE_TABLE, NOTICE_TABLE, Table
 from imc_service.database.database import Database, Session, Values, open_database
 from prometheus_client import CollectorRegistry
 
@@ -20,13 +23,19 @@ Rows = list[dict[str, Any]]
 
 ALL = (0, INT64_MAX)
 SOME = (1_700_000_000_300, 1_700_000_001_500)
-HISTORIES = [
-    (MESSAGE_TABLE, ("app_id", "group_id"), ("long",), "imc_message_group"),
-    (MESSAGE_TABLE, ("app_id", "user_id"), ("user-7",), "imc_message_user"),
-    (MESSAGE_TABLE, ("app_id", "user_id", "group_id"), ("user-7", "long"), "imc_message_user_group"),
-    (NOTICE_TABLE, ("app_id", "group_id"), ("long",), "imc_notice_group"),
-    (NOTICE_TABLE, ("app_id", "user_id"), ("user-7",), "imc_notice_user"),
-    (NOTICE_TABLE, ("app_id", "user_id", "group_id"), ("user-7", "long"), "imc_notice_user_group"),
+HISTORIES: list[tuple[Table[Any], tuple[str, ...], tuple[str, ...], str, str | None]] = [
+    (MESSAGE_TABLE, ("app_id", "group_id"), ("long",), "imc_message_group", None),
+    (MESSAGE_TABLE, ("app_id", "user_id"), ("user-7",), "imc_message_user", None),
+    (MESSAGE_TABLE, ("app_id", "user_id", "group_id"), ("user-7", "long"), "imc_message_user_group", None),
+    (NOTICE_TABLE, ("app_id", "group_id"), ("long",), "imc_notice_group", "status = 1"),
+    (NOTICE_TABLE, ("app_id", "user_id"), ("user-7",), "imc_notice_user", "status = 0"),
+    (
+        NOTICE_TABLE,
+        ("app_id", "user_id", "group_id"),
+        ("user-7", "long"),
+        "imc_notice_user_group",
+        "status = 1",
+    ),
 ]
 
 
@@ -99,46 +108,98 @@ async def rows_touched(session: Session) -> int:
     return sum(int(value) for _, value in counters)
 
 
-async def test_pages_and_counts_read_one_index(
+async def test_numbered_pages_and_counts_read_one_index(
     session: Session, store: Store, app_id: str, subtests: pytest.Subtests
 ) -> None:
-    for (table, columns, owner, index), times, newest_first in itertools.product(
+    for (table, columns, owner, index, condition), times, newest_first in itertools.product(
         HISTORIES, (ALL, SOME), (False, True)
     ):
         with subtests.test(f"{index} {times} newest_first={newest_first}"):
-            statements = History(store, table, columns, index, newest_first=newest_first)
+            statements = NumberedPages(store, table, columns, newest_first=newest_first, condition=condition)
             values = (app_id, *owner, *times)
             for window in ((20, 0), (20, 200), (500, 5000), (500, 2**31 * 500)):
-                assert_by_index(await plan(session, statements.page_sql, (*values, *window)), index)
+                for sql in (statements.page.whole, statements.page.sized):
+                    assert_by_index(await plan(session, sql, (*values, *window)), index)
             assert_by_index(await plan(session, statements.count_sql, values), index)
 
 
-async def test_the_cost_of_neighbours_does_not_depend_on_their_position(
+async def test_keyset_pages_read_one_index(
+    session: Session, store: Store, long_group: Rows, app_id: str, subtests: pytest.Subtests
+) -> None:
+    for (table, columns, owner, index, condition), times, place in itertools.product(
+        HISTORIES, (ALL, SOME), (0, 2500, 5002)
+    ):
+        with subtests.test(f"{index} {times} {place}"):
+            pages = KeysetPages(store, table, columns, condition)
+            anchor = (long_group[place]["create_time"], long_group[place]["message_id"])
+            for statement in (pages.before, pages.after):
+                for sql, limit in ((statement.whole, 21), (statement.sized, 501)):
+                    values = (app_id, *owner, *times, *anchor, limit)
+                    assert_by_index(await plan(session, sql, values), index)
+
+
+async def test_the_cost_of_a_keyset_page_does_not_depend_on_its_position(
+    database_url: str, session: Session, long_group: Rows, app_id: str
+) -> None:
+    async with open_database(database_url, size=1) as alone:
+        messages = Messages(Store(alone, CollectorRegistry()))
+        owner = Owner(app_id, "long")
+        ids = [long_group[place]["message_id"] for place in (100, 2500, 4900)]
+        keysets = [
+            Keyset(20),
+            *(Keyset(20, before=each) for each in ids),
+            *(Keyset(20, after=each) for each in ids),
+        ]
+        for keyset in keysets:
+            before = await counters(alone)
+            page = await messages.keyset_page(owner, keyset, with_total=True)
+            assert (len(page.listing.items), page.has_more, page.total) == (20, True, len(long_group))
+            assert await counters(alone) - before < 150, keyset
+
+
+async def test_rows_of_a_batch_are_read_by_their_primary_key(
     session: Session, store: Store, long_group: Rows, app_id: str
 ) -> None:
-    neighbours = Neighbours(store)
-    for sql, place in itertools.product((neighbours.before_sql, neighbours.after_sql), (100, 2500, 4900)):
-        row = long_group[place]
-        time = row["create_time"]
-        values = (app_id, "long", time, time, row["message_id"], 20)
-        assert_by_index(await plan(session, sql, values), "imc_message_group")
-        before = await rows_touched(session)
-        assert len(await session.fetch_all(sql, values)) == 20
-        assert await rows_touched(session) - before < 150
+    tables: list[Table[Any]] = [MESSAGE_TABLE, NOTICE_TABLE]
+    for table in tables:
+        sql = ListingReader(store, table).batch_sql.format(", ".join("?" * 16))
+        ids = [row["message_id"] for row in long_group[::300]][:16]
+        [step] = await plan(session, sql, (app_id, *ids))
+        assert (step["key"], step["type"]) == ("PRIMARY", "range"), step
+    [step] = await plan(session, ONE, (app_id, long_group[0]["message_id"]))
+    assert (step["key"], step["type"]) == ("PRIMARY", "const"), step
 
 
 async def test_the_groups_of_a_user_are_found_by_skipping_messages(
     database_url: str, session: Session, store: Store, app_id: str
 ) -> None:
     assert_by_index(
-        await plan(session, Groups(store).sql, (app_id, "bot", "", app_id)), "imc_message_user_group"
+        await plan(session, Groups(store).of_user_sql, (app_id, "bot", "", app_id)), "imc_message_user_group"
     )
     async with open_database(database_url, size=1) as alone:
         before = await counters(alone)
-        found = await Groups(Store(alone, CollectorRegistry())).of_user(app_id, "bot")
-        assert {group["groupId"]: group["messageTotal"] for group in found}.keys() == {"alerts", "seldom"}
+        found = await Groups(Store(alone, CollectorRegistry())).all_of_user(app_id, "bot")
+        assert {group["groupId"] for group in found.items} == {"alerts", "seldom"}
         # Each row counts once in the index and twice in memory. Without skipping it would be 15,000.
         assert await counters(alone) - before < 4 * LEAP
+
+
+async def test_the_groups_of_an_app_are_read_in_the_order_of_an_index(
+    database_url: str, session: Session, store: Store, long_group: Rows, app_id: str
+) -> None:
+    middle = long_group[2500]
+    place = (middle["create_time"], middle["create_time"], middle["message_id"])
+    for values in ((INT64_MAX, INT64_MAX, 0), place):
+        assert_by_index(
+            await plan(session, Groups(store).of_app_sql, (app_id, *values, 21)), "imc_group_activity"
+        )
+    async with open_database(database_url, size=1) as alone:
+        groups = Groups(Store(alone, CollectorRegistry()))
+        for after in (None, middle["message_id"]):
+            before = await counters(alone)
+            page = await groups.page(app_id, None, after, 20)
+            assert (len(page.listing.items), page.has_more) == (20, True)
+            assert await counters(alone) - before < 250
 
 
 async def test_a_page_of_a_group_skips_only_rows_up_to_the_nearer_end(
@@ -149,8 +210,8 @@ async def test_a_page_of_a_group_skips_only_rows_up_to_the_nearer_end(
         history = GroupHistory(Store(alone, CollectorRegistry()))
         for offset, most in ((0, 150), (1000, 1200), (2600, 2700), (4900, 350), (10**12, 60)):
             before = await counters(alone)
-            page = await history.page(app_id, "long", Window(offset=offset, size=20))
-            assert len(page["pageMessageList"]) == (20 if offset < 5000 else 0)
+            page = await history.page(Owner(app_id, "long"), Window(20, offset))
+            assert len(page.listing.items) == (20 if offset < 5000 else 0)
             assert await counters(alone) - before < most, offset
 
 

@@ -13,8 +13,11 @@ async def test_the_process_serves_until_sigterm(database_url: str) -> None:
     async with Process("imc-query-api", {**OFF, "IMC_READ_DATABASE_URL": database_url}) as process:
         await process.ready()
         async with httpx.AsyncClient(base_url=process.url, trust_env=False) as client:
-            reply = await client.get("/chat/message/findByGroupId", params={"appId": "a", "groupId": "群"})
+            asked = {"appId": "a", "groupId": "群"}
+            reply = await client.get("/chat/message/findByGroupId", params=asked)
             assert reply.json()["data"] == {"total": 0, "pageMessageList": []}
+            reply = await client.get("/v1/queries/messages", params=asked)
+            assert reply.json()["data"] == {"messages": [], "hasMore": False, "total": None}
             assert reply.headers["Content-Type"] == "application/json"
         assert await process.terminate() == 0
 

@@ -12,7 +12,13 @@ import httpx
 from imc_testkit.child import free_port
 from imc_testkit.waiting import wait_until
 
-QUERIES = [
+V1_QUERIES = [
+    "/v1/queries/messages?appId=a&groupId=g",
+    "/v1/queries/message?appId=a&messageId=1",
+    "/v1/queries/groups?appId=a",
+    "/v1/queries/notices?appId=a&userId=u",
+]
+JAVA_QUERIES = [
     "/chat/message/findByGroupId?appId=a&groupId=g",
     "/chat/message/findByUserId?appId=a&userId=u",
     "/chat/message/findByGroupIdAndUserId?appId=a&groupId=g&userId=u",
@@ -54,6 +60,9 @@ async def forward(url: str, port: int) -> AsyncGenerator[None]:
                 await writer.wait_closed()
 
 
+QUERIES = V1_QUERIES + JAVA_QUERIES
+
+
 async def status(client: httpx.AsyncClient, path: str) -> int:
     return (await client.get(path)).status_code
 
@@ -65,7 +74,7 @@ async def assert_not_ready(client: httpx.AsyncClient, reason: str) -> None:
     assert reason in ready.json()["reasons"][0]
     for query in QUERIES:
         reply = await client.get(query)
-        assert (reply.status_code, reply.json()["code"]) == (503, 50301)
+        assert (reply.status_code, reply.json()["code"]) == (503, 50301 if query in V1_QUERIES else -1)
         assert reply.json()["success"] is False
         assert int(reply.headers["Retry-After"]) >= 1
 
@@ -80,7 +89,8 @@ async def test_queries_work_whenever_the_database_is_up(serving: Any, database_u
             async with forward(database_url, port):
                 await wait_until(lambda: _is(client, "/readyz", 200), what="readiness")
                 for query in QUERIES:
-                    assert await status(client, query) == (404 if "messageId" in query else 200)
+                    expected = 404 if query.startswith("/v1/queries/message?") else 200
+                    assert await status(client, query) == expected
             await assert_not_ready(client, "out of reach (")
 
 
@@ -99,7 +109,7 @@ async def test_the_time_of_database_queries_is_measured(serving: Any, store_url:
         assert await status(client, QUERIES[0]) == 200
         metrics = (await client.get("/metrics")).text
     assert "imc_query_store_seconds_count 1.0" in metrics
-    assert 'imc_http_requests_total{path="/chat/message/findByGroupId",status="200"} 1.0' in metrics
+    assert 'imc_http_requests_total{path="/v1/queries/messages",status="200"} 1.0' in metrics
 
 
 async def _is(client: httpx.AsyncClient, path: str, wanted: int) -> bool:

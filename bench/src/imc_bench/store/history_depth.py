@@ -11,10 +11,10 @@ from imc_bench.rows import Result, Scale, Spread
 from imc_bench.store.archive import archive
 from imc_bench.store.history import history, warm
 from imc_bench.store.latency import Readers
-from imc_bench.store.queries import AFTER, BEFORE, DEEP, FIRST
+from imc_bench.store.queries import AFTER, BEFORE, DEEP, FIRST, NEWEST
 
 SMALL = 100_000
-KINDS = [FIRST, DEEP, BEFORE, AFTER]
+KINDS = [NEWEST, FIRST, DEEP, BEFORE, AFTER]
 MAX_RATIO = 1.5
 
 

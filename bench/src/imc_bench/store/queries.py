@@ -13,7 +13,8 @@ from imc_bench.store.history import APP, LONG_GROUP, History
 
 SIZE = 20
 DEEP_PAGE = 1_000
-_LONG = f"appId={APP}&groupId={LONG_GROUP}&pageSize={SIZE}"
+_LONG = f"appId={APP}&groupId={LONG_GROUP}"
+_V1 = "/v1/queries/messages"
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,24 @@ class QueryKind:
 
 
 def _page(stored: History, number: int) -> Query:
-    target = f"/chat/message/findByGroupId?{_LONG}&pageNum={number}"
+    target = f"/chat/message/findByGroupId?{_LONG}&pageSize={SIZE}&pageNum={number}"
     return Query(callers.get(target), stored.long_ids(SIZE * (number - 1), SIZE * number))
+
+
+def _newest(stored: History, _: Random) -> Query:
+    total = stored.long_total
+    return Query(callers.get(f"{_V1}?{_LONG}&limit={SIZE}"), stored.long_ids(total - SIZE, total))
 
 
 def _before(stored: History, chance: Random) -> Query:
     place = chance.randrange(SIZE, stored.long_total)
-    target = f"/chat/message/findBeforeByMessageId?{_LONG}&messageId={stored.long_id(place)}"
+    target = f"{_V1}?{_LONG}&limit={SIZE}&before={stored.long_id(place)}"
     return Query(callers.get(target), stored.long_ids(place - SIZE, place))
 
 
 def _after(stored: History, chance: Random) -> Query:
     place = chance.randrange(stored.long_total - SIZE)
-    target = f"/chat/message/findAfterByMessageId?{_LONG}&messageId={stored.long_id(place)}"
+    target = f"{_V1}?{_LONG}&limit={SIZE}&after={stored.long_id(place)}"
     return Query(callers.get(target), stored.long_ids(place + 1, place + 1 + SIZE))
 
 
@@ -70,6 +76,7 @@ def _of_user(stored: History, chance: Random) -> Query:
 
 FIRST = QueryKind("first page", lambda stored, _: _page(stored, 1))
 DEEP = QueryKind(f"page {DEEP_PAGE:,}", lambda stored, _: _page(stored, DEEP_PAGE))
+NEWEST = QueryKind("newest page", _newest)
 BEFORE = QueryKind("before", _before)
 AFTER = QueryKind("after", _after)
 ANY_GROUP = QueryKind("first page of any group", _of_any_group)
@@ -79,7 +86,7 @@ USER = QueryKind("first page of a user", _of_user)
 def check(query: Query, reply: bytes) -> None:
     """Check a reply. Raises `InvalidRun` if it is wrong."""
     data: Any = orjson.loads(reply)["data"]
-    messages = cast("list[Any]", data if isinstance(data, list) else data["pageMessageList"])
+    messages = cast("list[Any]", data["messages"] if "messages" in data else data["pageMessageList"])
     ids = [message["messageId"] for message in messages]
     places = [(message["createTime"], int(message["messageId"])) for message in messages]
     is_expected = ids == query.expected if query.expected is not None else 0 < len(ids) <= SIZE

@@ -1,6 +1,6 @@
-"""From bytes to a request that keeps its bounds, or to a refusal that names the field and the bound."""
+"""Reads requests, and refuses those that break a bound, naming the field and the bound."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -28,37 +28,41 @@ _PROBLEMS = {
 def parse_json(model: type[Model], body: bytes) -> Model:
     """Read a JSON document as ``model``.
 
-    Raises `Refused` (`INVALID_FIELD`) whose message names the first field at fault and its bound, also for a
-    document of more values than `imc_contracts.structure` allows.
+    Raises `Refused` (`INVALID_FIELD`), whose message names the first field at fault and its bound. A document
+    with more values than `imc_contracts.structure` allows is refused too.
     """
-    if len(body) > UNCOUNTED_BYTES:  # asked here too, since most bodies are so short that a call would show
+    if len(body) > UNCOUNTED_BYTES:  # checked here too: a call would cost short bodies noticeable time
         require_bounded(body)
-    # Not `model_validate_json` (nor, below, `model_validate`), whose options take longer to pass on than a
-    # message takes to read.
+    # To pass on the options of `model_validate_json` or `model_validate` takes longer than to read a message.
     return _checked(model.__pydantic_validator__.validate_json, body)
 
 
-def parse_fields(model: type[Model], fields: Any, *at: str | int) -> Model:
-    """Read decoded JSON, a form or query parameters as ``model``; raises as `parse_json` does.
+def parse_fields(model: type[Model], fields: Any, *at: str | int, rules: Mapping[str, str] = RULES) -> Model:
+    """Read decoded JSON, a form or query parameters as ``model``. Raises as `parse_json` does.
 
-    ``at`` is where in the request the fields stand, if not at its top: ``"messages", 3``.
+    ``at`` is the place of the fields in the request, if not its top: ``"messages", 3``. ``rules`` are the
+    bounds of each field in words.
     """
-    return _checked(model.__pydantic_validator__.validate_python, fields, at)
+    return _checked(model.__pydantic_validator__.validate_python, fields, at, rules)
 
 
-def _checked(validate: Callable[[Any], T], value: Any, at: tuple[str | int, ...] = ()) -> T:
+def _checked(
+    validate: Callable[[Any], T],
+    value: Any,
+    at: tuple[str | int, ...] = (),
+    rules: Mapping[str, str] = RULES,
+) -> T:
     try:
         return validate(value)
     except ValidationError as error:
-        raise Refused(
-            ErrorCode.INVALID_FIELD, explain(error.errors(include_input=False, include_url=False), at)
-        ) from None
+        errors = error.errors(include_input=False, include_url=False)
+        raise Refused(ErrorCode.INVALID_FIELD, explain(errors, at, rules)) from None
 
 
-def explain(errors: Sequence[Any], at: tuple[str | int, ...] = ()) -> str:
-    """Say the first of pydantic's errors as ``field problem: bound``; ``at`` as in `parse_fields`.
+def explain(errors: Sequence[Any], at: tuple[str | int, ...] = (), rules: Mapping[str, str] = RULES) -> str:
+    """Describe the first of pydantic's errors as ``field problem: bound``; arguments as in `parse_fields`.
 
-    The value itself is never repeated: it may be a secret, and it may be long.
+    The value is never repeated: it may be secret, or long.
     """
     error = errors[0]
     location = (*at, *error["loc"])
@@ -69,7 +73,7 @@ def explain(errors: Sequence[Any], at: tuple[str | int, ...] = ()) -> str:
     if not location:
         return "body is not a JSON object with the fields of this call"
     path = _path(location)
-    rule = RULES.get(str(location[-1]))
+    rule = rules.get(str(location[-1]))
     return f"{path} {problem}: it must be {rule}" if rule else f"{path} {problem}"
 
 

@@ -1,6 +1,12 @@
 """The views in replies and pushes, as dictionaries with the names of the wire."""
 
+from typing import Annotated
+
+from pydantic import Field
 from typing_extensions import TypedDict
+
+Int64 = Annotated[int, Field(json_schema_extra={"format": "int64"})]
+"""An integer that generated clients must read with 64 bits."""
 
 STATUS_NORMAL = 1
 STATUS_RETIRED = 0
@@ -15,8 +21,8 @@ class Message(TypedDict):
     groupId: str
     userId: str
     content: str
-    createTime: int
-    recallTime: int
+    createTime: Int64
+    recallTime: Int64
     recallCause: str | None
     status: int
     type: int | None
@@ -31,33 +37,58 @@ class Notice(TypedDict):
     userId: str
     title: str | None
     content: str
-    createTime: int
-    deleteTime: int
+    createTime: Int64
+    deleteTime: Int64
     jumpUrl: str | None
     status: int
     type: int | None
 
 
 class Group(TypedDict):
-    """A group that a user has written in. ``newMessage`` is the newest, ``updateTime`` its time."""
+    """A group. ``newMessage`` is its newest message, ``updateTime`` the time of that message."""
 
     groupId: str
     newMessage: Message
-    updateTime: int
-    messageTotal: int
+    updateTime: Int64
+    messageTotal: Int64
 
 
 class MessagePage(TypedDict):
-    """One page of messages. ``total`` counts all matches; it is null if it was not requested."""
+    """One page of messages. ``hasMore``: whether the next page in the same direction has messages.
 
-    total: int | None
-    pageMessageList: list[Message]
+    ``total`` counts all messages between the times of the query; it is null if it was not requested.
+    """
+
+    messages: list[Message]
+    hasMore: bool
+    total: Int64 | None
 
 
 class NoticePage(TypedDict):
-    """One page of notices; ``total`` as in `MessagePage`."""
+    """One page of notices; ``hasMore`` as in `MessagePage`."""
 
-    total: int | None
+    notices: list[Notice]
+    hasMore: bool
+
+
+class GroupPage(TypedDict):
+    """One page of groups. ``hasMore``: whether there are groups with older activity."""
+
+    groups: list[Group]
+    hasMore: bool
+
+
+class JavaMessagePage(TypedDict):
+    """One page of messages on the Java door. ``total`` counts all matches."""
+
+    total: Int64
+    pageMessageList: list[Message]
+
+
+class JavaNoticePage(TypedDict):
+    """One page of notices on the Java door; ``total`` as in `JavaMessagePage`."""
+
+    total: Int64
     pageInformationList: list[Notice]
 
 
@@ -65,7 +96,7 @@ class SendReceipt(TypedDict):
     """The acknowledgement of a send. ``duplicate``: its ``clientMessageId`` was sent before."""
 
     messageId: str
-    createTime: int
+    createTime: Int64
     cursor: str
     duplicate: bool
 
@@ -74,7 +105,7 @@ class NoticeReceipt(TypedDict):
     """The acknowledgement of a published notice; ``duplicate`` as in `SendReceipt`."""
 
     informationId: str
-    createTime: int
+    createTime: Int64
     cursor: str
     duplicate: bool
 

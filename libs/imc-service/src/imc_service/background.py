@@ -1,4 +1,4 @@
-"""Tasks that run until they are told to end."""
+"""Tasks that run until they are cancelled."""
 
 import asyncio
 import contextlib
@@ -14,18 +14,18 @@ AGAIN_SECONDS = 1.0
 
 
 async def lasting(work: Callable[[], Awaitable[None]]) -> None:
-    """Do ``work``, which never ends by itself, and begin it again if it fails: nothing else would do it."""
+    """Run ``work``, which never ends by itself, and restart it if it fails."""
     while True:
         try:
             await work()
         except Exception as fault:
-            logger.error("a part of the process failed, and begins again", exc_info=fault)
+            logger.error("a part of the process failed, and is restarted", exc_info=fault)
         await asyncio.sleep(AGAIN_SECONDS)
 
 
 @contextlib.asynccontextmanager
 async def running(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
-    """Do ``work`` beside what is done inside, until that is left."""
+    """Run ``work`` as a task while the context lasts."""
     task = asyncio.create_task(work)
     try:
         yield
@@ -36,8 +36,8 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel tasks and wait for their end.
 
-    More than once where needed: `asyncio.wait_for`, by which redis-py sends commands, loses a cancellation
-    that meets the end of what it waits for (before Python 3.12).
+    A task is cancelled again if needed: `asyncio.wait_for`, with which redis-py sends commands, loses a
+    cancellation that coincides with the end of what it waits for (before Python 3.12).
     """
     running = {task for task in tasks if not task.done()}
     while running:

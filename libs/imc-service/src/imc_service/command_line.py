@@ -13,22 +13,22 @@ _WIDTH = 100
 
 @dataclass(frozen=True)
 class Program:
-    """A console script, as its help describes it."""
+    """A console script and what its help says."""
 
     name: str
     """The script, such as ``imc-push-node``."""
 
     package: str
-    """The distribution that the script comes with, whose version it bears."""
+    """The distribution that holds the script. Its version is the script's."""
 
     purpose: str
     """What it does, in a sentence or two."""
 
     settings: tuple[type[Settings], ...]
-    """What it reads from the environment; the first of several that read a variable describes it."""
+    """What it reads from the environment. If several read a variable, the first describes it."""
 
     example: str
-    """A command that works once its addresses are replaced by one's own."""
+    """A command that works once its addresses are replaced."""
 
     unread: frozenset[str] = frozenset()
     """Variables of ``settings`` that this program does not read."""

@@ -1,4 +1,4 @@
-"""``/livez``, ``/readyz`` and ``/metrics``: what an orchestrator and a monitor ask of every process."""
+"""``/livez``, ``/readyz`` and ``/metrics``, for orchestrators and monitoring."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
@@ -15,18 +15,18 @@ from imc_service.logs import get_logger
 logger = get_logger("health")
 
 Check = Callable[[], Awaitable[str | None]]
-"""Says why the process can't do its job just now, or None."""
+"""Returns why the process can't do its job now, or None."""
 
 CHECK_SECONDS = 2.0
 """A check that takes longer has failed: a hung server must not hang the answer."""
 
 TELL_SECONDS = 2.0
 REASONS_TOLD = 10
-"""Of one part, until it can do its job again: a reason may bear a number that changes each time."""
+"""The most reasons logged for one part until it works again: a reason may hold a number that changes."""
 
 
 class Readiness:
-    """Asks each part of a process whether it can do its job now."""
+    """The readiness of a process: the checks of all its parts."""
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
@@ -35,26 +35,26 @@ class Readiness:
         """What to call at the moment of `retire`."""
 
     def retire(self, reason: str) -> None:
-        """Let the process be not ready for good, while it goes on with its work: it ends soon."""
+        """Make the process unready for good. It ends soon, and works until then."""
         self._retired = reason
         for tell in self.on_retire:
             tell()
 
     def add(self, name: str, check: Check) -> None:
-        """Let ``check`` speak for the part called ``name``."""
+        """Add the check of the part called ``name``."""
         self._checks[name] = check
 
     async def reasons(self, exclude: Collection[str] = ()) -> list[str]:
-        """Why the process is not ready, but for the parts named in ``exclude``; empty when it is."""
+        """Why the process is not ready, without the parts named in ``exclude``; empty if it is."""
         if self._retired is not None:
             return [self._retired]
         return [f"{name}: {reason}" for name, reason in (await self._failing(exclude)).items()]
 
     async def keep_telling(self) -> None:
-        """Log why a part can't do its job, once, and once when it can again; until cancelled."""
+        """Log once when a part stops working, and once when it works again; until cancelled."""
         told: dict[str, set[str]] = {}
         while True:
-            await asyncio.sleep(TELL_SECONDS)  # at the start: what has not begun yet is no fault
+            await asyncio.sleep(TELL_SECONDS)  # first: at the start, parts are not ready yet
             failing = await self._failing()
             for name, reason in failing.items():
                 known = told.setdefault(name, set())
@@ -66,7 +66,7 @@ class Readiness:
                 logger.warning("ready again", part=name)
 
     async def _failing(self, exclude: Collection[str] = ()) -> dict[str, str]:
-        """The parts that can't do their job, and why."""
+        """The parts that do not work, and why."""
         names = [name for name in self._checks if name not in exclude]
         answers = await asyncio.gather(*(_ask(self._checks[name]) for name in names))
         return {name: answer for name, answer in zip(names, answers, strict=True) if answer}
@@ -78,12 +78,12 @@ async def _ask(check: Check) -> str | None:
             return await check()
     except TimeoutError:
         return "no answer in time"
-    except Exception as error:  # whatever a part raises, the process must be able to say that it is not ready
+    except Exception as error:  # a part may raise anything; /readyz must answer
         return type(error).__name__
 
 
 def routes(readiness: Readiness, registry: CollectorRegistry) -> APIRouter:
-    """The three paths; they carry no envelope."""
+    """The routes, whose replies have no envelope."""
     router = APIRouter(tags=["operations"])
     ready = Gauge("imc_ready", "Whether the process can do its job now (1) or not (0).", registry=registry)
 

@@ -1,7 +1,7 @@
 """Logs: one event is one line of JSON on standard error, whatever the input.
 
-No line shows what users wrote, an id or a token, unless the level is debug: of an exception its types and
-places are told and not its words, and of what libraries say the first line.
+Unless the level is debug, no line shows what users wrote, an id or a token. An exception is logged by its
+types and places, without its words. Of a message of a library only the first line is logged.
 """
 
 import json
@@ -16,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 
 def configure(service: str, level: str) -> None:
-    """Send everything this process logs, libraries included, to standard error as JSON lines.
+    """Write everything that this process and its libraries log to standard error, as lines of JSON.
 
     ``level`` is one of debug, info, warning, error.
     """
@@ -46,7 +46,7 @@ def configure(service: str, level: str) -> None:
         )
     )
     logging.basicConfig(level=threshold, handlers=[handler], force=True)
-    # What these say of single connections is a fact of the network, not of this process.
+    # These report single connections, which says more about the network than about this process.
     for chatty in ("uvicorn", "httpx", "httpcore", "websockets", "alembic"):
         logging.getLogger(chatty).setLevel(max(threshold, logging.WARNING))
 
@@ -69,7 +69,7 @@ def _named(service: str) -> structlog.typing.Processor:
 def _without_words(
     _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Exceptions quote what they stumbled over: a value, a statement, a key."""
+    """Replace an exception by its types and places: its words may quote a value, a statement or a key."""
     error = _error_in(event.pop("exc_info", None))
     if error is not None:
         event["exception"] = "\n".join(_places(error))
@@ -77,7 +77,7 @@ def _without_words(
 
 
 def _error_in(given: Any) -> BaseException | None:
-    """The exception in an ``exc_info``, in all the ways in which it may be given."""
+    """The exception in an ``exc_info``: given itself, as a tuple, or as the current one."""
     if isinstance(given, BaseException):
         return given
     return (
@@ -101,7 +101,7 @@ def _first_line(
     _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     lines = str(event["event"]).strip().split("\n")
-    # uvicorn tells so why an application does not start: nobody has written anything by then.
+    # uvicorn logs a traceback when an application does not start. No user has sent anything by then.
     event["event"] = lines[-1] if lines[0].startswith("Traceback") else lines[0]
     return event
 

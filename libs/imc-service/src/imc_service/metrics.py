@@ -1,4 +1,4 @@
-"""What every HTTP service measures of itself."""
+"""Metrics of HTTP requests."""
 
 import time
 from bisect import bisect_left
@@ -18,7 +18,7 @@ _BOUNDS = (*map(str, _BUCKETS), "+Inf")
 
 @dataclass(slots=True)
 class _Times:
-    """Of one path: how many requests ended within each bucket but not the one before, and their seconds."""
+    """The requests for one path: how many fell into each bucket, and their seconds in all."""
 
     counts: list[int] = field(default_factory=lambda: [0] * len(_BOUNDS))
     seconds: float = 0.0
@@ -27,8 +27,8 @@ class _Times:
 class HttpSeries(Collector):
     """Counts and times of requests by path template and status.
 
-    Plain numbers until somebody asks for them: prometheus-client's own series take a lock and a walk over all
-    buckets for each request, which a send costs a tenth of all it does.
+    They are plain numbers until they are collected. prometheus-client's own series take a lock and walk over
+    all buckets for each request, which would make a send a tenth more expensive.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -63,7 +63,7 @@ class HttpSeries(Collector):
 class HttpMetrics:
     """ASGI middleware that counts and times requests.
 
-    A path that no route answers is counted as ``other``: clients must not be able to make series.
+    Paths without a route are counted as ``other``, so that clients can't create series.
     """
 
     def __init__(self, app: ASGIApp, series: HttpSeries) -> None:

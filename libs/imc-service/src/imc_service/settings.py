@@ -1,7 +1,7 @@
 """Settings from environment variables: read once, checked at the start, frozen.
 
-A model's field ``redis_url`` is the variable ``IMC_REDIS_URL``. Every field has a description: the table of
-settings in the README is held against them.
+A model's field ``redis_url`` is the variable ``IMC_REDIS_URL``. Every field has a description, from which the
+tables of settings in the documentation are made.
 """
 
 import sys
@@ -17,7 +17,7 @@ EXIT_CODE = 2
 
 
 class SettingsError(Exception):
-    """The settings can't be used; the message names every fault, and shows no value."""
+    """The settings can't be used. The message names every fault, and shows no value."""
 
 
 class Settings(BaseModel):
@@ -43,7 +43,7 @@ def port(default: int) -> Any:
 
 
 class ServerSettings(Settings):
-    """What every process that listens reads; each has its own default of the port."""
+    """What every process that listens reads. Each has its own default port."""
 
     host: str = Field("127.0.0.1", description="address or name to listen on; `::` is all of IPv6 and IPv4")
     port: int = port(8000)

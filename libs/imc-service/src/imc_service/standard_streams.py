@@ -1,4 +1,4 @@
-"""Standard streams, whatever the parent made of them: closed, a pipe nobody reads, an ASCII locale."""
+"""Standard streams that work in any state: closed, a pipe that nobody reads, an ASCII locale."""
 
 import contextlib
 import os
@@ -8,16 +8,16 @@ from io import TextIOWrapper
 from typing import TextIO
 
 BROKEN_PIPE = 141
-"""The exit status if nobody reads the output: what a shell tells of a program that SIGPIPE ended."""
+"""The exit status if nobody reads the output: as a shell reports a program that SIGPIPE ended."""
 
 
 @contextlib.contextmanager
 def standard_streams() -> Generator[None]:
-    """Run a program inside; it then ends without a traceback, whatever becomes of what it writes."""
+    """Run a program inside. It ends without a traceback, even if nobody takes what it writes."""
     _open_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A locale may know fewer characters than we write.
+            # The locale may lack characters that we write.
             stream.reconfigure(errors="backslashreplace")
     try:
         yield
@@ -30,8 +30,8 @@ def standard_streams() -> Generator[None]:
 def say(*lines: str) -> None:
     """Write lines to standard output.
 
-    Raises `SystemExit`: quietly with `BROKEN_PIPE` if nobody reads them, with the reason if they can't be
-    written, to a full disk say.
+    Raises `SystemExit`: with `BROKEN_PIPE` and no words if nobody reads them, with the reason if they can't
+    be written, such as to a full disk.
     """
     try:
         sys.stdout.write("".join(f"{line}\n" for line in lines))
@@ -50,7 +50,7 @@ def announce(text: str) -> None:
 
 
 def _flush(stream: TextIO) -> None:
-    """Write what is buffered, or drop it for good: else Python tries, and complains, once more at the end."""
+    """Write what is buffered, or drop it. Otherwise Python tries again at exit, and prints an error."""
     try:
         stream.flush()
     except OSError:
@@ -61,17 +61,16 @@ def _flush(stream: TextIO) -> None:
 
 
 def _open_closed() -> None:
-    """Open closed ones of the descriptors 0, 1 and 2 on /dev/null.
+    """Open those of the descriptors 0, 1 and 2 that are closed, on /dev/null.
 
-    Otherwise the next file or socket that is opened gets such a number, and whoever writes to standard output
-    writes to it.
+    Otherwise the next file or socket gets such a number, and standard output is written into it.
     """
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= 2:
         os.set_inheritable(descriptor, True)
         descriptor = os.dup(descriptor)
     os.close(descriptor)
-    # Python has none for a descriptor that was closed when it started.
+    # Python makes no stream for a descriptor that was closed when it started.
     if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
         sys.stdout = os.fdopen(1, "w", encoding="utf-8")
     if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]

@@ -1,4 +1,4 @@
-"""The kinds of URL that settings hold."""
+"""The types of URLs in settings."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from imc_service.redis import url as redis_url
 
 
 def authority(host: str, port: int) -> str:
-    """``host:port`` as it stands in a URL: an address of IPv6 in brackets (RFC 3986, section 3.2.2)."""
+    """``host:port`` as URLs spell it: an IPv6 address is in brackets (RFC 3986, section 3.2.2)."""
     host = host.strip("[]")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

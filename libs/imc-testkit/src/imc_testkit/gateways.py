@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
+from imc_contracts.codes import ErrorCode
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
@@ -132,15 +133,15 @@ class RecordedGateway:
             connection.frames.append(Frame(code, now, data["to"], gap_from=data["from"]))
             self.cursor = data["to"]
         elif code in (_ACKNOWLEDGED, _REFUSED) and data is not None:
-            self._take_answer(data, frame["message"], now)
+            self._take_answer(data, now)
 
-    def _take_answer(self, data: dict[str, Any], message: str, now: float) -> None:
-        attempt = self._unanswered.pop(data["clientMessageId"], None)
+    def _take_answer(self, data: dict[str, Any], now: float) -> None:
+        attempt = self._unanswered.pop(data.get("clientMessageId", ""), None)
         if attempt is None:
             return
         attempt.ended = now
         if "messageId" in data:
             attempt.answer, attempt.message_id = Answer.ACKNOWLEDGED, data["messageId"]
             self._history.acknowledgements += 1
-        elif "unknown" not in message:
+        elif data["error"] != ErrorCode.INTERNAL:  # else it may be in the log
             attempt.answer = Answer.REFUSED

@@ -23,8 +23,11 @@ class MemorySocket:
         self.taken = 0
         self.close_code: CloseCode | None = None
 
-    def listen(self, listener: Any, buffer_bytes: int) -> None:
-        """Report events to ``listener``. The socket is full when ``buffer_bytes`` wait for the peer."""
+    def listen(self, listener: Any, buffer_bytes: int, *, ignores_binary: bool = False) -> None:
+        """Report events to ``listener``. The socket is full when ``buffer_bytes`` wait for the peer.
+
+        No peer of it writes binary frames, so that ``ignores_binary`` changes nothing.
+        """
         self._listener = listener
         self._buffer_bytes = buffer_bytes
 
@@ -42,12 +45,12 @@ class MemorySocket:
             if self._listener is not None:
                 self._listener.on_full()
 
-    def enter(self, lane: Any) -> Callable[[bytes], None]:
-        """Join a lane of the node, which writes with the returned function."""
+    def enter(self, group: Any) -> Callable[[bytes], None]:
+        """Join a broadcast group of the node, which writes with the returned function."""
         return self.write
 
     def leave(self) -> None:
-        """Leave the lane."""
+        """Leave the broadcast group."""
 
     def close(self, code: CloseCode, reason: str = "") -> None:
         """Close the connection, as the node."""

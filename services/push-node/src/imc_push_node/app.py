@@ -43,7 +43,7 @@ def create_app(settings: PushNodeSettings) -> FastAPI:
             yield Opened({"push_node": push_node}, push_node.drain.run)
 
     app = build_app(PROGRAM, opening, http.routes(), gatekeeper=gatekeeper)
-    http.count_handshakes(app, app.state.registry)
+    http.install(app, app.state.registry)
     return app
 
 
@@ -53,7 +53,7 @@ def server_options(
     keepalive: Keepalive | None = None,
     limits: GuardSettings | None = None,
 ) -> dict[str, Any]:
-    """Options for `uvicorn.Config`; ``limits`` are those of the process, where it is not the node's own."""
+    """Options for `uvicorn.Config`. ``limits`` are those of the process, if the node shares it."""
     incoming = IncomingLimits(
         settings.max_idle_frames_per_minute,
         settings.frame_seconds,
@@ -69,7 +69,7 @@ def server_options(
             incoming=incoming,
         ),
         "ws_max_size": settings.max_frame_bytes,
-        # Compressing costs a gateway's CPU and memory each, where the log's entries are small and go to all.
+        # Compression would cost CPU and memory for each gateway, while most pushes are small.
         "ws_per_message_deflate": False,
         "ws_ping_interval": None,  # see `Keepalive`
     }

@@ -71,7 +71,7 @@ async def open_push_node(
         await stack.enter_async_context(
             watched_file.in_force(quotas.read, settings.quotas, settings.quotas_file, metrics.quotas_stale)
         )
-        places = GatewayQuota(redis, hub, quotas, metrics.places_refused)
+        gateway_quota = GatewayQuota(redis, quotas, metrics.gateway_quota_refusals)
         watch = Monitor(hub, takeover, subscriber, settings.stall_seconds)
         forwarder = Forwarder(CommandApiClient(post), metrics, limits)
         membership = Membership(redis, readiness, settings.advertise_url)
@@ -79,7 +79,7 @@ async def open_push_node(
         readiness.add("log", health.ready)
         readiness.add("pushes", proof.of_pushes)
         readiness.add("drain", drain.ready)
-        for part in (subscriber, health, takeover, places, watch, membership):
+        for part in (subscriber, health, takeover, gateway_quota, watch, membership):
             await stack.enter_async_context(background.running(background.lasting(part.run)))
         tokens = TokenExpiry(gatekeeper, metrics.frames_refused)
         stack.callback(hub.close)
@@ -88,6 +88,7 @@ async def open_push_node(
         connections = Connections(
             hub,
             takeover,
+            gateway_quota,
             forwarder,
             drain,
             tokens,
@@ -95,4 +96,4 @@ async def open_push_node(
             settings.gateway_buffer_bytes,
             settings.max_bad_frames_per_minute,
         )
-        yield PushNode(connections, places, drain, membership)
+        yield PushNode(connections, drain, membership)

@@ -1,11 +1,11 @@
-"""What a push-node measures of itself. Gateways and apps are no labels: clients must not make series."""
+"""The metrics of a push-node. Gateways and apps are no labels: clients must not create time series."""
 
 from imc_contracts.codes import CloseCode
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class NodeMetrics:
-    """Each figure as a child that is kept: looking a label up costs more than counting."""
+    """The children of each metric are kept: to look a label up costs more than to count."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, meaning: str) -> Counter:
@@ -17,7 +17,7 @@ class NodeMetrics:
             "imc_gateways_resuming", "Gateways that read from the database.", registry=registry
         )
         self.refused = counter("imc_gateways_refused", "Connections that were answered 4000.")
-        self.places_refused = counter(
+        self.gateway_quota_refusals = counter(
             "imc_gateway_quota_refusals", "Connections over the quota of their app."
         )
         self.quotas_stale = Gauge(
@@ -29,9 +29,12 @@ class NodeMetrics:
         self.repairs = counter("imc_follower_repairs", "Times that missed entries were read from the log.")
         self.forks = counter("imc_follower_forks", "Times that a log did not go on from where it was.")
         self.gaps = counter("imc_gaps", "Times that a gateway was told of a gap.")
+        self.untold_gaps = counter(
+            "imc_gaps_untold", "Times that a gateway of the Java door had a gap, which nothing tells it of."
+        )
         self.archive_pages = counter("imc_archive_pages", "Pages that query-api gave of forgotten entries.")
-        self.archive_failures = counter("imc_archive_failures", "Times that it gave none when asked.")
-        self.skipped = counter("imc_entries_skipped", "Log entries that are none of ours.")
+        self.archive_failures = counter("imc_archive_failures", "Times that query-api gave no page.")
+        self.skipped = counter("imc_entries_skipped", "Log entries that are no events.")
         self.subscriptions = counter("imc_pubsub_connections", "Pub/Sub connections made.")
         self.forwards = counter("imc_forward_batches", "Batches sent to command-api, repeats included.")
         self.forward_failures = counter("imc_forward_failures", "Batches that command-api did not answer.")

@@ -14,7 +14,7 @@ from pydantic import Field
 
 
 class PushNodeSettings(ServiceAccessSettings, GuardSettings):
-    """Read from the environment; see the README's table."""
+    """Read from the environment; docs/settings.md lists them."""
 
     port: int = port(8003)
     quotas: QuotasText | None = Field(None, description="what apps may use, as JSON; see docs/security.md")
@@ -37,14 +37,14 @@ class PushNodeSettings(ServiceAccessSettings, GuardSettings):
     max_bad_frames_per_minute: int = Field(
         6000,
         ge=1,
-        description="sends of one gateway that may be refused as malformed, tokens among them, before it is "
+        description="sends and tokens of one gateway that are refused as malformed, per minute, before it is "
         "closed with 1008",
     )
     max_idle_frames_per_minute: int = Field(
         12_000,
         ge=1,
-        description="frames of one gateway that carry no message (pings, pongs, fragments under 126 bytes) "
-        "before it is closed with 1008",
+        description="frames of one gateway that carry no message (pings, pongs, fragments under 126 bytes, "
+        "binary frames on the Java door) per minute before it is closed with 1008",
     )
     frame_seconds: float = Field(
         60, gt=0, description="how long a gateway may take to send a frame, all its fragments together"

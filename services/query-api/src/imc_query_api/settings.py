@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 
 class QueryApiSettings(ServiceAccessSettings, GuardSettings):
-    """Read from the environment; see the README's table."""
+    """Read from the environment; see docs/settings.md."""
 
     port: int = port(8002)
     read_database_url: DatabaseUrl | None = Field(

@@ -44,7 +44,7 @@ def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
         gatekeeper=gatekeeper,
         hot=[*imc_command_api.http.hot(), *imc_query_api.http.hot()],
     )
-    imc_push_node.http.count_handshakes(app, app.state.registry)
+    imc_push_node.http.install(app, app.state.registry)
     return app
 
 

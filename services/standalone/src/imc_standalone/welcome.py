@@ -1,6 +1,6 @@
 """What a person reads who has just started standalone."""
 
-from imc_service.http.listening import reachable
+from imc_service.http.server import reachable
 from imc_service.urls import authority
 
 from imc_standalone.settings import StandaloneSettings

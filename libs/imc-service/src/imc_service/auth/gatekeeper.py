@@ -1,4 +1,4 @@
-"""Tells from a token what its bearer may do."""
+"""Decides what the bearer of a token may do."""
 
 import contextlib
 import hashlib
@@ -18,36 +18,36 @@ from imc_service.auth.verifier import Verifier, read_header
 from imc_service.health import Readiness
 
 REMEMBERED = 10_000
-"""Tokens whose judgement is kept, so that a caller's signature is checked once and not with every call."""
+"""Valid tokens that are kept, so that a signature is checked once and not with every call."""
 
 
 class Gatekeeper:
-    """Judges tokens, and remembers those that are good, by a hash: a dump of our memory shows no token."""
+    """Verifies tokens, and keeps the hashes of valid ones: a dump of the memory shows no token."""
 
     def __init__(
         self, clients: Verifier | None, services: Verifier | None = None, key_set: KeySet | None = None
     ) -> None:
-        """Without ``clients`` nobody is asked for a token. ``services`` judges those of other services."""
+        """Without ``clients`` no token is needed. ``services`` verifies the tokens of other services."""
         self.is_off = clients is None
         self._clients = clients
         self._services = services
         self._key_set = key_set
         self._remembered: dict[bytes, Grant] = {}
         if key_set is not None:
-            # A key may have been withdrawn, and with it what it has signed.
+            # A withdrawn key invalidates what it has signed.
             key_set.on_change = self._remembered.clear
 
     async def grant_of(self, token: str) -> Grant:
         """What the bearer of ``token`` may do.
 
-        Raises `Refused`: `UNAUTHENTICATED` if it is not valid now, `UNAVAILABLE` if that can't be told.
+        Raises `Refused`: `UNAUTHENTICATED` if it is not valid now, `UNAVAILABLE` if that can't be decided.
         """
         if self._clients is None:
             return EVERYTHING
         digest = hashlib.sha256(token.encode()).digest()
         grant = self._remembered.get(digest)
         if grant is None:
-            grant = await self._judge(self._clients, token)
+            grant = await self._verified(self._clients, token)
             if len(self._remembered) >= REMEMBERED:
                 del self._remembered[next(iter(self._remembered))]
             self._remembered[digest] = grant
@@ -58,7 +58,7 @@ class Gatekeeper:
 
     @contextlib.asynccontextmanager
     async def running(self, readiness: Readiness) -> AsyncGenerator[None]:
-        """Fetch keys, where they are fetched, as long as the context lasts."""
+        """Keep fetched keys up to date while the context lasts."""
         if self._key_set is None:
             yield
             return
@@ -66,7 +66,7 @@ class Gatekeeper:
         async with self._key_set.running():
             yield
 
-    async def _judge(self, clients: Verifier, token: str) -> Grant:
+    async def _verified(self, clients: Verifier, token: str) -> Grant:
         header = read_header(token)
         if header.get("typ") != service_tokens.TYPE:
             return await clients.verify(token, header)
@@ -76,7 +76,7 @@ class Gatekeeper:
 
 
 def gatekeeper_of(settings: AccessSettings, audience: str | None = None) -> Gatekeeper:
-    """The gatekeeper that ``settings`` ask for; where other services call, with tokens for ``audience``."""
+    """The gatekeeper for ``settings``. Other services call with tokens for ``audience``, if there is one."""
     if settings.auth == "off":
         return Gatekeeper(None)
     services = None

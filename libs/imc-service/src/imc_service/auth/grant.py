@@ -1,4 +1,4 @@
-"""What a caller may do, and to which apps."""
+"""What a caller may do, and in which apps."""
 
 import math
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ class Grant:
     """In seconds of Unix time; infinite if it never ends."""
 
     def require_scope(self, scope: Scope) -> None:
-        """Raise `Refused` (`FORBIDDEN`) unless calls of this kind are allowed."""
+        """Raise `Refused` (`FORBIDDEN`) unless this scope is granted."""
         if scope not in self.scopes:
             raise Refused(ErrorCode.FORBIDDEN, f"the token does not allow this: its scope must hold {scope}")
 
     def require(self, scope: Scope, app_id: str) -> None:
-        """Raise `Refused` (`FORBIDDEN`) unless calls of this kind are allowed for this app."""
+        """Raise `Refused` (`FORBIDDEN`) unless this scope is granted for this app."""
         self.require_scope(scope)
         if self.apps is not None and app_id not in self.apps:
             raise Refused(ErrorCode.FORBIDDEN, "the token does not cover this app")
 
     def among(self, scope: Scope, app_id: str | None) -> Apps:
-        """The apps that a call of this kind is about: ``app_id`` alone, or without one all that are covered.
+        """The apps that a call may touch: ``app_id``, or all that are granted if it is None.
 
         Raises as `require` does.
         """
@@ -43,9 +43,9 @@ class Grant:
         return frozenset({app_id})
 
     def allows(self, scope: Scope, app_id: str) -> bool:
-        """Whether calls of this kind are allowed for this app."""
+        """Whether this scope is granted for this app."""
         return scope in self.scopes and (self.apps is None or app_id in self.apps)
 
 
 EVERYTHING = Grant(None, frozenset(Scope), math.inf)
-"""What everybody may where nobody is asked who they are."""
+"""The grant of every caller where no token is needed."""

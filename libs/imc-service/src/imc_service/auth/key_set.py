@@ -19,21 +19,21 @@ from imc_service.logs import get_logger
 logger = get_logger("keys")
 
 REFRESH_SECONDS = 300.0
-"""A key that its issuer withdraws is accepted for this much longer, if the endpoint answers."""
+"""How long a key stays valid after its issuer withdraws it, if the endpoint answers."""
 
 LEAST_SECONDS = 10.0
-"""Between two fetches: tokens that name keys of nobody must not make us a burden to the issuer."""
+"""The least time between two fetches, so that tokens with unknown keys put no load on the issuer."""
 
 FETCH_SECONDS = 5.0
 LARGEST_BYTES = 1_048_576
 LEAST_RSA_BITS = 2048
 
 _ALGORITHMS = {"RSA": "RS256", "EC P-256": "ES256", "OKP Ed25519": "EdDSA"}
-"""The one algorithm of each kind of key, whatever a token says: no public key serves as a shared secret."""
+"""The one algorithm of each kind of key. A token can't choose another, such as HS256 with a public key."""
 
 
 class KeySet:
-    """The keys as they were fetched last: while the endpoint is down, what it said before still holds."""
+    """The keys of the last successful fetch, which hold while the endpoint is down."""
 
     def __init__(
         self, url: str, client: httpx.AsyncClient, clock: Callable[[], float] = time.monotonic
@@ -59,7 +59,7 @@ class KeySet:
         if key is not None:
             return [key]
         if self._fault is not None:
-            # It may be a new key: that nobody can tell now is not the caller's fault.
+            # It may be a new key, which can't be known now: the caller is not at fault.
             raise unavailable("the keys of the issuer are out of reach")
         raise invalid("the token is signed with a key that its issuer does not have")
 
@@ -90,7 +90,7 @@ class KeySet:
                 self._fault = None
 
     async def ready(self) -> str | None:
-        """A readiness check: without any key no token can be judged."""
+        """A readiness check: without a key no token can be verified."""
         return None if self._keys else f"the keys of the issuer are out of reach ({self._fault})"
 
     def _named(self, header: Header) -> Key | None:
@@ -120,7 +120,7 @@ class KeySet:
 
 
 def _read(document: object) -> dict[str | None, Key]:
-    """The keys of use in a JWKS document, by name. Raises `ValueError` if it is none."""
+    """The usable keys in a JWKS document, by name. Raises `ValueError` if it is not one."""
     listed = cast("dict[str, Any]", document).get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
         raise ValueError("not a key set")
@@ -133,7 +133,7 @@ def _read(document: object) -> dict[str | None, Key]:
 
 
 def _key(jwk: dict[str, Any]) -> tuple[str | None, Key | None]:
-    """The key and its name; no key if it is not for signatures of the kinds we take, or is no public key."""
+    """The name and the key; no key if it is not a public key for signatures of an accepted kind."""
     kid, kind, curve = (jwk.get(field) for field in ("kid", "kty", "crv"))
     algorithm = _ALGORITHMS.get(f"{kind} {curve}" if curve else f"{kind}")
     is_ours = jwk.get("use", "sig") == "sig" and jwk.get("alg", algorithm) == algorithm and "d" not in jwk

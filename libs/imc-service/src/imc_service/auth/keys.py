@@ -7,28 +7,28 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 
 Header = dict[str, Any]
-"""The header of a token, of which nothing is proven yet."""
+"""The header of a token, which is not verified yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key for one algorithm. What a token says of its algorithm is compared with this, never believed."""
+    """A key for one algorithm. The algorithm that a token names must be this one."""
 
     value: Any = field(repr=False)
     algorithm: str
 
 
 class Keys(Protocol):
-    """Where the keys of one issuer are."""
+    """The keys of one issuer."""
 
     async def find(self, header: Header) -> list[Key]:
         """The keys that may have signed a token with this header.
 
-        Raises `Refused`: `UNAUTHENTICATED` if there is none, `UNAVAILABLE` if that can't be told now.
+        Raises `Refused`: `UNAUTHENTICATED` if there is none, `UNAVAILABLE` if that can't be known now.
         """
         ...
 
 
 def invalid(reason: str) -> Refused:
-    """The refusal of a token; ``reason`` repeats nothing of it."""
+    """The refusal of a token. ``reason`` must not repeat any part of it."""
     return Refused(ErrorCode.UNAUTHENTICATED, reason)

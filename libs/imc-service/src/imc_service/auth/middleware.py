@@ -1,4 +1,4 @@
-"""Asks every caller for a token, before anything else looks at the call."""
+"""Checks the token of every call before anything else reads the call."""
 
 from typing import cast
 from urllib.parse import parse_qs
@@ -13,14 +13,14 @@ from imc_service.auth.keys import invalid
 from imc_service.http import pages, replies
 
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", "/test.html", *pages.PATHS})
-"""What anybody may read: of operations, and of the calls there are."""
+"""What needs no token: operations, and the description of the API."""
 
 STATE = "grant"
 """The key of ``scope["state"]`` under which a call finds its `Grant`."""
 
 
 class Authenticated:
-    """ASGI middleware: calls without a valid token are answered 401, WebSockets before their upgrade."""
+    """ASGI middleware that refuses calls without a valid token, WebSockets before their upgrade."""
 
     def __init__(self, app: ASGIApp, gatekeeper: Gatekeeper) -> None:
         self._app = app
@@ -34,14 +34,14 @@ class Authenticated:
         try:
             await admit(scope, self._gatekeeper)
         except Refused as refused:
-            # Answers a WebSocket as well: with the same reply, instead of an upgrade.
+            # This answers a WebSocket too, instead of an upgrade.
             await replies.refusal_at(scope["path"], refused)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
 async def admit(scope: Scope, gatekeeper: Gatekeeper) -> None:
-    """Give a call its grant; raises `Refused` as `Gatekeeper.grant_of` does, and if it bears no token."""
+    """Put the grant of a call into its scope. Raises as `Gatekeeper.grant_of`, and if there is no token."""
     grant = EVERYTHING if gatekeeper.is_off else await gatekeeper.grant_of(_token(scope))
     scope.setdefault("state", {})[STATE] = grant
 
@@ -52,9 +52,9 @@ def grant_in(scope: Scope) -> Grant:
 
 
 def granted(scope: Scope, kind: GrantedScope) -> Grant:
-    """The grant of a call, if it allows calls of this ``kind``: to be asked before the body is read.
+    """The grant of a call, for calls of this ``kind``. Call it before the body is read.
 
-    Raises `Refused` (`FORBIDDEN`).
+    Raises `Refused` (`FORBIDDEN`) if the grant does not allow them.
     """
     grant = grant_in(scope)
     grant.require_scope(kind)
@@ -62,7 +62,7 @@ def granted(scope: Scope, kind: GrantedScope) -> Grant:
 
 
 def _token(scope: Scope) -> str:
-    """The token of a call; raises `Refused` (`UNAUTHENTICATED`) if it bears none, or several."""
+    """The token of a call. Raises `Refused` (`UNAUTHENTICATED`) unless there is exactly one."""
     headers = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(headers) > 1:
         raise invalid("the request has more than one Authorization header")
@@ -71,7 +71,7 @@ def _token(scope: Scope) -> str:
         if kind.lower() != "bearer" or not token.strip():
             raise invalid("the Authorization header is not `Bearer` and a token")
         return token.strip()
-    # Browsers can't set a header here. Of other calls a query is no place for a secret: it gets into logs.
+    # Browsers can't set a header here. For other calls a query is no place for a secret: queries are logged.
     if scope["type"] == "websocket":
         tokens = parse_qs(scope["query_string"].decode("latin-1")).get("access_token", [])
         if len(tokens) == 1:

@@ -1,4 +1,4 @@
-"""Secrets that tokens are signed with, HS256."""
+"""Shared secrets that sign tokens (HS256)."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from imc_service.auth.keys import Header, Key, invalid
 
 ALGORITHM = "HS256"
 LEAST_BYTES = 32
-"""A key shorter than the hash is easier to guess than the hash promises (RFC 7518, section 3.2)."""
+"""A key must be as long as the hash (RFC 7518, section 3.2)."""
 
 
 def split(secrets: SecretStr) -> list[str]:
@@ -31,7 +31,7 @@ Secrets = Annotated[SecretStr, AfterValidator(_long_enough)]
 
 
 class SharedSecrets:
-    """Finds no key by a name: any of the secrets may have signed."""
+    """The secrets as keys. They have no names: any of them may have signed."""
 
     def __init__(self, secrets: SecretStr) -> None:
         self._keys = [Key(secret.encode(), ALGORITHM) for secret in split(secrets)]

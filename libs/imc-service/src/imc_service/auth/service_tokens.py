@@ -1,4 +1,4 @@
-"""How services of ours speak to each other: each call bears a short-lived token that the caller signs."""
+"""Tokens of calls between services: short-lived, and signed by the caller."""
 
 import time
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from imc_service.auth.secret import ALGORITHM, split
 
 COMMAND_API = "imc-command-api"
 QUERY_API = "imc-query-api"
-"""Audiences: a token for one service is none for another."""
+"""Audiences: a token for one service is not valid at another."""
 
 TYPE = "imc-service+jwt"
-"""The ``typ`` of these tokens (RFC 8725, section 3.11): none of a client is taken for one, or the reverse."""
+"""The ``typ`` of these tokens, which tells them from those of clients (RFC 8725, section 3.11)."""
 
 LIFETIME_SECONDS = 120
 RENEWAL_SECONDS = 60
-"""A token is used for this long: the rest of its life is for clocks that differ."""
+"""How long a token is used. The rest of its lifetime is for clocks that differ."""
 
 
 class ServiceToken:
@@ -37,7 +37,7 @@ class ServiceToken:
     def headers(self) -> dict[str, str]:
         """The headers of a call made now."""
         now = self._clock()
-        # A clock that was set back must not keep a token for longer.
+        # A clock that is set back must not prolong the use of a token.
         if not self._renew_at - RENEWAL_SECONDS <= now < self._renew_at:
             self._renew_at = now + RENEWAL_SECONDS
             claims = {**self._claims, "exp": int(now + LIFETIME_SECONDS)}

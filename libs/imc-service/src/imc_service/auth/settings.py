@@ -1,4 +1,4 @@
-"""The settings of who may call."""
+"""The settings of access."""
 
 import ipaddress
 from typing import Literal, Self
@@ -20,7 +20,7 @@ class TokenSettings(Settings):
 
 
 class AccessSettings(ServerSettings):
-    """What every process reads that clients or gateways call."""
+    """What every process that clients or gateways call reads."""
 
     auth: Literal["jwt", "off"] = Field(
         description="jwt: every call needs a token; off: nobody is asked for one"
@@ -54,7 +54,7 @@ class AccessSettings(ServerSettings):
 
 
 class ServiceAccessSettings(AccessSettings):
-    """What a process reads besides that calls, or is called by, other services of ours."""
+    """What a process that calls other services of IMC, or is called by them, reads too."""
 
     service_secret: Secrets | None = Field(
         None,

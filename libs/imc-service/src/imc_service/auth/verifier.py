@@ -1,4 +1,4 @@
-"""From the text of a token to what it allows."""
+"""Verifies the text of a token and reads what it grants."""
 
 import time
 from typing import Annotated, Any
@@ -12,10 +12,10 @@ from imc_service.auth.grant import Grant
 from imc_service.auth.keys import Key, Keys, invalid
 
 LONGEST_TOKEN = 8192
-"""In characters. A list of some two hundred apps fits; what is longer is not looked at."""
+"""In characters: a list of some two hundred apps fits. Longer tokens are refused unread."""
 
 LEEWAY_SECONDS = 5
-"""How far the clock of who issues tokens may be ahead of ours. None at their end: they say when that is."""
+"""How far the issuer's clock may be ahead of ours. It does not prolong tokens."""
 
 _WORDS: list[tuple[type[jwt.PyJWTError], str]] = [
     (jwt.ExpiredSignatureError, "the token has expired"),
@@ -25,7 +25,7 @@ _WORDS: list[tuple[type[jwt.PyJWTError], str]] = [
 
 
 class _Claims(BaseModel):
-    """What a token says of its bearer. Everything else in it is left to others."""
+    """The claims that are read. Others are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
 
@@ -37,10 +37,10 @@ class _Claims(BaseModel):
 
 
 class Verifier:
-    """Judges tokens of one issuer, by its ``keys``, for one audience."""
+    """Verifies tokens of one issuer, with its ``keys``, for one audience."""
 
     def __init__(self, keys: Keys, audience: str, scopes: frozenset[Scope]) -> None:
-        """``scopes`` are those its tokens may hold; others in them count for nothing."""
+        """``scopes`` are those that its tokens may hold; others are ignored."""
         self._keys = keys
         self._audience = audience
         self._scopes = scopes
@@ -63,7 +63,7 @@ class Verifier:
         )
 
     def _proven(self, token: str, keys: list[Key]) -> dict[str, Any]:
-        """The claims of a token that one of these keys has signed, in its time and for our audience."""
+        """The claims of a token that one of these keys signed, that is valid now and for our audience."""
         for key in keys:
             try:
                 return jwt.decode(
@@ -86,7 +86,7 @@ class Verifier:
 
 
 def read_header(token: str) -> dict[str, Any]:
-    """The header of a token, unproven; raises `Refused` (`UNAUTHENTICATED`) if it is no token at all."""
+    """The header of a token, not verified. Raises `Refused` (`UNAUTHENTICATED`) if it is malformed."""
     if len(token) > LONGEST_TOKEN:
         raise invalid(f"the token is longer than {LONGEST_TOKEN} characters")
     try:

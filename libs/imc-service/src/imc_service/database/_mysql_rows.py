@@ -1,8 +1,8 @@
 """The reply of MySQL's text protocol to a SELECT, read in one pass. For `_sessions` alone.
 
-aiomysql awaits twice for each packet, one a row, and calls four functions for each value: of a page of 20
-messages that is three quarters of all work. Here whatever has come is taken at once, and a value is cut out
-and converted in one step.
+aiomysql awaits twice for each packet, which is one row, and calls four functions for each value. For a page
+of 20 messages that is three quarters of all work. Here all bytes that were received are taken at once, and a
+value is cut out and converted in one step.
 
 A reply is a run of packets: the number of columns, one packet a column, an end, one packet a row, an end.
 Each is 3 bytes of length and 1 of sequence, then that many bytes. A value is its length, then its bytes.
@@ -40,8 +40,8 @@ _TEXTS = {
 async def fetch_rows(connection: Any, sql: str) -> list[Row]:
     """All rows of ``sql``, run on a connection of aiomysql.
 
-    The connection must be closed if this ends in anything but rows or a refusal of the statement: the rest of
-    the reply may still come. Raises what aiomysql would; a warning of the database goes to `warnings`.
+    Raises what aiomysql would; a warning of the database goes to `warnings`. After an error other than a
+    refusal of the statement, the connection must be closed: the rest of the reply may still arrive.
     """
     result = await _run(connection, sql)
     if result.warned:

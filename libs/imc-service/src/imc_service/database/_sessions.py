@@ -1,4 +1,4 @@
-"""One connection in use, the same whichever driver is below it. For `imc_service.database.database` alone."""
+"""One connection in use, with the same methods for each driver. For `imc_service.database.database` only."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,26 +10,26 @@ from imc_service.database._mysql_rows import Row, fetch_rows
 Values = Sequence[Any]
 
 SESSION = (
-    # Texts as they are: an init_connect of the server's may have chosen another character set.
+    # The server's init_connect may have chosen another character set.
     "SET NAMES utf8mb4 COLLATE utf8mb4_bin"
     # Strict, "\\" escapes, '"' quotes a text, CHAR is not padded.
     ", SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
     ", SESSION time_zone = '+00:00'"
-    # Each statement is committed by itself, and nothing begins a transaction but START TRANSACTION.
+    # Each statement is committed by itself. Only START TRANSACTION begins a transaction.
     ", SESSION autocommit = 1, SESSION completion_type = 0"
-    # A reply has all rows, in their true order, and every warning: `_mysql_rows` makes errors of these.
+    # A reply has all rows, in their order, and every warning, which `_mysql_rows` turns into errors.
     ", SESSION sql_select_limit = 18446744073709551615, SESSION sql_big_selects = 1"
     ", SESSION sql_safe_updates = 0, SESSION max_error_count = 64 /*M! , SESSION max_sort_length = 1024 */"
-    # A key of a table that others have added an index to is looked up, not believed.
+    # Unique keys are always checked.
     ", SESSION unique_checks = 1"
-    # Connections are kept for the next use; the server must not close them within seconds.
+    # Connections are kept for the next use: the server must not close them within seconds.
     ", SESSION wait_timeout = 28800"
 )
-"""What every statement of ours relies on, said rather than left to the server's defaults."""
+"""What every statement relies on, whatever the defaults of the server are."""
 
 _TRANSACTIONS = (
-    # Gap locks of the default level make projectors that write side by side deadlock. MariaDB before 11.1 and
-    # MySQL have no common name for these variables: each reads its own kind of comment as a statement.
+    # With the gap locks of the default level, projectors that write at the same time deadlock. MariaDB before
+    # 11.1 and MySQL have no common name for these variables: each executes its own kind of comment.
     " /*M!100000 , SESSION tx_isolation = 'READ-COMMITTED', SESSION tx_read_only = 0 */"
     " /*!80000 , SESSION transaction_isolation = 'READ-COMMITTED', SESSION transaction_read_only = 0 */"
     # A process that hangs inside a transaction must not hold its locks for as long as it hangs.
@@ -73,11 +73,11 @@ class MysqlSession:
         self._statement_bytes = _STATEMENT_BYTES
 
     async def start(self) -> None:
-        """Make the session what statements rely on, whatever the server's defaults are.
+        """Set what statements rely on.
 
-        Raises what the driver raises, and `ConnectionError` if the server can't give it.
+        Raises what the driver raises, and `ConnectionError` if the server does not allow it.
         """
-        # Not by a cursor, for which a warning is an error: newer servers call some of these deprecated.
+        # Not by a cursor, which raises warnings: newer servers warn that some of these are deprecated.
         await self._connection.query(SESSION + _TRANSACTIONS)
         await self._connection.query(
             "ROLLBACK"
@@ -101,7 +101,7 @@ class MysqlSession:
     async def execute_many(self, sql: str, rows: Sequence[Values]) -> int:
         async with self._connection.cursor() as cursor:
             cursor.max_stmt_length = self._statement_bytes
-            # aiomysql joins the rows into few statements if the text has "VALUES (", with the space.
+            # aiomysql joins rows into few statements if the text has "VALUES (", with the space.
             return cast(int, await cursor.executemany(_with_percent(sql), rows)) or 0
 
     @property
@@ -121,14 +121,14 @@ class MysqlSession:
 class SqliteSession:
     """A connection of aiosqlite."""
 
-    # Taking the write lock at once waits for it; taking it at the first write fails where another waits too.
+    # Taking the write lock at the beginning waits for it. At the first write it would fail if another waits.
     begin_sql = "BEGIN IMMEDIATE"
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
     async def start(self) -> None:
-        """Nothing to do: what statements rely on is SQLite's only way."""
+        """Nothing to do: SQLite has no such settings."""
 
     async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
         async with self._connection.execute(sql, values) as cursor:

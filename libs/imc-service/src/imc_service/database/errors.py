@@ -1,13 +1,13 @@
-"""What an error of the database means for whoever ran the statement: one table for all that use it.
+"""What an error of the database means.
 
-- `StoreUnavailable`: the fault is the database's as a whole, or of this moment. The same statement can
-  succeed later, nothing is wrong with its values.
-- `StatementRefused`: the database does not take these values. Where ``kind`` is `Refusal.UNKNOWN` it is an
-  error that is not classified here: whoever can find out should ask whether the database works at all.
+- `StoreUnavailable`: the database has a fault, or is busy. The same statement can succeed later. Its values
+  are good.
+- `StatementRefused`: the database does not take these values. With the kind `Refusal.UNKNOWN` the error is
+  not classified here: check whether the database works at all.
 
-Errors of MySQL's protocol are told apart by their number and, for numbers not listed here, by the class of
-their SQLSTATE (ISO/IEC 9075-2, 24.1; https://mariadb.com/kb/en/mariadb-error-codes/). pymysql's classes do
-not help: its OperationalError holds a lost connection and a violated constraint alike.
+Errors of MySQL's protocol are classified by their number and, for numbers not listed here, by the class of
+their SQLSTATE (ISO/IEC 9075-2, 24.1; https://mariadb.com/kb/en/mariadb-error-codes/). The classes of pymysql
+do not help: its OperationalError may be a lost connection or a violated constraint.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ import pymysql.err
 MOST_CHARACTERS = 300
 _OF_SERVERS = 1000
 _OF_CLIENTS = range(2000, 3000)
-"""Numbers that the client makes up itself, when it has no answer of a server."""
+"""Numbers of errors that the client raises without an answer of the server."""
 
 
 class Refusal(Enum):
-    """Why values are refused. There are as many as this, so that a metric may bear them."""
+    """Why values are refused: few kinds, so that they can be labels of a metric."""
 
     CHECK = "check"
     TRIGGER = "trigger"
@@ -35,11 +35,11 @@ class Refusal(Enum):
 
 
 class StoreUnavailable(Exception):
-    """The database can't do this now; the message is what it says."""
+    """The database can't do this now. The message is what it says."""
 
 
 class StatementRefused(Exception):
-    """The database does not take these values; the message is what it says."""
+    """The database does not take these values. The message is what it says."""
 
     def __init__(self, message: str, kind: Refusal) -> None:
         super().__init__(message)
@@ -64,14 +64,14 @@ _UNAVAILABLE = {
     *(1927, 3118, 4031, 4151),
     # Read-only: the server, the transaction, InnoDB, a table.
     *(1015, 1036, 1290, 1792, 1836, 1874, 1881),
-    # Disk, memory, the binary log (1665: one by statements can't bear READ COMMITTED).
+    # Disk, memory, the binary log (1665: a statement-based one does not allow READ COMMITTED).
     *(1003, 1004, 1021, 1023, 1024, 1026, 1030, 1037, 1038, 1114, 1180, 1181, 1196, 1197, 1598, 1665),
     # Locks, deadlocks, deadlines, changes under way.
     *(1020, 1099, 1100, 1205, 1206, 1207, 1213, 1223, 1297, 1317, 1412, 1689, 1969, 3024, 3058, 3101, 3572),
-    # Tables that are not as they should be: missing, altered, broken, views, triggers without their definer.
+    # Tables that are missing, altered, broken or views; triggers without their definer.
     *(1016, 1017, 1033, 1034, 1035, 1052, 1136, 1146, 1194, 1195, 1267, 1288, 1305, 1356, 1364, 1449, 1471),
     *(1712, 1812, 1813, 1814, 1932),
-    # Settings of the session that the server does not take, or takes and then stumbles over.
+    # Settings of the session that the server refuses, or fails with later.
     *(1115, 1175, 1193, 1231, 1238, 1273, 1286, 1568),
     # TiDB: retry, schema changed, storage out of reach or busy.
     *(8002, 8022, 8027, 8028, 9001, 9002, 9003, 9004, 9005, 9006, 9007),
@@ -87,13 +87,13 @@ _SQLITE_REFUSALS = {
 ERRORS = (pymysql.err.Error, pymysql.err.Warning, sqlite3.Error, OSError, asyncio.IncompleteReadError)
 """What the drivers raise when a statement or its connection fails."""
 
-# Duplicate entry, wrong value, syntax error and their like quote what was written; it ends at these words.
+# Errors such as a duplicate entry or a wrong value quote the value, which ends at these words.
 _QUOTED_VALUE = re.compile(r"'.*'(?= for | at (?:row|line) )|'.*'$", re.DOTALL)
 _QUOTING = {1062, 1064, 1292, 1366, 1367, 1411, 1525, 1526, 1586, 1690, 1859}
 
 
 def meaning_of(error: BaseException) -> StoreUnavailable | StatementRefused:
-    """What one of `ERRORS` means. The words are the database's own, but for values that they quote."""
+    """What one of `ERRORS` means. The message is the database's, without the values that it quotes."""
     if isinstance(error, pymysql.err.Warning):
         return StatementRefused(_plain(f"warning: {_without_values(str(error))}"), Refusal.DATA)
     if isinstance(error, sqlite3.Error):
@@ -109,7 +109,7 @@ def meaning_of(error: BaseException) -> StoreUnavailable | StatementRefused:
 
 
 def is_certain(error: BaseException) -> bool:
-    """Whether ``error`` is a refusal of values, after which the connection is as good as before."""
+    """Whether ``error`` is a refusal of values, after which the connection can be used."""
     if not isinstance(error, ERRORS):
         return False
     meaning = meaning_of(error)
@@ -139,8 +139,8 @@ def _out_of_reach(error: BaseException, words: str) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ConnectionError) and error.errno is None:
-        return _plain(str(error) or type(error).__name__)  # ours, about a server that was reached
-    # aiomysql's words name the host; why it can't be reached is in what its error was made from.
+        return _plain(str(error) or type(error).__name__)  # raised here, about a server that was reached
+    # The message of aiomysql names the host. Its cause says why the host can't be reached.
     causes = [str(cause) or type(cause).__name__ for cause in (error.__cause__,) if cause is not None]
     told = words or str(error) or type(error).__name__
     return _plain(f"out of reach ({': '.join([told, *causes])})")

@@ -1,8 +1,8 @@
-"""Where a database is, and how to reach it, as its URL says.
+"""Reads the URL of a database.
 
 ``mysql://USER:PASSWORD@HOST:PORT/DATABASE``, with ``?unix_socket=/path`` or ``?ssl=true&ssl_ca=/path`` if
-need be; ``mariadb://`` means the same. ``sqlite:///PATH`` names a file: relative after three slashes,
-absolute after four. In each part ``%XX`` stands for a byte: any name, password and path can be written.
+needed; ``mariadb://`` means the same. ``sqlite:///PATH`` names a file: relative after three slashes, absolute
+after four. In each part ``%XX`` is a byte, so that any name, password and path can be written.
 """
 
 import contextlib
@@ -46,10 +46,10 @@ class MysqlServer:
     unix_socket: str | None
     uses_tls: bool
     authorities: str | None
-    """The file of certificate authorities to check the server by; those of the system if None."""
+    """The file of the certificate authorities; those of the system if None."""
 
     def tls(self) -> ssl.SSLContext | None:
-        """How to check the server; None without TLS. Reads files."""
+        """The TLS context, or None without TLS. Reads files."""
         return ssl.create_default_context(cafile=self.authorities) if self.uses_tls else None
 
 
@@ -60,13 +60,13 @@ class SqliteFile:
     path: str
 
     def keep_private(self) -> None:
-        """Make the file if it is not there; let nobody but its owner read it or what SQLite puts beside it.
+        """Create the file if it is missing, and let only its owner read it and what SQLite puts beside it.
 
-        A file that can't be made or changed is left to SQLite, which says why it can't be used.
+        If it can't be created or changed, SQLite will say why.
         """
         with contextlib.suppress(OSError):
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE))
-        # SQLite gives new files beside it the permissions of the database; these may be there from before.
+        # SQLite gives new files beside it the permissions of the database. These may be older.
         for name in (self.path, *(self.path + suffix for suffix in ("-wal", "-shm", "-journal"))):
             with contextlib.suppress(OSError):
                 if os.stat(name).st_mode & 0o077:
@@ -129,7 +129,7 @@ def _tls_of(options: dict[str, str]) -> tuple[bool, str | None]:
 
 
 def _bytes(part: str) -> bytes:
-    # Of variables that are not in UTF-8 Python keeps the bytes as surrogates.
+    # Python keeps the bytes of variables that are not UTF-8 as surrogates.
     return unquote_to_bytes(os.fsencode(part))
 
 
@@ -141,7 +141,7 @@ def _text(part: str) -> str:
 
 
 def _own_name() -> str:
-    """The user that the clients of MySQL take where none is named."""
+    """The user that clients of MySQL take if none is named."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # OSError from Python 3.13 on

@@ -1,4 +1,4 @@
-"""What the ASGI applications of all services have in common."""
+"""Builds the ASGI applications of all services."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
@@ -25,17 +25,17 @@ TELEMETRY_OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": Fa
 
 @dataclass(frozen=True)
 class Opened:
-    """What an application works with while it runs."""
+    """What an application opens at its start."""
 
     state: Mapping[str, object]
     """What requests find in ``request.state``."""
 
     drain: Callable[[], Awaitable[None]] | None = None
-    """What to do between the signal to stop and the end of the server; see `server.serve`."""
+    """What to do between the signal to stop and the end of the server. See `server.serve`."""
 
 
 Open = Callable[[Readiness, CollectorRegistry], AbstractAsyncContextManager[Opened]]
-"""Opens what an application works with, and closes it at its end."""
+"""Opens what an application needs, and closes it when the application ends."""
 
 
 def build_app(
@@ -45,9 +45,9 @@ def build_app(
     gatekeeper: Gatekeeper | None = None,
     hot: Iterable[APIRouter] = (),
 ) -> FastAPI:
-    """The application of ``program``, furnished as `equip` says.
+    """Build the application of ``program``, with what `equip` adds.
 
-    ``opening`` is entered when it starts. While it runs, ``app.state.opened`` is what that gave.
+    ``opening`` is entered when the application starts. Its result is then ``app.state.opened``.
     """
     readiness, registry = Readiness(), CollectorRegistry()
 
@@ -80,24 +80,24 @@ def equip(
     gatekeeper: Gatekeeper | None = None,
     hot: Iterable[APIRouter] = (),
 ) -> FastAPI:
-    """Give ``app`` its routes, those of operations, replies in the envelope, and metrics; returns it.
+    """Add routes, those of operations, replies in the envelope and metrics to ``app``; returns it.
 
-    ``app`` is made without pages of its own (``docs_url=None, redoc_url=None``): it gets ours.
-    With a ``gatekeeper`` every call but those of operations has a grant in its state. An ``app`` that answers
-    nothing else needs none. Calls of the routers ``hot`` are answered as `HotPath` says: by a protocol that
-    finds it as ``state.hot_path``, or else by the outermost middleware. Its ``state.readiness`` is for
-    `server.serve`, which takes it out of service when it ends; its ``state.registry`` for `guarded`, which
-    counts what it refuses.
+    ``app`` must be made without pages of its own (``docs_url=None, redoc_url=None``): it gets ours.
+
+    With a ``gatekeeper``, every call has a grant in its state, except those of operations. Calls of the
+    routers ``hot`` are answered by the `HotPath` in ``state.hot_path``: by the protocol, or by a middleware.
+    `server.serve` uses ``state.readiness``. `guarded` counts refusals in ``state.registry``.
     """
     app.state.readiness, app.state.registry = readiness, registry
     replies.install(app)
     for router in (*routers, health.routes(readiness, registry), pages.routes(app)):
         app.include_router(router)
+    openapi.name_schemas(app)
     if gatekeeper is not None:
         openapi.describe_tokens(app)
         app.add_middleware(Authenticated, gatekeeper=gatekeeper)
     series = HttpSeries(registry)
-    # Outside of the one before, so that what is refused for its token is counted too.
+    # Outside of `Authenticated`, so that calls without a token are counted too.
     app.add_middleware(HttpMetrics, series=series)
     app.state.hot_path = HotPath(hot, series, gatekeeper)
     app.add_middleware(HotPathMiddleware, hot_path=app.state.hot_path)

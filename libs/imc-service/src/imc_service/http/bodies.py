@@ -1,4 +1,4 @@
-"""Request bodies, read with a limit on each, and on all of them together."""
+"""Request bodies, read with a limit for each and for all together."""
 
 import asyncio
 
@@ -8,16 +8,16 @@ from imc_contracts.errors import Refused
 from starlette.types import Receive, Scope
 
 LARGE_BYTES = 65_536
-"""A body up to this size is never refused for the room that others take, and is parsed at once."""
+"""A body up to this size is read and parsed at once, however much room others take."""
 
 RETRY_SECONDS = 1
 
 
 class BodyRoom:
-    """The room that a process has for bodies of which a part is here.
+    """The memory that a process has for bodies that are being received.
 
-    A client may take a minute to send a body: without a bound a few hundred of them fill the memory. Bodies
-    that end at the same moment are parsed one in each turn of the event loop, and others are served between.
+    A client may take a minute to send a body: without a bound, a few hundred clients would fill the memory.
+    Large bodies are parsed one per turn of the event loop, so that other requests are served in between.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -26,9 +26,9 @@ class BodyRoom:
         self._parsing = asyncio.Lock()
 
     def take(self, size: int, size_before: int) -> None:
-        """Take room for ``size`` bytes more of a body of which ``size_before`` are here.
+        """Reserve ``size`` bytes more for a body that has ``size_before`` already.
 
-        Raises `Refused` (`UNAVAILABLE`) if there is none, and the body is a large one.
+        Raises `Refused` (`UNAVAILABLE`) if the body is large and there is no room.
         """
         if size_before + size > LARGE_BYTES and self._taken + size > self._most_bytes:
             words = "the process is reading too many large bodies; nothing was accepted, try again"
@@ -36,18 +36,18 @@ class BodyRoom:
         self._taken += size
 
     def give_back(self, size: int) -> None:
-        """The body is read, or given up."""
+        """Release ``size`` bytes: the body was read or given up."""
         self._taken -= size
 
     async def turn(self, size: int) -> None:
-        """Wait, before some work on a body of ``size`` bytes, for a turn of the loop that has no other."""
+        """Wait for a turn of the event loop in which no other large body is worked on."""
         if size > LARGE_BYTES:
             async with self._parsing:
                 await asyncio.sleep(0)
 
 
 class WholeRequest(Request):
-    """A request whose body is here already."""
+    """A request whose body was received already."""
 
     def __init__(self, scope: Scope, receive: Receive, body: bytes) -> None:
         super().__init__(scope, receive)
@@ -57,8 +57,8 @@ class WholeRequest(Request):
 async def read_body(request: Request, limit: int, room: BodyRoom) -> bytes:
     """The whole body, at most ``limit`` bytes.
 
-    Raises `Refused`: `BODY_TOO_LARGE` as soon as more than that is announced or has come, `INVALID_FIELD` if
-    the client leaves before the end, `UNAVAILABLE` if ``room`` has none for it.
+    Raises `Refused`: `BODY_TOO_LARGE` as soon as more is announced or received, `INVALID_FIELD` if the client
+    leaves before the end, `UNAVAILABLE` if ``room`` is full.
     """
     if isinstance(request, WholeRequest):
         body = request.whole_body
@@ -80,7 +80,7 @@ async def _read_parts(request: Request, limit: int, room: BodyRoom) -> bytes:
         while True:
             message = await request.receive()
             if message["type"] == "http.disconnect":
-                # Nobody reads this; it is no fault of ours either, for which a log would be written.
+                # Nobody reads this reply. Another exception would be logged as a fault of ours.
                 raise Refused(ErrorCode.INVALID_FIELD, "the body ended too early")
             chunk: bytes = message.get("body", b"")
             size += len(chunk)
@@ -96,7 +96,7 @@ async def _read_parts(request: Request, limit: int, room: BodyRoom) -> bytes:
 
 
 async def read_json_body(request: Request, limit: int, room: BodyRoom) -> bytes:
-    """The body of a request that must be JSON by its Content-Type; one without the header is taken as JSON.
+    """The body of a request whose Content-Type is JSON, or missing.
 
     Raises `Refused`: `UNSUPPORTED_MEDIA_TYPE`, or as `read_body` does.
     """
@@ -112,12 +112,12 @@ def media_type_of(request: Request) -> str:
     """The media type of the body in lower case without parameters, or ``""``."""
     told = _header(request, b"content-type")
     if told == b"application/json":
-        return "application/json"  # what nearly everybody sends, without a look at each letter
+        return "application/json"  # the usual case, without decoding
     return told.decode("latin-1").partition(";")[0].strip().lower()
 
 
 def _header(request: Request, name: bytes) -> bytes:
-    """As it came, or empty: what `Request.headers` finds, for a tenth of the time."""
+    """The header or an empty text: as `Request.headers`, in a tenth of the time."""
     for key, value in request.scope["headers"]:
         if key == name:
             return value

@@ -1,8 +1,8 @@
 """Calls answered before FastAPI's own stack.
 
 FastAPI's routing, dependencies, exit stacks and middleware cost as much as reading a page of history, or as
-two sends. A call that is nothing but a request in and a reply out needs none of them: its endpoint is called
-as it is. The routes stay registered with FastAPI, which describes them and answers all else on their paths.
+two sends. A call that only takes a request and returns a reply needs none of them: its endpoint is called
+directly. The routes stay registered with FastAPI, which describes them and answers other methods.
 """
 
 import time
@@ -23,16 +23,16 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class HotCall(NamedTuple):
-    """One of the calls: its route, as metrics name it, and what answers it."""
+    """One of the calls: its route, under which metrics count it, and its endpoint."""
 
     route: APIRoute
     endpoint: Endpoint
 
 
 class HotPath:
-    """The calls of a service that are answered so, with all that stands around the others: tokens, metrics.
+    """The hot calls of a service. Tokens are checked and requests counted as for other calls.
 
-    Paths of the routes in ``routers`` have no parameters; their endpoints take the request and no more.
+    Routes in ``routers`` must have no parameters in their paths, and endpoints that take only the request.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class HotPath:
         return call
 
     async def answer(self, call: HotCall, request: Request) -> Response:
-        """The reply to a call, refused or not. A fault of ours is raised, for whoever catches FastAPI's."""
+        """The reply to a call, refused or not. Other exceptions are raised."""
         begun, status = time.perf_counter(), 500
         scope = request.scope
         scope["route"] = call.route
@@ -76,7 +76,7 @@ class HotPath:
 
 
 class HotPathMiddleware:
-    """ASGI middleware, to be the outermost: for requests that `imc_service.http1.protocol` passes on."""
+    """ASGI middleware that answers hot calls which `imc_service.http1.protocol` has passed on."""
 
     def __init__(self, app: ASGIApp, hot_path: HotPath) -> None:
         self._app = app

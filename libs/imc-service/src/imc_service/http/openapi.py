@@ -1,4 +1,4 @@
-"""Descriptions for OpenAPI of what the routes read and refuse by themselves."""
+"""Descriptions for OpenAPI of bodies and refusals that FastAPI does not see."""
 
 from typing import Any, cast
 
@@ -10,8 +10,8 @@ from imc_service.auth.middleware import OPEN_PATHS
 
 
 def refusal(description: str) -> dict[str, Any]:
-    """What a call answers with a failure's status, for ``responses=``: beside the 400 of `REFUSALS`."""
-    # By name alone: FastAPI builds a validator for each model of each call, which took a fifth of the start.
+    """The description of a refusal, for ``responses=`` beside the 400 of `REFUSALS`."""
+    # By reference: FastAPI would build a validator for the model of each call, a fifth of the start.
     return {
         "description": description,
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Failure"}}},
@@ -19,7 +19,7 @@ def refusal(description: str) -> dict[str, Any]:
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    # Every call has this one; by its model FastAPI comes to know what `refusal` names.
+    # Every call has this one. It makes FastAPI define the schema that `refusal` refers to.
     400: {"model": Failure, "description": "40001: a field is missing, malformed or out of bounds."},
     401: refusal("40101: the token is missing or not valid."),
     403: refusal("40301: the token does not cover this app or this action."),
@@ -30,13 +30,13 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     500: refusal("50001: our fault."),
     503: refusal("50301: nothing was accepted; `Retry-After` says when to retry."),
 }
-"""What any call may answer besides success, for ``responses=``."""
+"""The refusals of any call, for ``responses=``."""
 
 
 def json_body(model: type[BaseModel], *media_types: str, required: bool = True) -> dict[str, Any]:
-    """The ``openapi_extra`` of a route that reads ``model`` from its body by itself.
+    """The ``openapi_extra`` of a route that reads ``model`` from its body.
 
-    ``media_types`` are those it reads besides JSON.
+    It reads ``media_types`` besides JSON.
     """
     schema = _inlined(model.model_json_schema(mode="validation"))
     content = {media_type: {"schema": schema} for media_type in ("application/json", *media_types)}
@@ -44,7 +44,7 @@ def json_body(model: type[BaseModel], *media_types: str, required: bool = True) 
 
 
 def describe_tokens(app: FastAPI) -> None:
-    """Let the description of ``app`` say that its calls bear a token, those of operations apart."""
+    """Describe that calls of ``app`` need a token, except those of operations."""
     describe = app.openapi
 
     def with_tokens() -> dict[str, Any]:
@@ -59,8 +59,24 @@ def describe_tokens(app: FastAPI) -> None:
     app.openapi = with_tokens
 
 
+def name_schemas(app: FastAPI) -> None:
+    """Give each schema in the description of ``app`` a title of its own: generators make classes of them.
+
+    FastAPI gives the envelopes of all replies the same title.
+    """
+    describe = app.openapi
+
+    def with_titles() -> dict[str, Any]:
+        described = describe()
+        for name, schema in described.get("components", {}).get("schemas", {}).items():
+            schema["title"] = name
+        return described
+
+    app.openapi = with_titles
+
+
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """``schema`` without references: it stands inside a document whose references begin elsewhere."""
+    """``schema`` without references, which would point elsewhere inside another document."""
     definitions = schema.pop("$defs", {})
 
     def resolve(node: Any) -> Any:

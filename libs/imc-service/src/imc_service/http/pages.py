@@ -1,6 +1,6 @@
-"""Pages for people: where things are, and every call to try. What browsers may do on them.
+"""Pages for people: a front page with links, and every call to try out.
 
-Nothing on them comes from another host: tokens are typed on this origin.
+They load nothing from other hosts, since users type tokens on them.
 """
 
 import html
@@ -21,7 +21,7 @@ _ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/cs
 _INIT = "init.js"
 
 PATHS = frozenset({FRONT_PATH, DOCS_PATH, *(f"{DOCS_PATH}/{name}" for name in (*_ASSETS, _INIT))})
-"""What browsers load of the pages here."""
+"""The paths of the pages and of their files."""
 
 _NOWHERE_ELSE = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _FRONT_HEADERS = {
@@ -43,7 +43,7 @@ _LINKS = {
     "/livez": "whether it runs",
     "/metrics": "its metrics, for Prometheus",
 }
-"""What a front page may lead to, with what is there."""
+"""The links of a front page, with what is there."""
 
 
 def routes(app: FastAPI) -> APIRouter:
@@ -72,7 +72,7 @@ def routes(app: FastAPI) -> APIRouter:
 
 
 def front_page(app: FastAPI) -> str:
-    """A page that says where things are."""
+    """The front page, with a link to each path that ``app`` answers."""
     return _FRONT.format(
         title=html.escape(app.title),
         description=html.escape(app.description),

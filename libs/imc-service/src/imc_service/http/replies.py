@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from imc_contracts import envelope
 from imc_contracts.codes import JAVA_ERROR, ErrorCode
 from imc_contracts.errors import Refused
@@ -72,6 +72,15 @@ class JsonReply(Response):
         ]
         if headers:
             self.raw_headers += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+class StreamedReply(StreamingResponse):
+    """A JSON body that is sent piece by piece, for bodies too large for memory.
+
+    If a piece can't be made, the connection is closed before the end of the body.
+    """
+
+    media_type = "application/json"
 
 
 def success(data: Any) -> JsonReply:

@@ -1,4 +1,4 @@
-"""The one way in which a process that listens runs: arguments, settings, logs, application, server, end."""
+"""Runs a process that listens: arguments, settings, logs, application, server, end."""
 
 import contextlib
 import os
@@ -24,18 +24,18 @@ Model = TypeVar("Model", bound=ServerSettings)
 
 @dataclass(frozen=True)
 class Service:
-    """A process that listens, with its settings read."""
+    """A process that listens, once its settings are read."""
 
     settings: ServerSettings
 
     create_app: Callable[[], FastAPI]
-    """Builds the application, by `build_app`."""
+    """Builds the application with `build_app`."""
 
     server_options: Callable[[CollectorRegistry], dict[str, Any]]
     """Options for `uvicorn.Config`, given the registry of the application."""
 
     surroundings: AbstractContextManager[None] = field(default_factory=contextlib.nullcontext[None])
-    """What the process needs before its application starts, and until that has ended."""
+    """What is open from before the application starts until it has ended."""
 
     on_started: Callable[[], None] | None = None
     """Called once requests are answered."""
@@ -46,7 +46,10 @@ def service_of(
     create_app: Callable[[Model], FastAPI],
     server_options: Callable[[Model, CollectorRegistry], dict[str, Any]],
 ) -> Callable[[Environment], Service]:
-    """Makes, from an environment, the service whose settings are a ``model``; raises `SettingsError`."""
+    """A function that reads a ``model`` from an environment and returns the service.
+
+    It raises `SettingsError`.
+    """
 
     def read(environment: Environment) -> Service:
         settings = load(model, environment)
@@ -56,10 +59,10 @@ def service_of(
 
 
 def run_service(program: Program, read: Callable[[Environment], Service]) -> None:
-    """Run a service until SIGTERM or SIGINT; see `server.serve` for what it does then.
+    """Run a service until SIGTERM or SIGINT. `server.serve` says how it ends.
 
-    ``read`` makes it from the environment and raises `SettingsError`, which ends the process with the faults
-    on standard error and exit status 2. Exit status 1 says that it could not start, 0 that it ended in order.
+    ``read`` makes it from the environment. If it raises `SettingsError`, the process ends with the faults on
+    standard error and exit status 2. Exit status 1 means that it could not start, 0 that it ended in order.
     """
     with standard_streams():
         program.parser().parse_args()
@@ -77,7 +80,7 @@ async def _serve(service: Service) -> None:
 
     async def drain() -> None:
         opened: Opened | None = getattr(app.state, "opened", None)
-        if opened is not None and opened.drain is not None:  # else the signal came before it was open
+        if opened is not None and opened.drain is not None:  # None if the signal came before it was open
             await opened.drain()
 
     await server.serve(

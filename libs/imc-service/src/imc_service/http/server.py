@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import ipaddress
 import signal
 import socket
 import sys
@@ -14,7 +15,6 @@ import uvloop
 from fastapi import FastAPI
 
 from imc_service.health import Readiness
-from imc_service.http.listening import listening
 from imc_service.logs import get_logger
 
 logger = get_logger("server")
@@ -24,7 +24,7 @@ Drain = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Listening(Protocol):
-    """What of a process's settings its server keeps to; see `imc_service.settings.ServerSettings`."""
+    """The settings that a server needs. See `imc_service.settings.ServerSettings`."""
 
     @property
     def host(self) -> str:
@@ -38,21 +38,25 @@ class Listening(Protocol):
 
     @property
     def drain_delay_seconds(self) -> float:
-        """How long the process goes on as before when it is told to stop."""
+        """How long the process continues as before when it is told to stop."""
         ...
 
+
+BACKLOG = 4096
+
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 SHUTDOWN_SECONDS = 10
 
 KEEP_ALIVE_SECONDS = 75
-"""How long a connection may be idle: longer than proxies and clients keep one, 60 seconds at most as a rule.
+"""How long a connection may be idle: longer than proxies and clients keep one, which is 60 seconds as a rule.
 
-The client must close first: one that writes a request while we close can't know what became of it.
+The client must close first. One that writes a request while we close can't know what became of it.
 """
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that neither handles signals (it would close all sockets at once) nor exits by itself."""
+    """uvicorn without its handling of signals, which closes all sockets at once, and without its exit."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None] | None) -> None:
         super().__init__(config)
@@ -60,15 +64,15 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Leave signals to `serve`."""
+        """Leave the signals to `serve`."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start; where the app can't, `started` stays false."""
+        """Start. If the application can't, `started` stays false."""
         try:
             await super().startup(sockets)
         except SystemExit:
-            # Raised in a task, it would tear the event loop down instead of ending the process in order.
+            # Raised in a task, it would stop the event loop instead of ending the process in order.
             self.should_exit = True
         if self.started:
             _spare_the_collector()
@@ -76,10 +80,10 @@ class _Server(uvicorn.Server):
                 self._on_started()
 
     def let_clients_go(self) -> None:
-        """Make each reply from here on the last of its connection.
+        """Make each reply from now on the last of its connection.
 
-        A connection that stays until the end may be closed just when its client writes the next request: that
-        client can't know whether it was carried out.
+        A connection that stays may be closed while its client writes the next request. That client can't know
+        whether the request was carried out.
         """
         close = (b"connection", b"close")
         self.config.encoded_headers.append(close)
@@ -96,10 +100,12 @@ async def serve(
 ) -> None:
     """Serve ``app`` until SIGTERM or SIGINT, then end in order. A second signal ends it at once.
 
-    In order is: not ready from the signal on, if ``app.state.readiness`` is there; the drain delay, in which
-    all goes on, for whoever routes to the process; ``drain``; no new connections, the requests under way; the
-    end of the lifespan. ``on_started`` is called once requests are answered; ``options`` go to
-    `uvicorn.Config`. Raises `SystemExit` with a message if the port can't be had.
+    These are the steps: the process is not ready any more, if there is ``app.state.readiness``. It continues
+    for the drain delay, until routers have noticed. ``drain`` runs. The sockets close, and requests under way
+    are finished. The lifespan ends.
+
+    ``on_started`` is called once requests are answered. ``options`` go to `uvicorn.Config`. Raises
+    `SystemExit` with a message if the port is not available.
     """
     server = _Server(
         uvicorn.Config(
@@ -107,7 +113,7 @@ async def serve(
             log_config=None,
             access_log=False,
             server_header=False,
-            # uvicorn would believe whoever connects from this machine; see `guard.addresses`.
+            # uvicorn would trust every client on this machine; see `guard.addresses`.
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
@@ -146,7 +152,7 @@ async def serve(
 async def _leave(
     server: _Server, readiness: Readiness | None, delay_seconds: float, drain: Drain | None
 ) -> None:
-    """What comes between the signal to stop and the closing of sockets."""
+    """The steps between the signal to stop and the closing of sockets."""
     if readiness is not None:
         readiness.retire("the process ends")
     if not server.started:
@@ -159,10 +165,11 @@ async def _leave(
 
 
 def _spare_the_collector() -> None:
-    """What lives at the start lives to the end: not to be looked at again and again under load.
+    """Exclude the objects of the start from garbage collection, and collect less often.
 
-    Python's own threshold of 700 objects is passed by some tens of requests in flight, which are no garbage.
-    It is not looked at first: a start leaves some tens of objects of garbage, and the look takes 0.1 s.
+    The objects of the start live until the end. Some tens of requests in flight exceed Python's threshold of
+    700 objects, though they are no garbage. There is no collection first: it would free some tens of objects
+    in 0.1 s.
     """
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)
@@ -171,3 +178,42 @@ def _spare_the_collector() -> None:
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a process's main coroutine to its end."""
     uvloop.run(main())
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Generator[list[socket.socket]]:
+    """Listen on each address of ``host``, which may be a name, while the context lasts.
+
+    ``::`` is all addresses of both families. Raises `SystemExit` with a message if the port is not available.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            sockets = [
+                stack.enter_context(_listen(family, address)) for family, address in _addresses(host, port)
+            ]
+        except OSError as error:
+            sys.exit(f"can't listen on {host} port {port}: {error.strerror}")
+        yield sockets
+
+
+def reachable(host: str) -> str:
+    """An address at which a process that listens on ``host`` is reached from this machine."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]")).compressed
+    except ValueError:
+        return host
+    if address == "::" and socket.has_dualstack_ipv6():
+        return "127.0.0.1"
+    return _ANY.get(address, address)
+
+
+def _addresses(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
+    found = socket.getaddrinfo(
+        host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+    )
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))  # pyright: ignore
+
+
+def _listen(family: int, address: tuple[str, int]) -> socket.socket:
+    is_any = address[0] == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=is_any)

@@ -1,15 +1,15 @@
-"""A deadline that moves often and is hardly ever met."""
+"""A deadline that moves often and rarely passes."""
 
 import asyncio
 from collections.abc import Callable
 
 NEVER = float("inf")
 _TICK_SECONDS = 0.001
-"""Event loops count in milliseconds: a timer may come this much too early."""
+"""Event loops count in milliseconds: a timer may fire this much too early."""
 
 
 class Deadline:
-    """Calls once it has passed. To move it away costs no timer, and neither does to lift it."""
+    """Calls ``on_passed`` once it has passed. To postpone or lift it touches no timer."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_passed: Callable[[], None]) -> None:
         self._loop = loop
@@ -19,7 +19,7 @@ class Deadline:
         self._timer_at = NEVER
 
     def set(self, at: float) -> None:
-        """Let it be ``at``, by the clock of the loop; `NEVER` lifts it."""
+        """Set it to ``at``, by the clock of the loop. `NEVER` lifts it."""
         self._at = at
         if at < self._timer_at:
             if self._timer is not None:

@@ -1,4 +1,4 @@
-"""One request and its reply, as an ASGI application has them."""
+"""One request and its reply, as an ASGI application sees them."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ _WITHOUT_BODY = (204, 304)
 
 
 class Connection(Protocol):
-    """What an exchange needs of the connection that it takes place on."""
+    """What an exchange needs of its connection."""
 
     @property
     def head_starts(self) -> HeadStarts:
@@ -30,7 +30,7 @@ class Connection(Protocol):
         ...
 
     def write(self, data: bytes) -> None:
-        """Send; never waits."""
+        """Write to the client, without waiting."""
         ...
 
     async def drained(self) -> None:
@@ -38,7 +38,7 @@ class Connection(Protocol):
         ...
 
     def on_body_read(self) -> None:
-        """The application has taken what there was of the body."""
+        """The application has taken all of the body that was received."""
         ...
 
     def on_replied(self) -> None:
@@ -46,32 +46,32 @@ class Connection(Protocol):
         ...
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         ...
 
 
 class Exchange:
-    """A request whose head is here, and what it is answered with."""
+    """A request whose head is complete, and its reply."""
 
-    # Of the class, until they are another: each that is set costs every request.
+    # Defaults of the class: to set each of them would cost every request.
     refused: Refused | None = None
-    """Why it is not carried out, where its head tells."""
+    """Why it is refused, if its head is at fault."""
 
     host: bytes | None = None
-    """The host in its target, where that bears one."""
+    """The host in its target, if there is one."""
 
     has_origin = False
-    """Whether it tells for the page of what origin it is sent."""
+    """Whether it has an Origin header."""
 
     task: asyncio.Task[None] | None = None
     buffered = 0
     """Bytes of the body that wait for the application."""
 
     is_whole = False
-    """Whether all of the request is here."""
+    """Whether the request is complete."""
 
     is_gone = False
-    """Whether nobody can be answered any more."""
+    """Whether the client is gone."""
 
     has_begun = False
     """Whether some of the reply was written."""
@@ -113,7 +113,7 @@ class Exchange:
     # What the connection calls.
 
     def feed(self, part: bytes) -> None:
-        """Some of the body is here. It is thrown away once the reply is out."""
+        """Take some of the body. It is discarded once the reply is complete."""
         if not self.is_replied:
             self._parts.append(part)
             self.buffered += len(part)
@@ -121,13 +121,13 @@ class Exchange:
                 self._news.set()
 
     def end(self) -> None:
-        """All of the request is here."""
+        """The request is complete."""
         self.is_whole = True
         if self._news is not None:
             self._news.set()
 
     def cut_body(self) -> None:
-        """The rest of the body will not come; whoever sent the request still waits for a reply."""
+        """The rest of the body will not be sent. The client still waits for a reply."""
         self._body_is_cut = True
         self._wake()
 
@@ -137,15 +137,15 @@ class Exchange:
         self._wake()
 
     def take_body(self) -> bytes:
-        """What there is of the body, which is all if the request is whole."""
+        """The body that was received: all of it if the request is complete."""
         parts, self._parts, self.buffered = self._parts, [], 0
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def reply(self, reply: Response) -> None:
-        """Answer with a reply that is there whole, in one write."""
+        """Answer with a complete reply, in one write."""
         if self.is_gone:
             return
-        # What `send` does in steps: this is on every hot call's way.
+        # What `send` does in steps: this is on the path of every hot call.
         connection = self._connection
         start = connection.head_starts.of(reply.status_code)
         head = head_of(start, lines_of(reply.raw_headers), stays=self.keep_alive)
@@ -155,14 +155,14 @@ class Exchange:
         connection.on_replied()
 
     async def run(self, application: ASGIApp) -> None:
-        """Let ``application`` answer. What it fails at is told to the client without its reason."""
+        """Let ``application`` answer. If it fails, the client is not told why."""
         try:
             await application(self.scope, self.receive, self.send)
             if not self.is_replied and not self.is_gone:
                 raise RuntimeError("the application ended without a whole reply")
         except Exception as error:
             if self.is_replied or self.is_gone:
-                return  # FastAPI raises what it has logged and answered once more
+                return  # FastAPI has logged and answered it, and raises it again
             reply = replies.fault(self.scope, error)
             if self.has_begun:
                 self._connection.close()
@@ -172,7 +172,7 @@ class Exchange:
     # What the application calls.
 
     async def receive(self) -> Message:
-        """The next part of the body, or that the client is gone; of a whole body one part."""
+        """The next part of the body, or the message that the client is gone."""
         if self._expects_continue:
             self._expects_continue = False
             if not (self.is_whole or self._parts or self.is_gone):
@@ -189,7 +189,7 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """Take a part of the reply. Its head goes out with the first of its body."""
+        """Take a part of the reply. The head is written with the first part of the body."""
         await self._connection.drained()
         if self.is_gone:
             return
@@ -210,11 +210,11 @@ class Exchange:
             name = name.lower()
             if name == b"content-length":
                 self._left = int(value)
-            if name != b"connection":  # which is ours, and not the application's
+            if name != b"connection":  # that one is for us to set
                 lines.append(b"%b: %b\r\n" % (name, value))
         if self._left is None and status not in _WITHOUT_BODY:
             if self.scope["http_version"] == "1.0":
-                self.keep_alive = False  # such a client knows the end of the body by that of the connection
+                self.keep_alive = False  # the end of the connection is the end of the body
             else:
                 self._is_chunked = True
                 lines.append(b"transfer-encoding: chunked\r\n")
@@ -253,7 +253,7 @@ class Exchange:
 
 
 def scope_of(transport: asyncio.BaseTransport, asgi_version: str) -> dict[str, Any]:
-    """What is the same in the scopes of all requests of a connection, with room for what is not."""
+    """The part of a scope that all requests of a connection share, with keys for the rest."""
     peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
     return {
         "type": "http",
@@ -262,11 +262,11 @@ def scope_of(transport: asyncio.BaseTransport, asgi_version: str) -> dict[str, A
         "client": (peer[0], peer[1]) if peer else None,
         "scheme": "https" if transport.get_extra_info("sslcontext") else "http",
         "root_path": "",
-        # A copy of a dict is cheap, and so is replacing what it holds: adding is not.
+        # Copying a dict and replacing its values is cheap; adding keys is not.
         **dict.fromkeys(("http_version", "method", "headers", "path", "raw_path", "query_string", "state")),
     }
 
 
 def whole(reply: Response, head_start: bytes) -> bytes:
-    """A reply as it goes over the wire, the last of its connection; ``head_start`` is of `HeadStarts`."""
+    """The bytes of a reply that is the last of its connection. ``head_start`` is that of `HeadStarts`."""
     return head_of(head_start, lines_of(reply.raw_headers), stays=False) + bytes(reply.body)

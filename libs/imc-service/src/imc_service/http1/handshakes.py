@@ -1,4 +1,4 @@
-"""Handshakes of WebSockets, and what their protocol needs to be one of a guarded process."""
+"""Handshakes of WebSockets, and what a WebSocket protocol needs in a guarded process."""
 
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from imc_service.http1.reply_heads import status_line
 
 
 def refuses_handshake(head: bytes) -> Refused | None:
-    """Why ``head`` is no handshake, or None: the library's own judgement, asked so that it never answers."""
+    """Why ``head`` is not a valid handshake, or None. The library decides, and does not answer it."""
     judge = ServerProtocol(extensions=[ServerPerMessageDeflateFactory()])
     judge.receive_data(head)
     requests = judge.events_received()
@@ -32,9 +32,9 @@ def refuses_handshake(head: bytes) -> Refused | None:
 
 
 class CountedSocket:
-    """Mixed into a WebSocket protocol: its address counts until the connection is lost.
+    """A mixin for WebSocket protocols: the connection counts for its address until it is lost.
 
-    What the protocol would say by itself before a handshake is answered is in the envelope.
+    If no handshake was answered, its error reply is in the envelope.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -42,7 +42,7 @@ class CountedSocket:
         self.visitor: Visitor | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count it no more."""
+        """Stop counting it."""
         super().connection_lost(exc)  # pyright: ignore
         if self.visitor is not None:
             self.visitor.leave()

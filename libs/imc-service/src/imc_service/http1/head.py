@@ -1,17 +1,17 @@
 """The head of a request.
 
-A client wishes for another protocol by ``Connection: upgrade`` and ``Upgrade``, which names some. A server
-that speaks none of them answers as if that header were not there (RFC 9110, section 7.8).
+A client asks for another protocol with ``Connection: upgrade`` and ``Upgrade``, which names protocols. A
+server that speaks none of them answers as if the header were not there (RFC 9110, section 7.8).
 """
 
 Header = tuple[bytes, bytes]
 
 NOTED = frozenset((b"host", b"expect", b"origin"))
-"""Names of the headers by which a request may be refused, or asks for more than an answer."""
+"""The headers that may cause a refusal, or ask for more than a reply."""
 
 
 class Head:
-    """The head of a request as it came; names of headers are in lower case."""
+    """The head of a request. Names of headers are in lower case."""
 
     method = target = b""
     version = ""
@@ -19,7 +19,7 @@ class Head:
     def __init__(self) -> None:
         self.headers: list[Header] = []
         self.noted: list[Header] = []
-        """Those that are `NOTED`: nearly always one, so that nobody has to look at all of them."""
+        """The headers that are `NOTED`: usually one, which is faster than to search all."""
 
     def asks_for_websocket(self) -> bool:
         """Whether it begins a WebSocket (RFC 6455, section 4.1): a ``GET`` of HTTP/1.1, without a body."""
@@ -34,7 +34,7 @@ class Head:
         return is_named
 
     def with_upgrade(self, *protocols: bytes) -> bytes:
-        """The same as it goes over the wire, with ``protocols`` as those that are wished for, or none."""
+        """The bytes of the head, with ``protocols`` in place of those in ``Upgrade``."""
         headers = [header for header in self.headers if header[0] != b"upgrade"]
         headers += [(b"upgrade", protocol) for protocol in protocols]
         lines = b"".join([b"%b: %b\r\n" % header for header in headers])

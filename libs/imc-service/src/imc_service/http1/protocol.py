@@ -1,14 +1,13 @@
 """One connection of HTTP/1.1, for uvicorn: read with httptools, answered by an ASGI application.
 
-uvicorn's own protocol waits for ever for a head or a body, takes headers of any size, carries the body of a
-request with a foreign upgrade out as a request, and answers nobody who has closed their side. Here
+uvicorn's own protocol waits without end for a head or a body, and takes headers of any size. It executes the
+body of a request with an unknown upgrade as a request, and does not answer a client that half-closes. Here:
 
-- requests are answered in their order, one at a time; while one waits for its turn, nothing more is read;
-- a hot call (`http.hot_path`) that is here whole goes straight to what answers it, without the steps
-  of ASGI, which are half of what such a call costs;
-- while a client is waited for there is a deadline. It is moved by what is waited for, not by what comes:
-  nobody puts it off by sending a little;
-- what can't be read is answered after the requests before it, and ends the connection.
+- Requests are answered in order, one at a time. While a request waits for its turn, nothing more is read.
+- A hot call (`http.hot_path`) whose body is complete goes directly to its endpoint. The steps of ASGI would
+  be half of its cost.
+- Whatever the client has to send next has a deadline, which partial data does not move.
+- What can't be read is refused after the requests before it, and the connection ends.
 """
 
 import asyncio
@@ -23,6 +22,7 @@ from imc_service.http.guard import rules
 from imc_service.http.guard.addresses import Visitor
 from imc_service.http.guard.rules import Guard
 from imc_service.http.hot_path import HotCall, HotPath
+from imc_service.http.replies import StreamedReply
 from imc_service.http1.deadlines import Deadline
 from imc_service.http1.exchange import Exchange, scope_of, whole
 from imc_service.http1.handshakes import refuses_handshake
@@ -32,26 +32,26 @@ from imc_service.http1.requests import PIECE_BYTES, RequestReader
 from imc_service.http1.targets import path_as_sent
 
 LINGER_SECONDS = 1.0
-"""How long what a refused client still sends is thrown away before its connection is."""
+"""How long data of a refused client is discarded before its connection is closed."""
 
 BODY_BUFFER_BYTES = 65_536
 """How much of a body may wait for the application before reading is paused."""
 
 
 class _Awaited:
-    """What a connection waits for of its client."""
+    """What a connection waits for from its client."""
 
-    # No Enum: in Python 3.11 a look at a member takes 0.1 µs, and each request takes several.
+    # No Enum: in Python 3.11 an access to a member takes 0.1 µs, and each request needs several.
     NOTHING, REQUEST, HEAD, BODY, READING, END = range(6)
 
 
 class HttpProtocol(asyncio.Protocol):
-    """One connection; hot calls are those of the application's ``state.hot_path``, if it has one."""
+    """One connection. Its hot calls are those of the application's ``state.hot_path``, if it has one."""
 
     def __init__(
         self, guard: Guard, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None
     ) -> None:
-        """``guard`` has the limits; uvicorn gives the rest to any protocol of HTTP."""
+        """``guard`` has the limits. uvicorn passes the rest to every HTTP protocol."""
         self._guard, self._config, self._server, self._state = guard, config, server_state, app_state
         self._app = config.loaded_app
         self._hot_path: HotPath | None = getattr(getattr(self._app, "state", None), "hot_path", None)
@@ -81,7 +81,7 @@ class HttpProtocol(asyncio.Protocol):
     # What the event loop and uvicorn call.
 
     def connection_made(self, transport: Any) -> None:
-        """Count the connection, and give it its time for the first head."""
+        """Count the connection, and set the deadline for the first head."""
         self._transport = transport
         self._server.connections.add(self)
         self._scope = scope_of(transport, self._config.asgi_version)
@@ -106,7 +106,7 @@ class HttpProtocol(asyncio.Protocol):
         self._deadline.end()
 
     def data_received(self, data: bytes) -> None:
-        """Read what came, as far as it is its turn."""
+        """Read what was received, as far as it has its turn."""
         if self._is_over:
             return
         if self._unread:
@@ -118,7 +118,7 @@ class HttpProtocol(asyncio.Protocol):
         self._go_on()
 
     def eof_received(self) -> bool:
-        """The client sends no more; whoever waits for a reply still gets it."""
+        """The client sends no more. It still gets the replies that it waits for."""
         self._has_ended = True
         request = self._reader.request
         if request is not None and request.body is None:
@@ -133,13 +133,13 @@ class HttpProtocol(asyncio.Protocol):
         return last is not None
 
     def pause_writing(self) -> None:
-        """The client does not take its reply as fast as it is made."""
+        """The client takes its reply slower than it is made."""
         self._drain = self._loop.create_future()
         if self._awaited is not _Awaited.END:
             self._await(_Awaited.READING, self._loop.time() + self._guard.body_seconds)
 
     def resume_writing(self) -> None:
-        """It has taken some."""
+        """The client has taken enough of it."""
         drain, self._drain = self._drain, None
         if drain is not None:
             drain.set_result(None)
@@ -148,7 +148,7 @@ class HttpProtocol(asyncio.Protocol):
         self._await_next()
 
     def shutdown(self) -> None:
-        """The server ends: the requests that are here are the last."""
+        """The server ends: requests that were received are the last."""
         last = self._last()
         if last is not None:
             last.keep_alive = False
@@ -158,7 +158,7 @@ class HttpProtocol(asyncio.Protocol):
     # Requests.
 
     def _go_on(self) -> None:
-        """Read until a request is here that must wait for its turn, and answer what has its turn."""
+        """Read until a request has to wait, and answer the one that has its turn."""
         while self._unread and not self._is_over and self._wants_more():
             self._feed_piece()
         self._start_next()
@@ -167,7 +167,7 @@ class HttpProtocol(asyncio.Protocol):
         self._await_next()
 
     def _wants_more(self) -> bool:
-        """Whether nothing waits for its turn, or but one request, whose body is the next that comes."""
+        """Whether no request waits, or only one whose body is being received."""
         request = self._reader.request
         body = None if request is None else request.body
         return not self._waiting or (len(self._waiting) == 1 and body is self._waiting[0])
@@ -188,7 +188,7 @@ class HttpProtocol(asyncio.Protocol):
             self._refuse(refused)
 
     def _take(self, head: Head, stays: bool) -> Exchange:
-        """Let a request whose head is here wait for its turn."""
+        """Queue a request whose head is complete."""
         scope = self._scope.copy()
         scope["state"] = self._state.copy()
         exchange = Exchange(self, head, stays, scope)
@@ -196,7 +196,7 @@ class HttpProtocol(asyncio.Protocol):
         return exchange
 
     def _start_next(self) -> None:
-        """Begin to answer what has waited the longest."""
+        """Begin to answer the request that has waited the longest."""
         if self._exchange is not None or self._transport.is_closing():
             return
         if not self._waiting:
@@ -224,21 +224,21 @@ class HttpProtocol(asyncio.Protocol):
                     reply = await self._hot_path.answer(call, request)
                 except Exception as error:
                     reply = replies.fault(exchange.scope, error)
-                exchange.reply(reply)
+                await exchange.run(reply) if isinstance(reply, StreamedReply) else exchange.reply(reply)
             elif refused is None:
                 await exchange.run(self._app)
             else:
                 self._guard.count(refused)
                 exchange.reply(replies.refusal_at(exchange.scope["path"], refused))
         except asyncio.CancelledError:
-            self._transport.close()  # the process ends, and nobody knows how far this came
+            self._transport.close()  # the process ends, and the outcome is unknown
             raise
         finally:
-            # Rather than by a callback: that would be one more turn of the event loop for each request.
+            # A callback would take one more turn of the event loop for each request.
             self._server.tasks.discard(exchange.task)
 
     def _hand_over(self, head: bytes) -> None:
-        """Let the connection be a WebSocket's from here on."""
+        """Make the connection a WebSocket."""
         if self._has_ended:
             self._transport.close()
             return
@@ -257,7 +257,7 @@ class HttpProtocol(asyncio.Protocol):
     # What exchanges call.
 
     def write(self, data: bytes) -> None:
-        """Send; never waits."""
+        """Write to the client, without waiting."""
         self._transport.write(data)
 
     async def drained(self) -> None:
@@ -266,13 +266,13 @@ class HttpProtocol(asyncio.Protocol):
             await asyncio.shield(self._drain)
 
     def on_body_read(self) -> None:
-        """The application has taken what there was of the body."""
+        """The application has taken all of the body that was received."""
         if not self._is_reading:
             self._mind_reading()
             self._await_next()
 
     def on_replied(self) -> None:
-        """The reply is complete: what waits is next."""
+        """The reply is complete: the next request has its turn."""
         exchange, self._exchange = self._exchange, None
         self._server.total_requests += 1
         self._visitor.end_request()
@@ -287,16 +287,16 @@ class HttpProtocol(asyncio.Protocol):
                 self._deadline.set(self._idle_until)
 
     def close(self) -> None:
-        """Hang up once the client has taken what was written, or has had the time for it."""
+        """Close once the client has taken what was written, or its time for that is over."""
         self._is_over, self._refused = True, None
         if self._reader.request is not None:
-            self._hang_up()  # the rest of it still comes
+            self._hang_up()  # the rest of the request is still being received
             return
         self._transport.close()
         self._await(_Awaited.END, self._loop.time() + self._guard.body_seconds)
 
     def _refuse(self, refused: Refused) -> None:
-        """Read no more; say why after all that came before, unless that request has a reply; hang up."""
+        """Read no more. Refuse after all earlier replies, unless that request has a reply, and close."""
         if self._is_over:
             return
         self._is_over, self._refused = True, refused
@@ -316,13 +316,13 @@ class HttpProtocol(asyncio.Protocol):
             self._hang_up()
 
     def _hang_up(self) -> None:
-        """Close our side, and throw away for a while what still comes."""
+        """Close our side, and discard for a while what is still received."""
         refused, self._refused = self._refused, None
         if refused is not None:
             self._guard.count(refused)
             reply = replies.refusal_at(path_as_sent(self._refused_target), refused)
             self._transport.write(whole(reply, self.head_starts.of(reply.status_code)))
-        # Closed while something comes, a connection is reset, and our words may be lost with it.
+        # If it is closed while data arrives, the connection is reset, and our reply may be lost.
         self._transport.write_eof()
         self._mind_reading()
         is_taken = not self._transport.get_write_buffer_size()
@@ -335,7 +335,7 @@ class HttpProtocol(asyncio.Protocol):
         return self._waiting[-1] if self._waiting else self._exchange
 
     def _look(self, exchange: Exchange) -> Refused | None:
-        """Why a request is not carried out, by its head and by who sends it."""
+        """Why a request is refused for its head or its sender, or None."""
         guard, scope, visitor = self._guard, exchange.scope, self._visitor
         if not visitor.request(scope["headers"]):
             return rules.too_many_connections()
@@ -361,17 +361,17 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.pause_reading()
             return
         if request is not None and request.deadline:
-            request.deadline += self._loop.time() - self._paused_at  # that was our time, not the client's
+            request.deadline += self._loop.time() - self._paused_at  # the client was not the cause
         self._transport.resume_reading()
 
     def _await_next(self) -> None:
-        """Set the deadline for what is due from the client, if anything is."""
+        """Set the deadline for what the client has to send next, if anything."""
         if self._is_over or self._drain is not None:
             return
         request, guard = self._reader.request, self._guard
         is_busy = request is None and self._exchange is not None
         if is_busy or self._has_ended or not self._is_reading:
-            self._awaited = _Awaited.NOTHING  # the deadline stays: to lift it would cost every request
+            self._awaited = _Awaited.NOTHING  # the timer stays: to cancel it would cost every request
             return
         is_first = not self._reader.heads
         if request is None:

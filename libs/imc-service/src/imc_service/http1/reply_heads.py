@@ -1,4 +1,4 @@
-"""The heads of replies, as they go over the wire."""
+"""The bytes of the heads of replies."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -13,17 +13,17 @@ _STATUS_LINES = {
 
 
 class HeadStarts:
-    """The first lines of heads: that of the status, and those that uvicorn puts into each head."""
+    """The first lines of heads: the status line, and the headers that uvicorn adds to each reply."""
 
     def __init__(self, server_state: Any) -> None:
         self._server = server_state
         self._default_headers: list[Header] = []
         self._starts: dict[int, bytes] = {}
         self.say_close = False
-        """Whether each reply is the last of its connection, since the server ends."""
+        """Whether each reply is the last of its connection, because the server ends."""
 
     def of(self, status: int) -> bytes:
-        """Those of a reply with this status; uvicorn has a new list each second, for the date."""
+        """Those of a reply with this status. uvicorn makes a new list each second, for the date."""
         headers = self._server.default_headers
         if headers is not self._default_headers:
             self._default_headers, self._starts = headers, {}

@@ -10,21 +10,21 @@ from imc_service.http.guard import rules
 from imc_service.http1.head import NOTED, Head, Header
 
 PIECE_BYTES = 4096
-"""The most to feed at once: what the heads of the requests within may take of memory is bounded by it."""
+"""The most bytes to feed at once, which bounds the memory of the heads in them."""
 
 CHUNK_OVERHEAD = 16
-"""How many bytes may surround one of a body that comes in chunks, however small they are."""
+"""How many bytes may surround each byte of a body in chunks, however small the chunks are."""
 
 
 class Body(Protocol):
-    """Who takes the body of a request."""
+    """The receiver of the body of a request."""
 
     def feed(self, part: bytes) -> None:
-        """Some of it."""
+        """Take some of it."""
         ...
 
     def end(self) -> None:
-        """All of it was fed."""
+        """The body is complete."""
         ...
 
 
@@ -32,27 +32,27 @@ class Request(Head):
     """The request that is being read."""
 
     body: Body | None = None
-    """Once its head is here."""
+    """The receiver of its body, once the head is complete."""
 
     body_bytes = 0
     around = 0
-    """Bytes of it, the body included; at least, where others were in the same piece."""
+    """Its bytes, body included. A lower bound, if other requests were in the same piece."""
 
     deadline = 0.0
-    """For whoever waits for the rest of it."""
+    """When the rest must be here, for the connection."""
 
 
 class RequestReader:
     """Reads the requests of one connection, as httptools parses them.
 
-    httptools takes every request with an upgrade for the end of HTTP. That can't be turned off, and a body
-    behind such a head is read as the next request. See `_take_upgrade`.
+    httptools stops at every request with an upgrade. That can't be turned off, and a body after such a head
+    would be read as the next request. See `_take_upgrade`.
     """
 
     def __init__(
         self, max_header_bytes: int, take: Callable[[Head, bool], Body], *, has_websockets: bool
     ) -> None:
-        """``take`` gets each head, and whether its connection stays; it returns who gets the body."""
+        """``take`` gets each head, and whether its connection stays; it returns the receiver of the body."""
         self._limit = max_header_bytes
         self._take = take
         self._has_websockets = has_websockets
@@ -60,15 +60,15 @@ class RequestReader:
         self._fields: list[Header] = []
         self._noted: list[Header] = []
         self.request: Request | None = None
-        """What is here in part; None between requests."""
+        """The request that is incomplete; None between requests."""
         self.heads = 0
         """How many heads were read."""
         self.handshake: bytes | None = None
-        """The head of a WebSocket's handshake, if that was the last: for its protocol to read again."""
+        """The head of a handshake, if that came last, for the WebSocket protocol to read."""
         self._new_parser()
 
     def feed(self, piece: bytes | memoryview) -> None:
-        """Read ``piece``; raises `Refused` where nothing more can be read from the connection."""
+        """Read ``piece``. Raises `Refused` if nothing more can be read from the connection."""
         request, heads = self.request, self.heads
         try:
             self._parser.feed_data(piece)
@@ -78,14 +78,15 @@ class RequestReader:
         except httptools.HttpParserError as error:
             cause = error.__context__
             raise (cause if isinstance(cause, Refused) else rules.not_http()) from None
-        # A piece that ends one request and begins another is not counted: that is but one.
+        # A piece that ends one request and begins another is not counted: it is only one.
         if self.request is not None and (self.request is request or self.heads == heads):
             self._count(self.request, len(piece))
 
     def piece_end(self, unread: bytes, begin: int) -> int:
-        """Where the piece of ``unread`` ends that is to be fed next, and begins at ``begin``.
+        """The end of the next piece of ``unread``, which begins at ``begin``.
 
-        A head is a piece by itself, so that its body comes in one; with its body, if nothing is behind that.
+        A head is a piece of its own, so that its body comes in one piece. If only the body follows, the piece
+        holds both.
         """
         request, end = self.request, begin + PIECE_BYTES
         if request is None or request.body is None:
@@ -109,26 +110,26 @@ class RequestReader:
         self._fields, self._noted = request.headers, request.noted
 
     def on_url(self, url: bytes) -> None:
-        """Some of its target."""
+        """Some of the target was read."""
         request = self.request
         assert request is not None
         request.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a field behind a body in chunks, which is none (RFC 9110, section 6.5.1)."""
+        """A header was read, or a trailer, which is no header (RFC 9110, section 6.5.1)."""
         name = name.lower()
         self._fields.append((name, value))
         if name in NOTED:
             self._noted.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """The head of a request is here."""
+        """The head is complete."""
         parser = self._parser
         if not parser.should_upgrade():  # else `HttpParserUpgrade` follows
             self._take_head(parser.should_keep_alive())
 
     def on_body(self, body: bytes) -> None:
-        """Some of its body, or all of it."""
+        """Some of the body was read, or all of it."""
         request = self.request
         assert request is not None
         assert request.body is not None
@@ -136,7 +137,7 @@ class RequestReader:
         request.body.feed(body)
 
     def on_message_complete(self) -> None:
-        """All of it is here."""
+        """The request is complete."""
         request = self.request
         assert request is not None
         if request.body is not None:
@@ -151,11 +152,11 @@ class RequestReader:
 
     def _new_parser(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
-        # What comes behind a request that closes its connection is ignored.
+        # What follows a request that closes its connection is ignored.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
     def _take_upgrade(self, rest: bytes) -> None:
-        """The head of a request with an upgrade is here, and ``rest`` behind it."""
+        """Take the head of a request with an upgrade, and the ``rest`` after it."""
         head = self._complete_head()
         if head.method == b"CONNECT":
             raise rules.no_proxy()
@@ -175,18 +176,18 @@ class RequestReader:
         request = self._complete_head()
         if request.version not in ("1.1", "1.0"):
             raise rules.wrong_version(request.version)
-        # Counted where it may be too much: nearly all heads come in one piece.
+        # Nearly all heads come in one piece, and are too small to be counted.
         if request.around + PIECE_BYTES > self._limit and _size(request) > self._limit:
             raise rules.headers_too_large(self._limit)
         self.heads += 1
-        self._fields = self._noted = []  # for what comes behind the body
+        self._fields = self._noted = []  # for trailers
         request.body, request.deadline, request.around = self._take(request, stays), 0.0, 0
 
     def _count(self, request: Request, size: int) -> None:
-        """Hold the head, and what is around a body in chunks, against the limit."""
+        """Check the size of the head, and of what surrounds a body in chunks."""
         request.around += size
         beside = request.around - request.body_bytes * (1 + CHUNK_OVERHEAD)
-        # Beside the end of a head there may be a beginning of a body in a piece.
+        # A piece may hold the end of a head and the beginning of its body.
         if beside > self._limit + (0 if request.body is None else PIECE_BYTES + self._limit):
             raise rules.headers_too_large(self._limit)
 

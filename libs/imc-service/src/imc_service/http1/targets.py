@@ -1,6 +1,6 @@
-"""Reading a request's target: its path and its query, decoded strictly or not at all.
+"""Reads the target of a request: its path and its query. Escapes must be UTF-8.
 
-A lenient decoder turns every sequence that is not UTF-8 into the same U+FFFD, so that two ids become one.
+A lenient decoder would turn all sequences that are not UTF-8 into the same U+FFFD: two ids would become one.
 """
 
 import re
@@ -21,16 +21,16 @@ _ASCII_AND_ESCAPES = re.compile(
     ))*+""",
     re.IGNORECASE | re.VERBOSE,
 )
-"""Text without a fault: its escapes are characters of UTF-8 (RFC 3629, section 4), and the rest is ASCII."""
+"""Valid text: its escapes are characters of UTF-8 (RFC 3629, section 4), the rest is ASCII."""
 _SHORT = 100
 _SCHEMES = (b"http://", b"https://", b"ws://", b"wss://")
 
 MAX_PARAMETERS = 1000
-"""The most that a query or a form may hold: each costs more than its bytes."""
+"""The most parameters of a query or a form: each costs more than its bytes."""
 
 
 class Path(NamedTuple):
-    """What stands before the query in a request's target (RFC 9112, section 3.2)."""
+    """The part of a target before the query (RFC 9112, section 3.2)."""
 
     decoded: str
     raw: bytes
@@ -39,9 +39,9 @@ class Path(NamedTuple):
 
 
 def read_target(target: bytes) -> tuple[Path, bytes]:
-    """The path and the query of a target; raises `Refused` (`INVALID_FIELD`).
+    """The path and the query of a target. Raises `Refused` (`INVALID_FIELD`).
 
-    The path is decoded. The query is not, but each of its escapes is one of UTF-8 afterwards.
+    The path is decoded. The query is not, but its escapes are checked to be UTF-8.
     """
     if not target.isascii():
         raise _refusal("the request's target holds bytes that are not ASCII")
@@ -72,13 +72,13 @@ def _read_path(text: bytes) -> Path:
     return Path(decoded, text, host)
 
 
-_read_known_path = lru_cache(256)(_read_path)  # most calls are of few paths
+_read_known_path = lru_cache(256)(_read_path)  # most calls use few paths
 
 
 def check_form(text: bytes) -> str:
-    """Check each escape in a query, or in a body of its form; raises `Refused` (`INVALID_FIELD`).
+    """Check the escapes in a query, or in a form. Raises `Refused` (`INVALID_FIELD`).
 
-    Returns the text, whose parts a lenient decoder reads as a strict one does.
+    Returns the text, which a lenient decoder then reads as a strict one.
     """
     if text.count(b"&") >= MAX_PARAMETERS:
         raise Refused(ErrorCode.INVALID_FIELD, f"there are more than {MAX_PARAMETERS} parameters")
@@ -95,7 +95,7 @@ def check_form(text: bytes) -> str:
 
 
 def unquote_strictly(text: bytes, name: str) -> str:
-    """Decode percent-escapes; raises `Refused` (`INVALID_FIELD`), whose words begin with ``name``."""
+    """Decode percent-escapes. Raises `Refused` (`INVALID_FIELD`), whose message begins with ``name``."""
     if _CUT_ESCAPE.search(text):
         raise _refusal(f"{name} holds a % without two hexadecimal digits after it")
     try:
@@ -105,9 +105,9 @@ def unquote_strictly(text: bytes, name: str) -> str:
 
 
 def _origin_form(target: bytes) -> tuple[bytes | None, bytes]:
-    """The host and the path of a target that does not begin with a path, and has no query."""
+    """The host and the path of a target in absolute form, without its query."""
     if not target.lower().startswith(_SCHEMES):
-        return None, target  # `*`: a path that nobody has
+        return None, target  # `*`: a path without a route
     parts = urlsplit(target)
     return parts.netloc.rpartition(b"@")[2], parts.path or b"/"
 

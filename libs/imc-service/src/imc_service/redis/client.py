@@ -1,4 +1,4 @@
-"""Clients of Redis, and what they are asked for."""
+"""Clients of Redis."""
 
 from importlib.resources import files
 from typing import Any
@@ -17,16 +17,16 @@ REPLY_SECONDS = 5.0
 
 
 def connect(url: str, *, max_connections: int = 64) -> Redis:
-    """A pool of connections whose commands are sent once.
+    """A pool of connections that send each command once.
 
-    A retry after a lost reply would run the command twice: whoever may repeat a command does so itself, and
-    asks `redis_errors.was_not_run` first.
+    A retry after a lost reply would run the command twice. Callers that may repeat a command do that
+    themselves, and check `imc_service.redis.errors.was_not_run` first.
     """
     return _telling(url, max_connections=max_connections, socket_timeout=REPLY_SECONDS)
 
 
 def connect_blocking(url: str) -> Redis:
-    """A pool for commands that wait on the server: no deadline for a reply, callers set their own."""
+    """A pool for commands that wait on the server. It has no deadline for replies; callers set their own."""
     return _telling(url, socket_timeout=None)
 
 
@@ -35,7 +35,7 @@ def _telling(url: str, **options: Any) -> Redis:
         url,
         socket_connect_timeout=CONNECT_SECONDS,
         retry=Retry(NoBackoff(), 0),
-        # Neither tells Redis anything that it needs, and both would need rights.
+        # Redis needs neither, and both would need rights.
         driver_info=None,
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
         **options,
@@ -45,7 +45,7 @@ def _telling(url: str, **options: Any) -> Redis:
 
 
 async def reachable(redis: Redis) -> str | None:
-    """Why Redis does not answer, or None. What it then does is another matter: see `redis_health`."""
+    """Why Redis does not answer, or None. `imc_service.redis.health` checks whether it does the work."""
     try:
         await redis.ping()  # pyright: ignore[reportUnknownMemberType, reportGeneralTypeIssues]
     except (RedisError, OSError) as error:

@@ -1,8 +1,8 @@
 """Single connections of redis-py: all hooks of IMC into its insides, and those into hiredis for commands.
 
-A connection outlives what it was made to: the server behind an address may be replaced, or become a replica,
-while connections to it stay. What only another server than the right one answers makes all connections of
-the client that are older than the answer be made anew, each before its next use.
+The server behind an address may be replaced, or become a replica, while connections to it stay. When a reply
+shows that a connection leads to the wrong server, all connections of the client that are older than the reply
+are renewed, each before its next use.
 
 What is used of redis-py beyond its documentation: ``AbstractConnection`` with ``_reader``, ``_writer``,
 ``connect``, ``disconnect``, ``pack_command``, ``read_response``, ``send_packed_command``; the pool's
@@ -27,7 +27,7 @@ from imc_service.redis.errors import NotConnected, leads_elsewhere, words_of
 CONNECT_SECONDS = 3.0
 
 RENEW_SECONDS = 1.0
-"""The least time between two renewals, so as not to storm a server that stays the wrong one."""
+"""The least time between two renewals, so that a server that stays wrong is not flooded."""
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -38,7 +38,7 @@ def packed(*command: str | bytes) -> bytes:
 
 
 class _Refusals:
-    """When the connections of a client were last found to lead to the wrong server."""
+    """When a connection of a client was last found to lead to the wrong server."""
 
     def __init__(self) -> None:
         self.last = float("-inf")
@@ -50,8 +50,10 @@ class _Refusals:
 
 
 class _TellingConnection:
-    """Mixed into a connection class: it is renewed when it leads to the wrong server, and a failure to
-    connect is told apart from one after a command was sent."""
+    """A mixin for connection classes: renews a connection to the wrong server.
+
+    Failures to connect raise `NotConnected`, which tells them from failures after a command was sent.
+    """
 
     refusals: _Refusals
     """Those of all connections of the client."""
@@ -59,7 +61,7 @@ class _TellingConnection:
     _made_at: float | None = None
 
     def pack_command(self, *arguments: Any) -> list[bytes]:
-        # redis-py's asyncio clients pack in Python, which takes a large batch longer than all the rest of it.
+        # redis-py's asyncio clients pack in Python, which takes longer than all other work of a large batch.
         name, *rest = arguments
         words = name.split() if isinstance(name, str) else [name]  # "CONFIG GET" is two
         return [packed(*words, *rest)]
@@ -71,7 +73,7 @@ class _TellingConnection:
             is_old = self._made_at is not None and self._made_at <= self.refusals.last
             if not (is_old or reader.at_eof() or reader.exception() is not None):
                 return
-            # The pool would send a command to a server that is the wrong one, or known to be gone.
+            # The pool would send a command to the wrong server, or to one that is known to be gone.
             await connection.disconnect(nowait=True)
         self._made_at = None
         try:
@@ -85,7 +87,7 @@ class _TellingConnection:
         try:
             return await super().read_response(*arguments, **options)  # pyright: ignore
         except RedisError as error:
-            # Not while connecting: where a password was changed, the connections that are there still work.
+            # Not while connecting: after a change of the password, older connections still work.
             if self._made_at is not None and leads_elsewhere(error):
                 self.refusals.add()
             raise
@@ -94,7 +96,7 @@ class _TellingConnection:
         try:
             await super().send_packed_command(*arguments, **options)  # pyright: ignore
         except RuntimeError as error:
-            # How uvloop says that the peer has reset the connection: no error that anybody here expects.
+            # uvloop raises it when the peer has reset the connection. Callers expect a `RedisError`.
             await cast("AbstractConnection", self).disconnect(nowait=True)
             raise ConnectionFailed("the connection was reset") from error
 
@@ -102,8 +104,8 @@ class _TellingConnection:
 async def _look_up(connection: AbstractConnection) -> None:
     """Raise `OSError` if the name of the server does not resolve in time.
 
-    uvloop looks names up in a future of its own as it connects. Given up at the deadline, that future reports
-    its failure to nobody but the event loop.
+    uvloop resolves names in a future of its own when it connects. After the deadline nobody awaits that
+    future, and the event loop reports its failure.
     """
     host: str | None = getattr(connection, "host", None)
     if host is None:
@@ -119,7 +121,7 @@ async def _look_up(connection: AbstractConnection) -> None:
 
 
 def renew_when_misled(redis: Redis) -> None:
-    """Let the connections of ``redis`` be renewed, all of them, when one leads to the wrong server."""
+    """Renew all connections of ``redis`` when one leads to the wrong server."""
     pool = redis.connection_pool
     plain: type[AbstractConnection] = pool.connection_class
     own = {"refusals": _Refusals()}
@@ -128,10 +130,10 @@ def renew_when_misled(redis: Redis) -> None:
 
 @contextlib.asynccontextmanager
 async def taken_over(redis: Redis, make: Callable[[asyncio.Transport], P]) -> AsyncGenerator[P]:
-    """A connection of its own, made as ``redis`` makes its; ``make`` gives the protocol that it has then.
+    """A separate connection, made as those of ``redis``, with the protocol that ``make`` returns.
 
-    redis-py connects (TLS, authentication, RESP3) and has read all replies to what it has sent. Raises
-    `RedisError` or `OSError`.
+    redis-py connects (TLS, authentication, RESP3) and reads all replies to what it sends. Raises `RedisError`
+    or `OSError`.
     """
     connection: Any = redis.connection_pool.make_connection()
     try:

@@ -28,13 +28,13 @@ PROOF_SECONDS = 1.5
 """Less than a readiness check may take: a server that hangs is told as one."""
 
 Proof = Callable[[], Awaitable[object]]
-"""Does some of the work without an effect, with the rights that the work needs. Raises `RedisError`."""
+"""Tries the work without an effect, with the rights that it needs. Raises `RedisError`."""
 
 
 class RedisHealth:
-    """Asks for the proof each second while `run` is running, and whenever somebody asks whether all is well.
+    """Runs the proof each second, and with each readiness check.
 
-    So that the connections are renewed and the log tells of it also while nobody does.
+    So connections are renewed and faults are logged even if nobody checks readiness.
     """
 
     def __init__(self, redis: Redis, proof: Proof, registry: CollectorRegistry, part: str) -> None:
@@ -47,7 +47,7 @@ class RedisHealth:
         self._is_unsafe = _gauge(registry, part, "not_persistent", "1 if Redis keeps no append-only file.")
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Run the proof each second until cancelled."""
         while True:
             await self.ready()
             await asyncio.sleep(PERIOD_SECONDS)

@@ -35,10 +35,10 @@ def _repairs_no_hole() -> None:
 
     def make(_original: Any) -> Any:
         def fits(self: Any, batch: Any) -> bool:
-            subscribers = self._subscribers
-            if batch.entries and batch.entries[-1].id > subscribers.head.entry:
-                newest = subscribers.head._replace(epoch=batch.epoch, entry=batch.entries[-1].id)
-                subscribers.tell(batch.epoch, batch.entries, newest)
+            head = self._outbox.head
+            if batch.entries and batch.entries[-1].id > head.entry:
+                newest = head._replace(epoch=batch.epoch, entry=batch.entries[-1].id)
+                self._delivery.tell(batch.epoch, batch.entries, newest)
             return True
 
         return fits

@@ -1,4 +1,4 @@
-"""The end of a node: gateways are sent to other nodes a few at a time, so that those are not run over."""
+"""Drains a node that stops: it sends its gateways away a few at a time, so as not to overload other nodes."""
 
 import asyncio
 import random
@@ -12,31 +12,31 @@ from imc_push_node.stream.hub import Hub
 logger = get_logger("drain")
 
 SETTLE_SECONDS = 5.0
-"""How long the last gateways may take for their close handshake, and command-api for what they sent."""
+"""How long command-api may take for the last sends, and the last gateways for their close handshake."""
 
 REASON = "the node restarts"
 
 
 class Drain:
-    """Takes the node out of service."""
+    """Sends the gateways of a node away."""
 
     def __init__(self, hub: Hub, forwarder: Forwarder, seconds: float) -> None:
         self._hub = hub
         self._forwarder = forwarder
         self._seconds = seconds
         self.has_begun = False
-        """Whether new gateways must go elsewhere."""
+        """Whether new gateways are refused."""
 
     async def ready(self) -> str | None:
-        """A readiness check."""
+        """Why the node is not ready: it drains. None if it does not."""
         return REASON if self.has_begun else None
 
     async def run(self) -> None:
-        """Send every gateway away with 1012; returns when they are gone, or have had their time."""
+        """Close every gateway with 1012. Returns when all are gone, or their time is up."""
         self.has_begun = True
         gateways = self._hub.gateways
         random.shuffle(gateways)
-        logger.info("gateways are sent away", count=len(gateways))
+        logger.info("draining gateways", count=len(gateways))
         loop = asyncio.get_running_loop()
         begun = loop.time()
         for index, gateway in enumerate(gateways):

@@ -1,8 +1,8 @@
-"""The quota of gateways: how many of an app may be connected, to all nodes together.
+"""The gateway quota: how many gateways of an app may be connected, to all nodes together.
 
-Each gateway of an app with such a quota has a place in Redis, by its gatewayId, so that one that comes again
-has its place still. The node that holds it confirms the place; those of a node that died run out. Apps
-without a quota cost nothing.
+Each gateway of an app with such a quota has a place in Redis. On v1 a place has the name of the gatewayId, so
+that a gateway that reconnects has its place still. On the Java door each connection has a place of its own.
+The node of a gateway confirms its place; the places of a node that died expire.
 """
 
 import asyncio
@@ -18,9 +18,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from imc_push_node.gateway.gateway import Gateway
-from imc_push_node.stream.hub import Hub
 
-logger = get_logger("places")
+logger = get_logger("gateway-quota")
 
 CONFIRM_SECONDS = 10.0
 KEEP_MS = 30_000
@@ -30,21 +29,21 @@ RETRY_SECONDS = 5
 
 
 class GatewayQuota:
-    """Gives the places of this node's gateways. `run` must be running."""
+    """Keeps the places of this node's gateways. `run` must be running."""
 
-    def __init__(self, redis: Redis, hub: Hub, quotas: Quotas, refusals: Counter) -> None:
+    def __init__(self, redis: Redis, quotas: Quotas, refusals: Counter) -> None:
         self._redis = redis
-        self._hub = hub
         self._quotas = quotas
         self._refusals = refusals
-        self._left: list[Gateway] = []
+        self._places: dict[str, dict[Gateway, str]] = {}
+        """The places of all gateways here, by app: an app may get a quota while they are connected."""
+        self._returned: list[tuple[str, str]] = []
         self._changed = asyncio.Event()
-        hub.on_leave.append(self._leave)
 
-    async def take(self, app_id: str, gateway_id: str) -> None:
-        """Give a gateway that is about to connect its place; raises `Refused` if there is none left.
+    async def take(self, app_id: str, place: str) -> None:
+        """Take a place for a gateway that is about to connect; raises `Refused` if there is none left.
 
-        A Redis out of reach keeps nobody out here: without it no gateway is let in anyway.
+        While Redis is out of reach nobody is refused here: no gateway is let in then anyway.
         """
         most = self._quotas.of(app_id).gateways
         if most is None:
@@ -53,19 +52,38 @@ class GatewayQuota:
         try:
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.zremrangebyscore(key, "-inf", now_ms)  # pyright: ignore[reportUnknownMemberType]
-                pipeline.zadd(key, {gateway_id: now_ms + KEEP_MS})  # pyright: ignore[reportUnknownMemberType]
+                pipeline.zadd(key, {place: now_ms + KEEP_MS})  # pyright: ignore[reportUnknownMemberType]
                 pipeline.zcard(key)  # pyright: ignore[reportUnknownMemberType]
                 pipeline.pexpire(key, KEEP_MS)  # pyright: ignore[reportUnknownMemberType]
                 _, is_new, taken, _ = await pipeline.execute()
             if not is_new or taken <= most:
                 return
-            await self._redis.zrem(key, gateway_id)  # pyright: ignore[reportUnknownMemberType, reportGeneralTypeIssues]
+            await self._redis.zrem(key, place)  # pyright: ignore[reportUnknownMemberType, reportGeneralTypeIssues]
         except (RedisError, OSError) as error:
             logger.debug("a place is not counted", fault=type(error).__name__)
             return
         self._refusals.inc()
-        words = f"the quota of {most} gateways of this app is used up"
-        raise Refused(ErrorCode.QUOTA_USED_UP, words, retry_after=RETRY_SECONDS)
+        reason = f"the quota of {most} gateways of this app is used up"
+        raise Refused(ErrorCode.QUOTA_USED_UP, reason, retry_after=RETRY_SECONDS)
+
+    def enter(self, gateway: Gateway, place: str) -> None:
+        """Confirm ``place`` from here on, until ``gateway`` leaves."""
+        self._places.setdefault(gateway.app_id, {})[gateway] = place
+
+    def leave(self, gateway: Gateway) -> None:
+        """Give the place of ``gateway`` back. If the gateway was replaced, its successor keeps the place."""
+        places = self._places[gateway.app_id]
+        place = places.pop(gateway)
+        if not places:
+            del self._places[gateway.app_id]
+        if not gateway.is_replaced:
+            self.give_back(gateway.app_id, place)
+
+    def give_back(self, app_id: str, place: str) -> None:
+        """Give a place back that no gateway here has. Never waits."""
+        if self._quotas.of(app_id).gateways is not None:
+            self._returned.append((app_id, place))
+            self._changed.set()
 
     async def run(self) -> None:
         """Confirm and return places until cancelled."""
@@ -85,38 +103,27 @@ class GatewayQuota:
             except (RedisError, OSError) as error:
                 logger.warning("places are not confirmed", fault=type(error).__name__)
 
-    def _leave(self, gateway: Gateway) -> None:
-        # The place of one that was replaced is its successor's.
-        if not gateway.is_replaced and self._quotas.of(gateway.app_id).gateways is not None:
-            self._left.append(gateway)
-            self._changed.set()
-
     async def _return(self) -> None:
-        left, self._left = self._left, []
-        held = self._held()
+        returned, self._returned = self._returned, []
+        held = {app_id: set(self._places.get(app_id, {}).values()) for app_id, _ in returned}
         async with self._redis.pipeline(transaction=False) as pipeline:
-            for gateway in left:
-                # One that has come again keeps it; if it did so elsewhere, that node confirms it anew.
-                if gateway.gateway_id not in held.get(gateway.app_id, ()):
-                    pipeline.zrem(names.gateway_places(gateway.app_id), gateway.gateway_id)  # pyright: ignore[reportUnknownMemberType]
+            for app_id, place in returned:
+                # A gateway that has reconnected keeps its place. If it did so at another node, that node
+                # confirms the place again.
+                if place not in held[app_id]:
+                    pipeline.zrem(names.gateway_places(app_id), place)  # pyright: ignore[reportUnknownMemberType]
             await pipeline.execute()
 
     async def _confirm(self) -> None:
         until = _now_ms() + KEEP_MS
         async with self._redis.pipeline(transaction=False) as pipeline:
-            for app_id, gateway_ids in self._held().items():
+            for app_id, places in self._places.items():
+                if self._quotas.of(app_id).gateways is None:
+                    continue
                 key = names.gateway_places(app_id)
-                pipeline.zadd(key, dict.fromkeys(gateway_ids, until))  # pyright: ignore[reportUnknownMemberType, reportArgumentType]
+                pipeline.zadd(key, dict.fromkeys(places.values(), until))  # pyright: ignore[reportUnknownMemberType, reportArgumentType]
                 pipeline.pexpire(key, KEEP_MS)  # pyright: ignore[reportUnknownMemberType]
             await pipeline.execute()
-
-    def _held(self) -> dict[str, set[str]]:
-        """The gatewayIds here of each app that has a quota, those included that came before it had one."""
-        return {
-            app.app_id: {gateway.gateway_id for gateway in app.members}
-            for app in self._hub.apps
-            if app.members and self._quotas.of(app.app_id).gateways is not None
-        }
 
 
 def _now_ms() -> int:

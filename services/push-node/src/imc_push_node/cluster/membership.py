@@ -1,14 +1,14 @@
-"""Which push-nodes are ready now, for gateways that are pinned to one.
+"""The push-nodes that are ready now, for gateways that are pinned to one.
 
-A node that has an address of its own keeps a lease on it in Redis for as long as it is ready, and gives it up
-at the moment it is told to stop. Each reads the addresses of all in the background, as it renews, so that a
-question costs nobody a round trip. Where nodes differ for a moment, a gateway connects to the one or the
-other: it is served by both alike.
+A node with an address of its own keeps a lease on it in Redis while it is ready, and gives it up as soon as
+it is told to stop. When a node renews its lease it also reads the addresses of all others, so that an answer
+costs no round trip. Two nodes may answer differently for a moment; each of them serves the gateway alike.
 """
 
 import asyncio
 import contextlib
 from typing import cast
+from urllib.parse import quote
 
 from imc_contracts import names
 from imc_contracts.errors import unavailable
@@ -24,11 +24,11 @@ logger = get_logger("membership")
 
 RENEW_SECONDS = 1.0
 LEASE_SECONDS = 5.0
-"""How long a node that died without a word is still pinned to, and how old an answer may be."""
+"""How long gateways are still pinned to a node that died, and how old an answer may be."""
 
 
 class Membership:
-    """One node among all. `run` must be running."""
+    """This node among all. `run` must be running."""
 
     def __init__(self, redis: Redis, readiness: Readiness, own_address: str | None) -> None:
         self._redis = redis
@@ -40,14 +40,15 @@ class Membership:
         readiness.on_retire.append(self._due.set)
 
     def home_of(self, app_id: str, gateway_id: str) -> Node:
-        """The node that a gateway belongs to. Raises `Refused` (`UNAVAILABLE`) if none is known just now."""
+        """The node that a gateway belongs to. Raises `Refused` (`UNAVAILABLE`) if none is known now."""
         if _now() - self._read_at > LEASE_SECONDS or not self._nodes:
             raise unavailable("no push-node with an address of its own is known to be ready")
         url = home(self._nodes, app_id, gateway_id)
-        return {"url": url, "connectUrl": f"{url}/v1/gateways/{app_id}/{gateway_id}"}
+        path = f"/v1/gateways/{quote(app_id, safe='')}/{quote(gateway_id, safe='')}"
+        return {"url": url, "connectUrl": url + path}
 
     async def run(self) -> None:
-        """Keep the lease and read the others', until cancelled."""
+        """Renew the lease and read those of the others, until cancelled."""
         while True:
             self._due.clear()
             try:
@@ -64,8 +65,8 @@ class Membership:
         """Renew the lease, or give it up, and read which nodes have one."""
         is_ready = not await self._readiness.reasons()
         asked_at = _now()
-        # By the clock of Redis, so that nodes need not agree on theirs. If it hangs before the second step
-        # the time is one gone by: our lease is shorter then, and others that ended stay until the next.
+        # The clock of Redis counts, so that those of the nodes need not agree. If Redis hangs before the
+        # second step, this time is old: our lease gets shorter, and ended leases stay until the next time.
         seconds, microseconds = await self._redis.time()  # pyright: ignore[reportUnknownMemberType]
         now_ms = seconds * 1000 + microseconds // 1000
         async with self._redis.pipeline(transaction=True) as pipeline:

@@ -1,4 +1,4 @@
-"""What is looked at each second, since no event tells of it: lost news, lost tails, stuck gateways."""
+"""Checks each second what no event reports: newest batches that were lost, lost takeovers, stuck gateways."""
 
 import asyncio
 
@@ -13,15 +13,15 @@ from imc_push_node.stream.log_reader import REDIS_FAULTS
 from imc_push_node.stream.recent_pages import RECENT_SECONDS
 from imc_push_node.stream.replay_buffer import REPLAY_BUFFER_SECONDS
 
-logger = get_logger("watch")
+logger = get_logger("monitor")
 
 PERIOD_SECONDS = 1.0
 APPS_AT_ONCE = 200
-"""Apps asked about in one round trip: a longer reply would hold up the pushes of others."""
+"""How many apps one round trip asks about. A longer reply would delay the pushes of other apps."""
 
 
 class Monitor:
-    """Looks after all apps of the node."""
+    """Checks all apps of a node."""
 
     def __init__(
         self,
@@ -36,26 +36,26 @@ class Monitor:
         self._stall_seconds = stall_seconds
 
     async def run(self) -> None:
-        """Look each second until cancelled."""
+        """Check each second until cancelled."""
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
             self._look_at_gateways()
-            apps = [app for app in self._hub.apps if app.subscribers.has_begun]
+            apps = [app for app in self._hub.apps if app.delivery.outbox.has_begun]
             try:
                 for first in range(0, len(apps), APPS_AT_ONCE):
                     await self._look_at(apps[first : first + APPS_AT_ONCE])
             except REDIS_FAULTS as error:
-                logger.debug("the logs can't be looked at", fault=type(error).__name__)
+                logger.debug("the logs can't be polled", fault=type(error).__name__)
             except Exception as error:
-                logger.error("a look at the logs failed", exc_info=error)
+                logger.error("polling the logs failed", exc_info=error)
 
     async def _look_at(self, apps: list[App]) -> None:
-        # The heads before the question: an answer may be older than what is told while it is on its way.
-        heads = [app.subscribers.head for app in apps]
+        # The heads are read before Redis is asked: pushes that arrive meanwhile may be newer than its answer.
+        heads = [app.delivery.outbox.head for app in apps]
         commands = b"".join([poll.TIME, *(app.questions for app in apps)])
         now, *answers = await self._subscriber.ask(commands, 1 + poll.REPLIES * len(apps))
         for app, look in zip(apps, zip(heads, answers[::2], answers[1::2], strict=True), strict=True):
-            # Most apps are quiet: where nothing has changed since all was well, all is well.
+            # Most apps are quiet. If nothing has changed since the last check found no fault, there is none.
             if look == app.look:
                 continue
             head, fields, fence = look
@@ -67,7 +67,7 @@ class Monitor:
         now = asyncio.get_running_loop().time()
         self._hub.recent.forget(now - RECENT_SECONDS)
         for app in self._hub.apps:
-            app.subscribers.replay_buffer.forget(now - REPLAY_BUFFER_SECONDS)
-            for gateway in list(app.subscribers.full) if app.subscribers.full else ():
+            app.delivery.outbox.replay_buffer.forget(now - REPLAY_BUFFER_SECONDS)
+            for gateway in list(app.delivery.full):
                 if gateway.is_stuck(now, self._stall_seconds):
                     gateway.socket.close(CloseCode.NO_PROGRESS, "too slow for too long")

@@ -1,7 +1,8 @@
-"""To which of several nodes a gateway belongs: the same one whoever asks, while the nodes are the same.
+"""Chooses the node that a gateway belongs to. All nodes choose the same one, if they know the same nodes.
 
-Rendezvous hashing (Thaler and Ravishankar, 1998): each pair of gateway and node has a weight, the heaviest
-wins. So a node that comes takes its share from all others alike, and one that goes leaves only its own.
+By rendezvous hashing (Thaler and Ravishankar, 1998): each pair of gateway and node has a weight, and the node
+with the greatest weight wins. A new node takes its share from all others alike. If a node leaves, only its
+own gateways move.
 """
 
 from collections.abc import Iterable
@@ -11,12 +12,12 @@ WEIGHT_BYTES = 8
 
 
 def home(nodes: Iterable[str], app_id: str, gateway_id: str) -> str:
-    """The one of ``nodes`` (addresses; at least one) that the gateway belongs to."""
+    """Choose the address of a gateway's node from ``nodes``, of which there must be at least one."""
     gateway = f"{app_id}/{gateway_id}".encode()
-    # The address decides between equal weights, or two nodes could answer differently.
+    # The address decides between equal weights, so that all nodes answer alike.
     return max(nodes, key=lambda node: (_weight(node, gateway), node))
 
 
 def _weight(node: str, gateway: bytes) -> bytes:
-    # Not hash(): that one differs from process to process.
+    # Not `hash()`, which differs between processes.
     return blake2b(b"%b %b" % (node.encode(), gateway), digest_size=WEIGHT_BYTES).digest()

@@ -1,8 +1,8 @@
-"""Which connection of a gateway is the newest, across nodes.
+"""Takeover: the newest connection of a gatewayId closes the older ones, on all nodes.
 
-Each connection takes a fencing number from the app's fence: numbers only grow, and go on growing after Redis
-was emptied, since they begin at the clock's microseconds. The highest number is written beside the gatewayId
-and told to all nodes that hold the app. A node that misses the news finds the fence moved a second later.
+Each connection takes a fencing number from the app's fence. The numbers only grow. They begin at the clock's
+microseconds, so that they also grow if Redis loses them. The greatest number is written beside the gatewayId
+and published to all nodes of the app. A node that misses it sees within a second that the fence has moved.
 """
 
 import asyncio
@@ -25,20 +25,20 @@ logger = get_logger("takeover")
 _Waiting = tuple[Gateway, asyncio.Future[None]]
 
 APPS_AT_ONCE = 16
-"""Apps registered at side by side: a Redis that hangs must not make them time out one after the other."""
+"""How many apps are registered at once: if Redis hangs, they must not time out one after the other."""
 
 KEEP_US = 30 * 86_400_000_000
-"""Registrations of nodes that died stay behind; after 30 days without a newer one they are removed.
+"""How long the registrations of nodes that died are kept, and the fence of an app.
 
-So is the fence: a number of later begins at the clock, and is greater. Where one gateway stays for longer
-both are written again, as after a loss of Redis.
+Later numbers begin at the clock, and are greater. If a gateway stays connected for longer than this, both are
+written again, as after Redis has lost them.
 """
 
 _KEEP_MS = KEEP_US // 1000
 
 
 class Takeover:
-    """Registers gateways; those that wait during a round trip go together then. `run` must be running."""
+    """Registers gateways. Those that arrive during a round trip share the next. `run` must be running."""
 
     def __init__(self, redis: Redis, hub: Hub) -> None:
         self._redis = redis
@@ -47,22 +47,23 @@ class Takeover:
         self._arrivals: list[_Waiting] = []
         self._departures: list[Gateway] = []
         self._changed = asyncio.Event()
-        hub.on_leave.append(self._leave)
 
     async def register(self, gateway: Gateway) -> None:
-        """Make ``gateway`` the newest of its gatewayId: older ones are closed, here and at other nodes.
+        """Make ``gateway`` the newest of its gatewayId. Older ones are closed, here and on other nodes.
 
-        If one that is newer still came in between, it is ``gateway`` that is closed.
-        Raises `RedisError` or `OSError` when Redis can't be asked.
+        If an even newer one has arrived meanwhile, ``gateway`` itself is closed.
+        Raises `RedisError` or `OSError` if Redis can't be asked.
         """
         registered = asyncio.get_running_loop().create_future()
         self._arrivals.append((gateway, registered))
         self._changed.set()
         await registered
 
-    def _leave(self, gateway: Gateway) -> None:
-        self._departures.append(gateway)
-        self._changed.set()
+    def leave(self, gateway: Gateway) -> None:
+        """Remove the registration of ``gateway``, if it has one. Never waits."""
+        if gateway.number:
+            self._departures.append(gateway)
+            self._changed.set()
 
     async def run(self) -> None:
         """Register and deregister until cancelled."""
@@ -77,7 +78,7 @@ class Takeover:
     async def _arrive(self, arrivals: list[_Waiting]) -> None:
         by_app: dict[str, list[_Waiting]] = defaultdict(list)
         for gateway, registered in arrivals:
-            # Whoever gave up meanwhile must not take the place of one that is here.
+            # A gateway that has given up meanwhile must not replace one that is connected.
             if not registered.done() and not gateway.socket.has_ended:
                 by_app[gateway.app_id].append((gateway, registered))
         apps = list(by_app.items())
@@ -111,7 +112,7 @@ class Takeover:
         arrived = [gateway for gateway in gateways if not gateway.socket.has_ended]
         for number, gateway in enumerate(gateways, first):
             if gateway in arrived:
-                # Before the number is made known: news of a newer one must find this one here.
+                # Before the number is published: if a newer one is published then, it must find this one.
                 self._hub.claim(gateway, number)
         if not arrived:
             return
@@ -126,7 +127,7 @@ class Takeover:
             await pipeline.execute()
         for app in self._hub.apps:
             if app.app_id == app_id:
-                # A newer one that was registered between our two steps could not hear of this one.
+                # A newer one may have been registered between our two steps, before this one was known.
                 await self._close_replaced(app, arrived)
 
     async def _depart(self, departures: list[Gateway]) -> None:
@@ -139,28 +140,28 @@ class Takeover:
                     pipeline.zremrangebyscore(key, number, number)  # pyright: ignore[reportUnknownMemberType]
                 await pipeline.execute()
         except (RedisError, OSError) as error:
-            # What stays behind has an old number: it keeps nobody out.
+            # These have old numbers: they keep no gateway out.
             logger.debug("registrations stay behind", fault=type(error).__name__, count=len(departures))
 
     async def check(self, app: App, newest: int) -> bool:
-        """Close what was replaced without our hearing of it; ``newest`` is the app's fence just now.
+        """Close the gateways whose replacement was not heard of. ``newest`` is the app's fence now.
 
-        Whether everything is known up to there. Raises as `register` does.
+        Returns whether everything is known up to ``newest``. Raises as `register` does.
         """
         if newest < app.fence:
-            # Redis was emptied, or one that knew less has taken over, perhaps in the midst of somebody's
-            # takeover. The next looks, close ones again, find what the other nodes have said.
-            await self._say_again(app)
+            # Redis was emptied, or a replica that lags has taken over, perhaps during a takeover. The next
+            # two checks find what the other nodes have written.
+            await self._write_again(app)
             app.fence_before = app.fence = 0
             return False
-        # A number is given out before it is written beside its gatewayId: what is not there yet at this
-        # look is there at the next.
+        # A number is taken before it is written beside its gatewayId. So a number may not be there yet at
+        # this check; it is at the next.
         if newest > app.fence_before:
             await self._close_replaced(app, list(app.newest.values()))
         app.fence_before, app.fence = app.fence, newest
         return app.fence_before == app.fence
 
-    async def _say_again(self, app: App) -> None:
+    async def _write_again(self, app: App) -> None:
         numbers = {gateway_id: gateway.number for gateway_id, gateway in app.newest.items()}
         if not numbers:
             return

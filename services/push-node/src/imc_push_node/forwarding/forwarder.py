@@ -1,7 +1,7 @@
-"""What gateways write, on its way to command-api.
+"""Forwards what gateways send to command-api, and gives them the answers.
 
-Each app has a lane of its own with one batch under way: what comes meanwhile waits and goes together, and a
-gateway's sends keep their order. What waits is bounded in bytes, by not reading the gateways that sent it.
+Each app has a queue with one batch under way. What arrives meanwhile goes together in the next batch, so that
+a gateway's sends keep their order. The bytes that wait are bounded: a gateway over the limit is not read.
 """
 
 import asyncio
@@ -9,7 +9,8 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from imc_contracts.commands import SendMessage
+from imc_contracts.codes import ErrorCode
+from imc_contracts.errors import Refused
 from imc_contracts.fields import MAX_BATCH
 from imc_contracts.views import SendReceipt
 from imc_service.retry import Backoff
@@ -17,20 +18,22 @@ from imc_service.retry import Backoff
 from imc_push_node.forwarding.command_api import (
     CommandApiClient,
     NothingAccepted,
-    Receipts,
-    Refused,
+    Outcomes,
     UnknownEnd,
 )
+from imc_push_node.forwarding.incoming_frames import Send
 from imc_push_node.gateway import frames
+from imc_push_node.gateway.frames import Refusal
 from imc_push_node.gateway.gateway import Gateway, PauseReason
+from imc_push_node.gateway.push_format import PushFormat
 from imc_push_node.metrics import NodeMetrics
 
 BATCH_BYTES = 1_048_576
-"""A batch is no larger, by the average size of a wake-up's sends. With one that is as large as a frame may be
-it still fits into a body of command-api."""
+"""The largest batch, by the average size of the sends of a wake-up. With one more send that is as large as a
+frame may be, it still fits into a body of command-api."""
 
 SEND_BYTES = 640
-"""What a send that waits takes beside its text: of the least ones, 15 times as much as that."""
+"""The memory that a waiting send takes beside its text: 15 times as much as the shortest text."""
 
 BACKOFF = Backoff(longest=1.0)
 """Between attempts to forward a batch. The loop is ours: a library's costs each batch some 0.1 ms."""
@@ -41,7 +44,7 @@ UNKNOWN_END = "it is unknown whether this was accepted; repeating it is safe wit
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may wait, in bytes, and how long a send is tried, in seconds."""
+    """How many bytes may wait, and for how many seconds a send is tried."""
 
     gateway_bytes: int
     node_bytes: int
@@ -49,12 +52,12 @@ class Limits:
 
 
 class _Waiting(NamedTuple):
-    """What came of a gateway in one wake-up, or the part of it that is left."""
+    """The sends that a gateway wrote in one wake-up, or those of them that are left."""
 
     gateway: Gateway
-    sends: list[SendMessage]
+    sends: list[Send]
     send_bytes: int
-    """Size of each of them."""
+    """The average size of a send."""
     since: float
 
     @property
@@ -63,30 +66,31 @@ class _Waiting(NamedTuple):
 
 
 class Forwarder:
-    """Forwards sends and gives their answers."""
+    """The queues of all apps of a node."""
 
     def __init__(self, client: CommandApiClient, metrics: NodeMetrics, limits: Limits) -> None:
         self._client = client
         self._metrics = metrics
         self._limits = limits
-        self._lanes: dict[str, deque[_Waiting]] = {}
+        self._queues: dict[str, deque[_Waiting]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._waiting_bytes = 0
-        self._held: set[Gateway] = set()
+        self._paused: set[Gateway] = set()
+        """The gateways that are not read until less waits."""
 
-    def submit(self, gateway: Gateway, sends: list[SendMessage], size: int) -> None:
+    def submit(self, gateway: Gateway, sends: list[Send], size: int) -> None:
         """Forward the sends of a wake-up, ``size`` bytes in all, after those that came before."""
-        lane = self._lanes.setdefault(gateway.app_id, deque())
+        queue = self._queues.setdefault(gateway.app_id, deque())
         now = asyncio.get_running_loop().time()
-        send_bytes = size // len(sends) + SEND_BYTES
-        lane.append(_Waiting(gateway, sends, send_bytes, now))
-        gateway.waiting_bytes += send_bytes * len(sends)
-        self._waiting_bytes += send_bytes * len(sends)
+        waiting = _Waiting(gateway, sends, size // len(sends) + SEND_BYTES, now)
+        queue.append(waiting)
+        gateway.submitted(waiting.size)
+        self._waiting_bytes += waiting.size
         if self._is_over(gateway):
-            self._held.add(gateway)
+            self._paused.add(gateway)
             gateway.pause(PauseReason.FORWARDS)
         if gateway.app_id not in self._tasks:
-            self._tasks[gateway.app_id] = asyncio.create_task(self._work(gateway.app_id, lane))
+            self._tasks[gateway.app_id] = asyncio.create_task(self._work(gateway.app_id, queue))
 
     async def settled(self) -> None:
         """Wait until nothing waits."""
@@ -102,104 +106,116 @@ class Forwarder:
         limits = self._limits
         return gateway.waiting_bytes > limits.gateway_bytes or self._waiting_bytes > limits.node_bytes
 
-    async def _work(self, app_id: str, lane: deque[_Waiting]) -> None:
+    async def _work(self, app_id: str, queue: deque[_Waiting]) -> None:
         try:
-            while lane:
-                await self._forward(_next_batch(lane))
+            while queue:
+                await self._forward(_next_batch(queue))
         finally:
-            del self._lanes[app_id], self._tasks[app_id]
+            del self._queues[app_id], self._tasks[app_id]
 
     async def _forward(self, batch: list[_Waiting]) -> None:
-        """Send a batch until each of it has an answer, or its time is up."""
+        """Send a batch until each send of it has an answer, or its time is up."""
         loop = asyncio.get_running_loop()
         deadline = batch[0].since + self._limits.seconds
-        failures, verdict = 0, NOT_ACCEPTED
+        failures, is_end_known = 0, True
+        retry_after = None
         while batch:
             self._metrics.forwards.inc()
+            messages = [send.message for waiting in batch for send in waiting.sends]
             try:
-                receipts = await self._client.create([send for waiting in batch for send in waiting.sends])
-            except NothingAccepted:
-                pass
+                outcomes = await self._client.send(messages)
+            except NothingAccepted as refused:
+                retry_after = refused.retry_after
             except UnknownEnd:
-                verdict = UNKNOWN_END
-                # Only what bears an id of its sender can be repeated without becoming two messages.
-                self._refuse(_of_those(batch, repeatable=False), verdict)
-                batch = _of_those(batch, repeatable=True)
+                is_end_known = False
+                # A send without a clientMessageId can't be repeated: it could become two messages.
+                self._refuse(_having_own_ids(batch, wanted=False), _verdict(is_end_known, retry_after))
+                batch = _having_own_ids(batch, wanted=True)
             except Refused as refused:
-                self._refuse(batch, str(refused))
+                self._refuse(batch, refused)
                 return
             else:
-                self._answer(batch, receipts)
+                self._answer(batch, outcomes)
                 return
             self._metrics.forward_failures.inc()
             pause = BACKOFF.after(failures := failures + 1)
             if loop.time() + pause > deadline:
-                self._refuse(batch, verdict)
+                self._refuse(batch, _verdict(is_end_known, retry_after))
                 return
             await asyncio.sleep(pause)
 
-    def _answer(self, batch: list[_Waiting], receipts: Receipts) -> None:
-        self._metrics.forwarded.inc(len(receipts))
-        self._metrics.frames_refused.inc(sum(isinstance(receipt, str) for receipt in receipts))
-        given = iter(receipts)
-        self._finish(batch, [[_answer_to(send, next(given)) for send in each.sends] for each in batch])
+    def _refuse(self, batch: list[_Waiting], refused: Refused) -> None:
+        self._finish(batch, [refused] * sum(len(waiting.sends) for waiting in batch))
 
-    def _refuse(self, batch: list[_Waiting], reason: str) -> None:
-        self._metrics.frames_refused.inc(sum(len(waiting.sends) for waiting in batch))
-        self._finish(batch, [[_answer_to(send, reason) for send in each.sends] for each in batch])
+    def _answer(self, batch: list[_Waiting], outcomes: Outcomes) -> None:
+        self._metrics.forwarded.inc(len(outcomes))
+        self._finish(batch, outcomes)
 
-    def _finish(self, batch: list[_Waiting], answers: list[list[bytes]]) -> None:
-        """Write each gateway its answers, and read on where less waits now."""
-        by_gateway: dict[Gateway, list[bytes]] = defaultdict(list)
+    def _finish(self, batch: list[_Waiting], outcomes: Outcomes) -> None:
+        """Write each gateway its answers, and read on those of which less waits now."""
+        self._metrics.frames_refused.inc(sum(isinstance(outcome, Refused) for outcome in outcomes))
+        answers: dict[Gateway, list[bytes]] = defaultdict(list)
         sizes: dict[Gateway, int] = defaultdict(int)
-        for waiting, answered in zip(batch, answers, strict=True):
-            by_gateway[waiting.gateway] += answered
-            sizes[waiting.gateway] += waiting.size
-        for gateway, answered in by_gateway.items():
-            if any(answered):
-                gateway.socket.write(b"".join(answered))
+        remaining = iter(outcomes)
+        for waiting in batch:
+            gateway = waiting.gateway
+            answers[gateway] += [_answer_to(gateway, send, next(remaining)) for send in waiting.sends]
+            sizes[gateway] += waiting.size
+        for gateway, frames_of_it in answers.items():
+            if any(frames_of_it):
+                gateway.socket.write(b"".join(frames_of_it))
         for gateway, size in sizes.items():
             self._waiting_bytes -= size
             gateway.answered(size)
-        for gateway in [gateway for gateway in self._held if not self._is_over(gateway)]:
-            self._held.discard(gateway)
+        for gateway in [gateway for gateway in self._paused if not self._is_over(gateway)]:
+            self._paused.discard(gateway)
             gateway.resume(PauseReason.FORWARDS)
 
 
-def _next_batch(lane: deque[_Waiting]) -> list[_Waiting]:
-    """Take from the lane as much as goes into one batch: always at least one send."""
+def _next_batch(queue: deque[_Waiting]) -> list[_Waiting]:
+    """Take from the queue as much as fits into one batch, and at least one send."""
     batch: list[_Waiting] = []
     count, size = MAX_BATCH, BATCH_BYTES
-    while lane:
-        waiting = lane[0]
+    while queue:
+        waiting = queue[0]
         room = min(count, max(size // waiting.send_bytes, 0 if batch else 1))
         if room < len(waiting.sends):
             if room:
                 batch.append(waiting._replace(sends=waiting.sends[:room]))
-                lane[0] = waiting._replace(sends=waiting.sends[room:])
+                queue[0] = waiting._replace(sends=waiting.sends[room:])
             break
-        batch.append(lane.popleft())
+        batch.append(queue.popleft())
         count -= len(waiting.sends)
         size -= waiting.size
     return batch
 
 
-def _of_those(batch: list[_Waiting], *, repeatable: bool) -> list[_Waiting]:
-    """The same with the sends only that have an id of their sender, or with the others."""
+def _having_own_ids(batch: list[_Waiting], *, wanted: bool) -> list[_Waiting]:
+    """The sends of a batch that have a clientMessageId, or if ``wanted`` is False those that have none."""
     chosen = [
-        waiting._replace(sends=[send for send in waiting.sends if bool(send.client_message_id) == repeatable])
+        waiting._replace(
+            sends=[send for send in waiting.sends if bool(send.message.client_message_id) is wanted]
+        )
         for waiting in batch
     ]
     return [waiting for waiting in chosen if waiting.sends]
 
 
-def _answer_to(send: SendMessage, receipt: SendReceipt | str) -> bytes:
-    """The frame that a gateway gets for ``send``; none if it was accepted and bore no id of its own."""
-    own_id = send.client_message_id
-    if isinstance(receipt, str):
-        return frames.frame_refused(receipt, own_id)
-    if own_id is None:
+def _verdict(is_end_known: bool, retry_after: int | None) -> Refused:
+    """The refusal of sends that are not tried any more."""
+    if is_end_known:
+        return Refused(ErrorCode.UNAVAILABLE, NOT_ACCEPTED, retry_after=retry_after)
+    return Refused(ErrorCode.INTERNAL, UNKNOWN_END)
+
+
+def _answer_to(gateway: Gateway, send: Send, outcome: SendReceipt | Refused) -> bytes:
+    """The frame that answers ``send``; empty if it was accepted, and nothing acknowledges it."""
+    own_id = send.message.client_message_id
+    if isinstance(outcome, Refused):
+        refusal = Refusal(outcome.code, outcome.message, own_id, send.list_index, outcome.retry_after)
+        return frames.frame_refused(gateway.format, refusal)
+    if own_id is None or gateway.format is PushFormat.JAVA:
         return b""
     return frames.send_acknowledged(
-        own_id, receipt["messageId"], receipt["createTime"], duplicate=receipt["duplicate"]
+        own_id, outcome["messageId"], outcome["createTime"], duplicate=outcome["duplicate"]
     )

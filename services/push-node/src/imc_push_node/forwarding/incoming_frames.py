@@ -1,13 +1,12 @@
-"""What a gateway writes, without I/O: the frames of a wake-up in, the sends and the refusals in them out.
+"""Reads the frames that gateways write on v1, without I/O.
 
-A frame is the body of ``create``, a list of up to 500 of them, or ``{"token": "…"}``. Each item of a list
-stands for itself: a bad one is refused, the good ones go on. Nothing that a gateway writes in text ends its
-connection.
+A frame is the body of ``send-message``, a list of up to 500 of them, or ``{"token": "…"}``. A bad item of a
+list is refused alone; the others are sent. No text ends the connection of the gateway that wrote it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import orjson
 from imc_contracts.codes import ErrorCode
@@ -18,34 +17,39 @@ from imc_contracts.structure import UNCOUNTED_BYTES, require_bounded
 from imc_contracts.validation import parse_fields
 from pydantic import FailFast, TypeAdapter, ValidationError
 
+from imc_push_node.gateway.frames import Refusal
+
 _CLIENT_MESSAGE_ID: TypeAdapter[str] = TypeAdapter(ClientMessageId)
-_SENDS: TypeAdapter[list[SendMessage]] = TypeAdapter(Annotated[list[SendMessage], FailFast()])
+_MESSAGES: TypeAdapter[list[SendMessage]] = TypeAdapter(Annotated[list[SendMessage], FailFast()])
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A frame, or an item of one, that is not carried out. ``message`` is for people."""
+class Send(NamedTuple):
+    """A message to send, and its index in its frame if that was a list."""
 
-    message: str
-    client_message_id: str | None = None
+    message: SendMessage
+    list_index: int | None = None
 
 
 @dataclass(slots=True)
 class Reading:
-    """What frames held, each kind in its order."""
+    """What frames held, each kind in the order it came."""
 
-    sends: list[SendMessage] = field(default_factory=list[SendMessage])
+    sends: list[Send] = field(default_factory=list[Send])
     refusals: list[Refusal] = field(default_factory=list[Refusal])
     tokens: list[str] = field(default_factory=list[str])
-    """Fresh tokens: frames that were one and nothing else."""
+    """Fresh tokens: frames that held a token and nothing else."""
+
+
+ReadFrames = Callable[[Sequence[bytes], str, int], Reading]
+"""Reads frames of a gateway of an app, given its id. Stops after more refusals than the third argument."""
 
 
 def read_frames(texts: Sequence[bytes], app_id: str, most_refusals: int) -> Reading:
-    """Read frames of a gateway of ``app_id``, up to the one that is refused beyond ``most_refusals``."""
+    """Read frames of a gateway of ``app_id``; see `ReadFrames`."""
     try:
         return Reading(_all_sends(texts, app_id))
     except (orjson.JSONDecodeError, TypeError, ValidationError, Refused):
-        # Some frame is at fault, or a token: the second, slower look tells which.
+        # Some frame is malformed, or a token. The second, slower pass finds out which.
         reading = Reading()
         for text in texts:
             _read_frame(reading, text, app_id)
@@ -54,13 +58,19 @@ def read_frames(texts: Sequence[bytes], app_id: str, most_refusals: int) -> Read
         return reading
 
 
-def _all_sends(texts: Sequence[bytes], app_id: str) -> list[SendMessage]:
-    """The sends in frames that hold nothing else. One look at all is half of what a look at each costs."""
+def require_app(message: SendMessage, app_id: str) -> None:
+    """Raise `Refused` unless ``message`` is one of ``app_id``."""
+    if message.app_id != app_id:
+        raise Refused(ErrorCode.INVALID_FIELD, "appId must be the one in the path, or be left out")
+
+
+def _all_sends(texts: Sequence[bytes], app_id: str) -> list[Send]:
+    """Read frames that hold sends and nothing else: together, in half the time that each would take alone."""
     items = [item for text in texts for item in _items(_loaded(text))]
-    sends = _SENDS.validate_python([{"appId": app_id, **item} for item in items])
-    for send in sends:
-        _check_app(send, app_id)
-    return sends
+    messages = _MESSAGES.validate_python([_with_app(item, app_id) for _, item in items])
+    for message in messages:
+        require_app(message, app_id)
+    return [Send(message, index) for message, (index, _) in zip(messages, items, strict=True)]
 
 
 def _read_frame(reading: Reading, text: bytes, app_id: str) -> None:
@@ -68,57 +78,62 @@ def _read_frame(reading: Reading, text: bytes, app_id: str) -> None:
         body = _loaded(text)
         items = _items(body)
     except orjson.JSONDecodeError as error:
-        reading.refusals.append(Refusal(f"the frame is not valid JSON: {error.msg}"))
+        message = f"the frame is not valid JSON: {error.msg}"
+        reading.refusals.append(Refusal(ErrorCode.INVALID_FIELD, message))
     except Refused as refused:
-        reading.refusals.append(Refusal(refused.message))
+        reading.refusals.append(Refusal(refused.code, refused.message))
     else:
         token = _token(body)
         if token is not None:
             reading.tokens.append(token)
             return
-        for index, item in enumerate(items):
-            _read_item(reading, item, app_id, *((index,) if isinstance(body, list) else ()))
+        for index, item in items:
+            _read_item(reading, item, app_id, index)
 
 
 def _loaded(text: bytes) -> Any:
-    """The value in a frame; raises `Refused` if it holds too much, or `orjson.JSONDecodeError`."""
+    """Parse a frame. Raises `Refused` if it holds too many values, and `orjson.JSONDecodeError`."""
     if len(text) > UNCOUNTED_BYTES:
         require_bounded(text, "the frame")
     return orjson.loads(text)
 
 
-def _items(body: Any) -> list[Any]:
+def _items(body: Any) -> list[tuple[int | None, Any]]:
+    """The items of a frame that is a list, with their indexes; or its only item, without one."""
     if not isinstance(body, list):
-        return [body]
+        return [(None, body)]
     items = cast("list[Any]", body)
     if not 1 <= len(items) <= MAX_BATCH:
         raise Refused(ErrorCode.INVALID_FIELD, f"a list in a frame must hold 1 to {MAX_BATCH} messages")
-    return items
+    return list(enumerate(items))
 
 
-def _check_app(send: SendMessage, app_id: str) -> None:
-    if send.app_id != app_id:
-        raise Refused(ErrorCode.INVALID_FIELD, "appId must be the one in the path, or be left out")
+def _with_app(item: Any, app_id: str) -> dict[str, Any]:
+    """Add the appId to an item that leaves it out, or has null there; raises `TypeError` for no object."""
+    if not isinstance(item, dict):
+        raise TypeError
+    fields = cast("dict[str, Any]", item)
+    return {**fields, "appId": app_id} if fields.get("appId") is None else fields
 
 
 def _token(body: Any) -> str | None:
-    """The fresh token that a frame is. With any field beside it, it is a send that has a field of its own."""
+    """The token in a frame that holds nothing else. With another field beside it, the frame is a send."""
     fields = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
     token = fields.get("token") if len(fields) == 1 else None
     return token if isinstance(token, str) else None
 
 
-def _read_item(reading: Reading, item: Any, app_id: str, *at: int) -> None:
-    """Read one body of ``create``; ``at`` is its index, if the frame is a list."""
+def _read_item(reading: Reading, item: Any, app_id: str, index: int | None) -> None:
     fields = cast("dict[str, Any]", item) if isinstance(item, dict) else None
+    at = () if index is None else (index,)
     try:
-        send = parse_fields(SendMessage, item if fields is None else {"appId": app_id, **fields}, *at)
-        _check_app(send, app_id)
+        message = parse_fields(SendMessage, item if fields is None else _with_app(fields, app_id), *at)
+        require_app(message, app_id)
     except Refused as refused:
         own_id = None if fields is None else _client_message_id(fields)
-        reading.refusals.append(Refusal(refused.message, own_id))
+        reading.refusals.append(Refusal(refused.code, refused.message, own_id, index))
     else:
-        reading.sends.append(send)
+        reading.sends.append(Send(message, index))
 
 
 def _client_message_id(fields: dict[str, Any]) -> str | None:

@@ -1,7 +1,7 @@
-"""How batches get to command-api: over the network, or to one in the same process.
+"""Posts batches to command-api: over the network, or to one in the same process.
 
-By aiohttp, whose calls take a seventh of httpx' processor time: a node forwards a batch each millisecond or
-two, where all its other calls are few.
+It uses aiohttp, whose calls take a seventh of the CPU time of httpx. A node forwards a batch each millisecond
+or two; all its other calls are few, and made with httpx.
 """
 
 import contextlib
@@ -12,15 +12,16 @@ import httpx
 from imc_contracts.scopes import Scope
 from imc_service.auth.service_tokens import COMMAND_API, ServiceToken
 
-from imc_push_node.forwarding.command_api import PATH, NothingAccepted, Post
+from imc_push_node.forwarding.command_api import PATH, NothingAccepted, Post, Reply
 from imc_push_node.settings import PushNodeSettings
 
 MOST_CONNECTIONS = 64
 KEPT_SECONDS = 2.0
-"""A kept connection that the server has just closed makes a send's end unknown: ours go before that."""
+"""How long an idle connection is kept. It is closed before the server closes it: a batch written to a
+connection that the server closes has an unknown end."""
 
 LARGE_BYTES = 1_048_576
-"""What is larger goes in parts, between which the event loop does other things; aiohttp warns of the rest."""
+"""A larger body is sent in parts, between which the event loop does other things."""
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 10.0
@@ -30,8 +31,8 @@ _JSON = {"content-type": "application/json"}
 
 @contextlib.asynccontextmanager
 async def posting(settings: PushNodeSettings) -> AsyncGenerator[Post]:
-    """Posts to the command-api that ``settings`` name; where callers need tokens, with one of ours."""
-    # Here, for it takes a while: a node that shares its process with command-api starts without it.
+    """Post to the command-api that ``settings`` name; with a token of this node, where callers need one."""
+    # Imported here, since it takes a while: a node in one process with command-api starts without it.
     import aiohttp
 
     never_sent = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -47,12 +48,13 @@ async def posting(settings: PushNodeSettings) -> AsyncGenerator[Post]:
         skip_auto_headers=("accept", "accept-encoding", "user-agent"),
     ) as session:
 
-        async def post(body: bytes) -> tuple[int, bytes]:
+        async def post(body: bytes) -> Reply:
             data = body if len(body) <= LARGE_BYTES else io.BytesIO(body)
             headers = {**_JSON, **token.headers()} if token else _JSON
             try:
                 async with session.post(url, data=data, headers=headers, allow_redirects=False) as reply:
-                    return reply.status, await reply.read()
+                    retry_after = _seconds(reply.headers.get("retry-after"))
+                    return Reply(reply.status, await reply.read(), retry_after)
             except never_sent as error:
                 raise NothingAccepted from error
 
@@ -60,10 +62,15 @@ async def posting(settings: PushNodeSettings) -> AsyncGenerator[Post]:
 
 
 def posting_within(client: httpx.AsyncClient) -> Post:
-    """Posts by ``client``, whose transport is an application of this process."""
+    """Post with ``client``, whose transport is an application of this process."""
 
-    async def post(body: bytes) -> tuple[int, bytes]:
+    async def post(body: bytes) -> Reply:
         reply = await client.post(PATH, content=body, headers=_JSON)
-        return reply.status_code, reply.content
+        return Reply(reply.status_code, reply.content, _seconds(reply.headers.get("retry-after")))
 
     return post
+
+
+def _seconds(header: str | None) -> int | None:
+    """``Retry-After`` in the form that our services use (RFC 9110, section 10.2.3)."""
+    return int(header) if header is not None and header.isascii() and header.isdigit() else None

@@ -1,4 +1,4 @@
-"""How a node calls the other services of ours: over few connections, with a token that it signs itself."""
+"""The HTTP client of a node's few calls to our other services."""
 
 import httpx
 from imc_contracts.scopes import Scope
@@ -11,7 +11,7 @@ _TIMEOUT = httpx.Timeout(10, connect=2, pool=2)
 
 
 def service_client(settings: PushNodeSettings, url: str, audience: str, scope: Scope) -> httpx.AsyncClient:
-    """A client of the service at ``url``; where callers are asked for tokens its calls bear one."""
+    """Return a client of the service at ``url``. Its calls bear a token where callers need one."""
     if settings.auth == "off" or settings.service_secret is None:
         return httpx.AsyncClient(base_url=url, limits=_LIMITS, timeout=_TIMEOUT, trust_env=False)
     token = ServiceToken(settings.service_secret, audience, scope)

@@ -1,4 +1,4 @@
-"""How much nonsense of a gateway is borne."""
+"""The limit on frames that are not accepted."""
 
 import asyncio
 
@@ -6,10 +6,10 @@ MINUTE = 60.0
 
 
 class FrameRateLimit:
-    """Counts what one connection wrote that was not accepted, minute by minute.
+    """Counts the frames of one connection that were refused, minute by minute.
 
-    Each refusal is answered, and an answer is larger than the least frame that earns it: without a bound a
-    flood of such frames would cost others their turn, and this node memory, for nothing.
+    Each refusal is answered, and the answer is larger than the shortest frame that causes it. Without a
+    limit, a flood of such frames would take time from other gateways, and memory from the node.
     """
 
     __slots__ = ("_begun", "_count", "_most")
@@ -21,14 +21,14 @@ class FrameRateLimit:
 
     @property
     def left(self) -> int:
-        """How many more are borne in this minute, or in the next if it begins now."""
+        """How many more are allowed in this minute, or in the next if this one has passed."""
         now = asyncio.get_running_loop().time()
         return self._most if now - self._begun >= MINUTE else self._most - self._count
 
-    def bears(self, refusals: int) -> bool:
-        """Count more of them; False once there are too many."""
+    def allows(self, count: int) -> bool:
+        """Count ``count`` more frames. Returns False once there are too many in this minute."""
         now = asyncio.get_running_loop().time()
         if now - self._begun >= MINUTE:
             self._begun, self._count = now, 0
-        self._count += refusals
+        self._count += count
         return self._count <= self._most

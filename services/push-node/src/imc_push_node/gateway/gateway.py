@@ -1,6 +1,6 @@
-"""One gateway at this node: its socket, where it stands in the log, and why it is not read just now."""
+"""One gateway at this node: its socket, its state and position, and why nothing is read from it."""
 
-from enum import Flag, auto
+from enum import Enum, Flag, auto
 from typing import Protocol
 
 from imc_contracts.codes import CloseCode
@@ -10,6 +10,7 @@ from imc_service.auth.grant import Grant
 
 from imc_push_node.gateway import frames
 from imc_push_node.gateway.broadcast_group import GroupSocket
+from imc_push_node.gateway.push_format import PushFormat
 
 
 class Socket(GroupSocket, Protocol):
@@ -67,6 +68,25 @@ class SocketListener(Protocol):
         ...
 
 
+class State(Enum):
+    """How a gateway gets its pushes. `Delivery` makes all transitions."""
+
+    NEW = "new"
+    """It gets none: `Delivery` does not know it yet."""
+    CONNECTING = "connecting"
+    """It gets none: the app is not followed, or the gateway is not registered yet."""
+    LIVE = "live"
+    """By broadcasts. It has everything up to the head."""
+    LAGGING = "lagging"
+    """By a replay, from the replay buffer or the log: it was live, and its buffer was full."""
+    RESUMING = "resuming"
+    """By a replay from the log. Memory serves only if no recall was missed since the gateway connected."""
+    READING_ARCHIVE = "reading the archive"
+    """By a replay from the database, since the log can't prove the gateway's position."""
+    LEFT = "left"
+    """It gets none any more."""
+
+
 class PauseReason(Flag):
     """Why a gateway is not read."""
 
@@ -88,39 +108,38 @@ class Gateway:
         "_pauses",
         "app_id",
         "closing",
+        "format",
         "gateway_id",
         "grant",
         "is_replaced",
-        "is_resuming",
         "number",
         "offered",
         "position",
         "socket",
+        "state",
         "stuck_at",
         "stuck_since",
         "waiting_bytes",
-        "wants_notices",
     )
 
     def __init__(
-        self, app_id: str, gateway_id: str, socket: Socket, grant: Grant, *, wants_notices: bool
+        self, app_id: str, gateway_id: str, socket: Socket, grant: Grant, push_format: PushFormat
     ) -> None:
         self.app_id = app_id
         self.gateway_id = gateway_id
         self.socket = socket
         self.grant = grant
         """What its newest token allows."""
-        self.wants_notices = wants_notices
+        self.format = push_format
         self.number = 0
         """The fencing number of this connection; 0 until it is registered."""
+        self.state = State.NEW
         self.offered: Cursor | None = None
-        """The cursor it came with, until its 2000 is written."""
-        self.is_resuming = False
-        """Whether it still gets what it missed: from the log, which knows what was recalled since."""
+        """The cursor that it resumes from, until its 2000 is written."""
+        self.position = Cursor(UNBORN, ORIGIN)
+        """Its last push. Known during a replay only: a live gateway has the position of its app."""
         self.is_replaced = False
         """Whether a newer connection has its gatewayId, here or at another node."""
-        self.position = Cursor(UNBORN, ORIGIN)
-        """What it was told last. Kept while it lags only: a live gateway stands where its app does."""
         self.waiting_bytes = 0
         """Size of its sends that have no answer yet."""
         self.closing: tuple[CloseCode, str] | None = None
@@ -133,12 +152,30 @@ class Gateway:
         """Whether its token allows this for its app."""
         return self.grant.allows(scope, self.app_id)
 
-    def greet(self, point: Cursor, *, recovered: bool) -> None:
-        """Write its 2000, if it has come with a cursor and has none yet."""
-        if self.offered is not None:
+    @property
+    def is_greeted(self) -> bool:
+        """Whether its 2000 is written."""
+        return PauseReason.GREETING not in self._pauses
+
+    def greet(self, cursor: Cursor, *, recovered: bool) -> None:
+        """Write its 2000, unless it has one."""
+        if not self.is_greeted:
             self.offered = None
-            self.socket.write(frames.connected(point, recovered=recovered))
+            self.socket.write(frames.connected(cursor, self.format, recovered=recovered))
             self.resume(PauseReason.GREETING)
+
+    def register(self, number: int) -> None:
+        """Give this connection its fencing number."""
+        self.number = number
+
+    def replace(self) -> None:
+        """Close this connection in favour of a newer one of its gatewayId."""
+        self.is_replaced = True
+        self.socket.close(CloseCode.REPLACED, "a newer connection of this gatewayId")
+
+    def renew(self, grant: Grant) -> None:
+        """Use what a newer token allows."""
+        self.grant = grant
 
     def pause(self, reason: PauseReason) -> None:
         """Stop reading it, for ``reason`` too."""
@@ -152,6 +189,10 @@ class Gateway:
             self._pauses &= ~reason
             if not self._pauses:
                 self.socket.resume_reading()
+
+    def submitted(self, size: int) -> None:
+        """``size`` more bytes of its sends wait for their answers."""
+        self.waiting_bytes += size
 
     def answered(self, size: int) -> None:
         """``size`` bytes of its sends have their answers."""

@@ -1,6 +1,6 @@
-"""What the gateways of a node write, as far as it is no message: how much of it is borne, and for how long.
+"""Limits of what gateways write besides complete messages.
 
-A frame that is not complete takes memory and brings nothing; neither do pings, pongs and empty fragments.
+Unfinished frames take memory. Pings, pongs and tiny fragments take time. None of them carries a message.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ class Writer(Protocol):
     """A socket whose peer has begun a frame; see `GatewayWebSocket`."""
 
     def fail(self, code: CloseCode, reason: str) -> None:
-        """End it, and forget what it has not completed."""
+        """Close the socket, and discard its unfinished frame."""
         ...
 
 
@@ -26,7 +26,7 @@ class _Begun:
 
 
 class UnfinishedFrames:
-    """The frames and messages that gateways have begun and not completed, of all gateways of a node."""
+    """The frames and messages that the gateways of a node have begun and not completed."""
 
     def __init__(self, seconds: float, node_bytes: int, failed: Counter, size: Gauge) -> None:
         self._seconds = seconds
@@ -39,7 +39,7 @@ class UnfinishedFrames:
         self._timer: asyncio.TimerHandle | None = None
 
     def note(self, writer: Writer, size: int, *, is_new: bool) -> None:
-        """Of a frame of ``writer`` there are ``size`` bytes; ``is_new`` if an earlier one has ended."""
+        """Note that ``size`` bytes of a frame are here. ``is_new`` if an earlier frame has ended."""
         now = asyncio.get_running_loop().time()
         if is_new:
             self.forget(writer)
@@ -52,13 +52,13 @@ class UnfinishedFrames:
             self._make_room()
 
     def forget(self, writer: Writer) -> None:
-        """Nothing of ``writer`` is unfinished any more."""
+        """Note that nothing of ``writer`` is unfinished any more."""
         begun = self._begun.pop(writer, None)
         if begun is not None:
             self._size -= begun.size
 
     def _make_room(self) -> None:
-        # The oldest of those with more than their share: honest ones are done in a moment, or small.
+        # The oldest that takes more than its share. Frames of honest gateways are small, or soon complete.
         share = self._node_bytes / len(self._begun)
         writer = next(writer for writer, begun in self._begun.items() if begun.size > share)
         self._fail(writer, CloseCode.TRY_AGAIN_LATER, "the node has too many unfinished frames: try again")
@@ -84,7 +84,7 @@ class UnfinishedFrames:
 
 
 class IncomingLimits:
-    """The limits of what gateways write, and what is counted for them, of a node."""
+    """The limits of one node, and their metrics."""
 
     def __init__(
         self,

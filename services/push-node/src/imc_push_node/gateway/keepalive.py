@@ -1,10 +1,10 @@
-"""Finding the peers that are gone without a word: every socket is pinged in its turn, all by one timer.
+"""Finds peers that are gone without a close. One timer pings all sockets, each in its turn.
 
-A peer that is read must answer. Of one that is not read just now, for whatever reason, the machine must
-acknowledge: the kernel knows that, see `tcp`.
+A peer that the node reads must answer its ping. If the node does not read it just now, its machine must
+acknowledge the bytes of the ping: the kernel knows that, see `tcp`.
 
-A timer of its own for each socket, a ping encoded for each and a pong parsed would be most of what an idle
-gateway costs.
+One timer for each socket, with a ping to encode and a pong to parse, would be most of the cost of an idle
+gateway.
 """
 
 import asyncio
@@ -15,25 +15,26 @@ from typing import Protocol
 from imc_contracts.codes import CloseCode
 
 PING_SECONDS = 15.0
-"""Between two pings of a socket."""
+"""The time between two pings of a socket."""
 
 PONG_SECONDS = 10.0
-"""How long a peer may be silent after a ping: one that is gone is found within the sum of both, or, if it
-took something within a wait for its answer, within another such wait."""
+"""How long a peer may be silent after a ping. A peer that is gone is found within the sum of both times, or
+one such wait later if it took some bytes during the first."""
 
 TURN_SECONDS = 0.25
-"""Not all sockets are pinged at once; those of one turn are, so that their answers are read together."""
+"""The time between two turns. Sockets of one turn are pinged together, so that their answers are read
+together."""
 
 PING = b"\x89\x00"
-"""Without a payload: whatever comes after it says that the peer is there."""
+"""A ping without a payload: any byte that comes after it proves that the peer is there."""
 
 _PONG = b"\x8a\x80"
 _HEAD_BYTES = 6
-"""Of a masked frame (RFC 6455, section 5.2) with a payload shorter than 126 bytes."""
+"""The head of a masked frame (RFC 6455, section 5.2) with a payload shorter than 126 bytes."""
 
 
 class PingedSocket(Protocol):
-    """What is asked of a socket; see `GatewayWebSocket`."""
+    """A socket that can be pinged; see `GatewayWebSocket`."""
 
     is_paused: bool
     has_ended: bool
@@ -62,7 +63,7 @@ class PingedSocket(Protocol):
 
 
 class Pulse:
-    """The signs of life of one socket. Reads where frames begin, for the pongs that need no parser."""
+    """The signs of life of one socket. Recognizes the pongs that need no parser, by where frames begin."""
 
     __slots__ = (
         "_ping_ends_at",
@@ -79,34 +80,34 @@ class Pulse:
         self.is_silent = False
         """Whether nothing has come since the last ping."""
         self.is_at_frame = True
-        """Whether what comes next is certainly the beginning of a frame."""
+        """Whether the next byte is certainly the first of a frame."""
         self.was_paused = False
-        """Whether reading was paused at some time since the ping, or since it was last asked about."""
+        """Whether reading was paused at some time since the ping, or since the last `ask`."""
         self._ping_ends_at = 0
         self._taken_before = 0
         self.turn: set[Pulse] = set()
 
     def hear(self, data: bytes) -> bool:
-        """Take note of what came. Whether it is no more than a pong."""
+        """Note that bytes came. Returns whether they are one pong and nothing else."""
         self.is_silent = False
         if not self.is_at_frame:
             return False
         if len(data) == _HEAD_BYTES and data.startswith(_PONG):
             return True
-        # One short frame, or else it is not known any more where the next one begins.
+        # If this is not one short frame, it is not known any more where the next frame begins.
         size = len(data) - _HEAD_BYTES
         self.is_at_frame = 0 <= size < 126 and data[1] & 0x7F == size
         return False
 
     def ping(self) -> bool:
-        """Write `PING`, noting where in the stream it is.
+        """Write `PING`, and note its place in the stream.
 
-        False if nothing was written: an answer to the last is still awaited, or the socket has ended.
+        Returns False if none was written: the last one has no answer yet, or the socket has ended.
         """
         socket = self._socket
         if self.is_silent or socket.has_ended:
             return False
-        # To ask the kernel costs more than the ping, and is needless if nothing was written since the last.
+        # A call of the kernel costs more than the ping. It is needless if nothing was written since the last.
         written = socket.written
         self._taken_before = written if written == self._ping_ends_at else socket.taken
         socket.write(PING)
@@ -116,9 +117,9 @@ class Pulse:
         return True
 
     def ask(self, pong_seconds: float) -> bool:
-        """To be called ``pong_seconds`` after a ping; whether to do so once more, as late again.
+        """Close the socket if its peer is gone. Call it ``pong_seconds`` after a ping.
 
-        If nothing has come the peer is gone, and the socket closed, unless it could not have answered yet.
+        Returns whether to call it again after as long: the peer was silent, but could not have answered yet.
         """
         socket = self._socket
         if not self.is_silent or socket.has_ended:
@@ -128,7 +129,7 @@ class Pulse:
             # Its pong may lie unread.
             self.was_paused = socket.is_paused
             if self._taken_before >= self._ping_ends_at:
-                # Its machine is there, but may go while we do not read: it is pinged again in its turn.
+                # Its machine is there now, but may go while we do not read. The next turn pings it again.
                 self.is_silent = False
                 return False
             is_there = self._taken_before > before or not socket.is_unreachable(pong_seconds)
@@ -140,12 +141,12 @@ class Pulse:
         return is_there
 
     def end(self) -> None:
-        """Ping no more."""
+        """Stop the pings."""
         self.turn.discard(self)
 
 
 class Keepalive:
-    """Pings sockets while there are any."""
+    """Pings all sockets of a process, while there are any."""
 
     def __init__(self, ping_seconds: float = PING_SECONDS, pong_seconds: float = PONG_SECONDS) -> None:
         self._turn_seconds = min(TURN_SECONDS, ping_seconds / 2)
@@ -153,13 +154,13 @@ class Keepalive:
         count = round(ping_seconds / self._turn_seconds)
         self._turns: deque[set[Pulse]] = deque(set[Pulse]() for _ in range(count))
         self._pinged: deque[tuple[float, list[Pulse]]] = deque()
-        """Each with the time to ask them at."""
+        """Those that were pinged, with the time of their next `Pulse.ask`."""
         self._timer: asyncio.TimerHandle | None = None
 
     def join(self, pulse: Pulse) -> None:
-        """Ping from now on, until `Pulse.end`."""
-        # By lot: those that come together must not have their turn together. Not before a third of the time,
-        # so that the greeting comes first, unless something holds it up for long.
+        """Ping a socket until `Pulse.end`."""
+        # At random: sockets that connect together must not share a turn. Not in the first third of the time,
+        # so that the greeting comes before the first ping.
         later = random.randrange(len(self._turns) // 3, len(self._turns))  # noqa: S311
         pulse.turn = self._turns[later]
         pulse.turn.add(pulse)
@@ -174,7 +175,7 @@ class Keepalive:
                 ask_at, [pulse for pulse in self._pinged.popleft()[1] if pulse.ask(self._pong_seconds)]
             )
         self._turns.rotate(-1)
-        # A copy: a socket that has ended leaves the set.
+        # A copy, since a socket that ends leaves the set.
         self._remember(ask_at, [pulse for pulse in list(self._turns[0]) if pulse.ping()])
         self._timer = None
         if self._pinged or any(self._turns):

@@ -1,7 +1,7 @@
-"""The tokens of connected gateways: who does not bring a fresh one in time is sent away.
+"""Closes gateways whose token has expired, and takes fresh tokens from those that send one in time.
 
-Who expires when is kept in a set for each second, and looked at each second while there is anything to look
-at: a connection costs no timer.
+The gateways are kept by the second in which their token expires. One timer looks at the seconds, so that a
+connection needs no timer of its own.
 """
 
 import asyncio
@@ -9,21 +9,22 @@ import math
 import time
 
 from imc_contracts.codes import CloseCode
-from imc_contracts.errors import Refused
+from imc_contracts.errors import Refused, unavailable
 from imc_contracts.scopes import Scope
 from imc_service.auth.gatekeeper import Gatekeeper
 from prometheus_client import Counter
 
 from imc_push_node.gateway import frames
+from imc_push_node.gateway.frames import Refusal
 from imc_push_node.gateway.gateway import Gateway
 
 PERIOD_SECONDS = 1.0
 RIGHTS = (Scope.GATEWAY, Scope.SEND)
-"""What a token is for at a node."""
+"""The rights that a token gives at a node."""
 
 
 class TokenExpiry:
-    """Ends connections with their tokens, and takes fresh ones; counts those that it refuses."""
+    """The tokens of a node's gateways. ``refused`` counts the fresh tokens that are refused."""
 
     def __init__(self, gatekeeper: Gatekeeper, refused: Counter) -> None:
         self._gatekeeper = gatekeeper
@@ -35,36 +36,36 @@ class TokenExpiry:
         self._renewals: dict[Gateway, asyncio.Task[None]] = {}
 
     def watch(self, gateway: Gateway) -> None:
-        """Close ``gateway`` within a second of the end of its token."""
+        """Close ``gateway`` within a second after its token expires."""
         self._forget_expiry(gateway)
         if gateway.grant.expires_at == math.inf:
             return
         if self._timer is None:
             self._next = int(time.time())
             self._look_later()
-        # A second that was looked at already is not looked at again.
+        # The timer does not look at a second twice.
         second = max(math.ceil(gateway.grant.expires_at), self._next)
         self._due.setdefault(second, set()).add(gateway)
         self._second_of[gateway] = second
 
     def forget(self, gateway: Gateway) -> None:
-        """``gateway`` has left."""
+        """Stop watching ``gateway``, which has left."""
         self._forget_expiry(gateway)
         renewal = self._renewals.pop(gateway, None)
         if renewal is not None:
             renewal.cancel()
 
     def renew(self, gateway: Gateway, token: str) -> None:
-        """Take a fresh token, or answer 4001: the one before then holds until it expires. Never waits."""
+        """Check a fresh token. It replaces the older one, or is answered 4001. Never waits."""
         if self._gatekeeper.is_off:
             return
         if gateway in self._renewals:
-            self._refuse(gateway, "a token that was sent before is still being looked at")
+            self._refuse(gateway, unavailable("a token that was sent before is still being checked"))
             return
         self._renewals[gateway] = asyncio.create_task(self._renew(gateway, token))
 
     def close(self) -> None:
-        """Watch nobody any more."""
+        """Stop watching."""
         if self._timer is not None:
             self._timer.cancel()
         for renewal in self._renewals.values():
@@ -77,19 +78,21 @@ class TokenExpiry:
                 if gateway.may(scope):
                     grant.require(scope, gateway.app_id)
         except Refused as refused:
-            self._refuse(gateway, refused.message)
+            self._refuse(gateway, refused)
         else:
-            gateway.grant = grant
+            gateway.renew(grant)
             self.watch(gateway)
         finally:
             self._renewals.pop(gateway, None)
 
-    def _refuse(self, gateway: Gateway, reason: str) -> None:
+    def _refuse(self, gateway: Gateway, refused: Refused) -> None:
         self._refused.inc()
-        gateway.socket.write(frames.frame_refused(f"the new token is not accepted: {reason}"))
+        reason = f"the new token is not accepted: {refused.message}"
+        refusal = Refusal(refused.code, reason, retry_after=refused.retry_after)
+        gateway.socket.write(frames.frame_refused(gateway.format, refusal))
 
     def _look_later(self) -> None:
-        # At most a second, so that a clock that was set forward while we slept is noticed.
+        # At most a second, to notice if the clock is set forward meanwhile.
         delay = min(max(self._next - time.time(), 0.0), PERIOD_SECONDS)
         self._timer = asyncio.get_running_loop().call_later(delay, self._look)
 

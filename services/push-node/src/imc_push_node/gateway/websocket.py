@@ -1,10 +1,10 @@
 """The WebSocket of a gateway, between uvicorn and the node.
 
-uvicorn does the handshake and the parsing of frames. Pushes and what gateways write do not pass its queue
-and ``send()``: the node writes encoded frames to the transport itself, for many gateways in one step, and
-gets the texts of a wake-up as one list. So a gateway costs no task and no timer while it is idle, and no
-await a push.
-Serve with `imc_push_node.app.server_options`, or the sockets do not have what the node needs.
+uvicorn does the handshake and parses frames. Pushes and incoming texts do not go through its queue and its
+``send()``. The node writes encoded frames to the transport itself, to many gateways in one step, and gets the
+texts of a wake-up as one list. So an idle gateway costs no task and no timer, and a push costs no await.
+
+The server must run with `imc_push_node.app.server_options`, which make its sockets of this class.
 """
 
 from asyncio import Handle
@@ -31,25 +31,25 @@ CLOSE_SECONDS = 5.0
 """How long a peer may take to answer a close frame, or to take the rest of what was written to it."""
 
 TURN_WORK = 512
-"""What of one gateway is handled before others have their turn: a frame counts as one, a text by its commas
-too, since that many more values are in it."""
+"""How much is handled of one gateway before others have their turn. A frame counts as one, and a text also by
+its commas: it holds about as many values."""
 
 TURN_BYTES = 65_536
-"""A read that is as large is the last of the turn."""
+"""A read of this size ends the turn."""
 
 PART_BYTES = 2048
-"""What came is parsed in parts of this size, so that a turn ends soon after its work is done."""
+"""Incoming bytes are parsed in parts of this size, so that a turn ends soon after its work is done."""
 
 TINY_BYTES = 126
-"""A fragment that is smaller carries too little to be worth its frame."""
+"""A smaller fragment counts as a frame that carries no message."""
 
 
 class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
-    """uvicorn's protocol, with a way past its queues."""
+    """uvicorn's protocol, without its queues."""
 
     def __init__(self, *args: Any, keepalive: Keepalive, incoming: IncomingLimits, **options: Any) -> None:
         super().__init__(*args, **options)
-        # A process that ends lets its HTTP clients go by a header that no upgrade can bear.
+        # A process that ends adds `Connection: close` to its replies, which an upgrade can't have.
         self.default_headers = [header for header in self.default_headers if header[0] != b"connection"]
         self._keepalive = keepalive
         self._pulse = Pulse(self)
@@ -60,26 +60,33 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
         self._floods = incoming.floods
         self._idle_frames = FrameRateLimit(incoming.idle_frames_per_minute)
         self.is_paused = False
-        """Whether nothing is taken from the peer, for reasons of the node."""
+        """Whether the node has paused reading."""
         self._is_reading = True
         self._is_deaf = False
         self._backlog = b""
-        """What came and waits for its turn."""
+        """The bytes that came and wait for their turn."""
         self._turn: Handle | None = None
         self._work = 0
         self._idle = 0
         self._texts: list[bytes] = []
         self._fragments = bytearray()
         self._is_within_message = False
+        self._is_within_binary = False
+        """Whether the message that goes on is a binary one, which is thrown away."""
+        self._ignores_binary = False
         self._has_unfinished = False
         self._has_ended_message = False
-        """Whether a message, or a frame that is part of none, has ended since what is left was noted."""
+        """Whether a message, or a control frame, has ended since `_note_unfinished` was called."""
 
     # What the node calls.
 
-    def listen(self, listener: SocketListener, buffer_bytes: int) -> None:
-        """Tell ``listener`` what happens from here on; the socket then outlives the ASGI call."""
+    def listen(self, listener: SocketListener, buffer_bytes: int, *, ignores_binary: bool = False) -> None:
+        """Tell ``listener`` what happens from here on. The socket then outlives the ASGI call.
+
+        A binary frame closes the socket, unless it is ignored.
+        """
         self._listener = listener
+        self._ignores_binary = ignores_binary
         self._keepalive.join(self._pulse)
         self.transport.set_write_buffer_limits(high=buffer_bytes, low=buffer_bytes // 4)
 
@@ -100,38 +107,38 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
         self._hang_up_later()
 
     def fail(self, code: CloseCode, reason: str) -> None:
-        """Close, and throw away what the peer has not completed and what still comes of it."""
+        """Close, and discard what the peer has not completed and what it still sends."""
         if not self.has_ended:
             self.conn.fail(code, reason)
         self._break_off(code)
 
     @property
     def taken(self) -> int:
-        """How many of the bytes written the peer's machine has acknowledged."""
+        """How many of the written bytes the peer's machine has acknowledged."""
         if self.transport.is_closing():
             return 0
         in_kernel = tcp.unacknowledged_bytes(self.transport.get_extra_info("socket"))
         return self.written - self.transport.get_write_buffer_size() - in_kernel
 
     def is_unreachable(self, seconds: float) -> bool:
-        """Whether the peer's machine has said nothing for so long, while something is on its way to it."""
+        """Whether the peer's machine was silent for so long, while bytes are on their way to it."""
         return tcp.is_unreachable(self.transport.get_extra_info("socket"), seconds)
 
     def pause_reading(self) -> None:
-        """Take nothing more from the peer, its pongs and its close frame included."""
+        """Stop reading from the peer, also its pongs and its close frame."""
         if not self.has_ended:
             self._pulse.was_paused = self.is_paused = True
             self._read_or_not()
 
     def resume_reading(self) -> None:
-        """Take from the peer again."""
+        """Read from the peer again."""
         self.is_paused = False
         self._go_on()
 
     # What uvicorn and the event loop call.
 
     async def run_asgi(self) -> None:
-        """Let the application answer the handshake; go on without it if it listens then."""
+        """Let the application answer the handshake. The socket stays open if it is listened to after that."""
         application = cast(Any, self.app)  # pyright: ignore[reportUnknownMemberType]
         extensions: dict[str, Any] = {**(self.scope.get("extensions") or {}), EXTENSION: self}
         self.scope["extensions"] = extensions
@@ -148,12 +155,12 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Handle what came, as much of it as one turn allows."""
+        """Handle as much of the bytes as one turn allows."""
         if self._is_deaf:
-            return  # it is read only so that the peer can take our close frame
-        # What came before is the request, which uvicorn hands over by itself.
+            return  # it is read only so that the peer can read our close frame
+        # The first bytes are the handshake, whose parts are no frames.
         if self.handshake_initiated and self._pulse.hear(data):
-            self._bear_idle(1)
+            self._count_idle(1)
             return
         self._backlog += data
         self._take_turn()
@@ -162,21 +169,21 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
             self._read_or_not()
 
     def _take_turn(self) -> None:
-        """Parse what came, until the work of a turn is done; the texts in it are handed on together."""
+        """Parse until the work of a turn is done, and hand its texts on together."""
         self._turn = None
         self._work = self._idle = at = 0
         while at < len(self._backlog) and self._work < TURN_WORK and not self.is_paused:
             part = self._backlog[at : at + PART_BYTES]
             at += len(part)
             self.conn.receive_data(part)
-            # Before the fault, if there is one: what was well-formed ahead of it was sent in good faith.
+            # Also if a fault follows: the well-formed frames ahead of it count.
             self.handle_events()
             if self.conn.handshake_exc is not None or self.conn.parser_exc is not None:
                 break
         self._backlog = self._backlog[at:]
         self._hand_on()
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            self.handshake_complete = True  # too large a one: uvicorn would not write the library's answer
+            self.handshake_complete = True  # too large: uvicorn would not write the library's answer
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()
         elif self.conn.parser_exc is not None:
@@ -190,21 +197,21 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
         if texts and self._listener is not None:
             self._listener.on_texts(texts)
         if self._idle:
-            self._bear_idle(self._idle)
+            self._count_idle(self._idle)
         if self.has_ended or self.conn.state is State.OPEN:
             pongs = b"".join(self.conn.data_to_send())
             if pongs:
                 self.write(pongs)
 
-    def _bear_idle(self, count: int) -> None:
-        if not self._idle_frames.bears(count) and not self._is_deaf:
+    def _count_idle(self, count: int) -> None:
+        if not self._idle_frames.allows(count) and not self._is_deaf:
             self._floods.inc()
             self.fail(CloseCode.BAD_REQUEST, "too many frames that carry no message")
 
     def _note_unfinished(self) -> None:
-        """Tell what of a message is here, if its end is not."""
+        """Note how much of an unfinished message is here, if there is one."""
         if self._backlog:
-            return  # its end may be there
+            return  # its end may be in there
         size = frame_parser.unfinished_bytes(self.conn) + len(self._fragments)
         if size or self._is_within_message or frame_parser.is_within_frame(self.conn):
             self._unfinished.note(self, size, is_new=self._has_ended_message)
@@ -215,7 +222,7 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
         self._has_ended_message = False
 
     def _go_on(self) -> None:
-        """Read, or have another turn, unless something is against it."""
+        """Take another turn if bytes wait, and read if nothing is against it."""
         if self._backlog and not self.is_paused:
             self._wait_for_a_turn()
         self._read_or_not()
@@ -234,7 +241,7 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
                 self.transport.pause_reading()
 
     def handle_events(self) -> None:
-        """Handle what was parsed."""
+        """Handle the frames that were parsed."""
         for event in self.conn.events_received():
             if isinstance(event, Frame):
                 self._work += 1
@@ -243,7 +250,7 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
                 self.handle_connect(event)
 
     def handle_connect(self, event: Request) -> None:
-        """A handshake: until the application has decided what becomes of it, nothing more is read."""
+        """Take a handshake. Nothing more is read until the application has decided on it."""
         super().handle_connect(event)
         self.pause_reading()
 
@@ -264,22 +271,32 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
         self._has_ended_message |= not self._is_within_message
 
     def handle_text(self, event: Frame) -> None:
-        """A text, or the beginning of one."""
+        """Take a text, or its first fragment."""
         if event.fin:
             self._take_text(event.data)
         else:
             self._fragments = bytearray(event.data)
 
     def handle_cont(self, event: Frame) -> None:
-        """A further part of a text."""
+        """Take a further fragment of a message."""
+        if self._is_within_binary:
+            self._ignore_binary(event)
+            return
         self._fragments += event.data
         if event.fin:
             fragments, self._fragments = self._fragments, bytearray()
             self._take_text(fragments)
 
     def handle_bytes(self, event: Frame) -> None:
-        """Gateways write text only."""
-        self.close(CloseCode.BINARY_FRAME, "frames must be text")
+        """Take a binary message, or its first fragment."""
+        if self._ignores_binary:
+            self._ignore_binary(event)
+        else:
+            self.close(CloseCode.BINARY_FRAME, "frames must be text")
+
+    def _ignore_binary(self, event: Frame) -> None:
+        self._is_within_binary = not event.fin
+        self._idle += 1
 
     def _take_text(self, text: bytes | bytearray | memoryview) -> None:
         data = bytes(text)
@@ -292,17 +309,17 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
         self._texts.append(data)
 
     def handle_parser_exception(self) -> None:
-        """The library has failed the connection, for what the peer wrote."""
+        """Break off: the peer broke the protocol, and the library has failed the connection."""
         self._break_off(None)
 
     def handle_close(self, event: Frame) -> None:
-        """The peer closes, or answers our close frame."""
+        """Take the peer's close frame, or its answer to ours."""
         super().handle_close(event)
         self._end(None)
         self._hang_up_in_time()
 
     def eof_received(self) -> None:
-        """The peer writes no more; the transport closes once it has taken what was written, or soon."""
+        """The peer writes no more. The transport closes once the peer has read the rest, or soon."""
         self._end(None)
         self._hang_up_in_time()
 
@@ -327,7 +344,7 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
         self._forget_incoming()
 
     def shutdown(self) -> None:
-        """The server ends: whoever is still here is sent away."""
+        """The server ends: close what is still open."""
         if not self.handshake_complete:
             super().shutdown()
             return
@@ -345,7 +362,7 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
             self._listener.on_end(code)
 
     def _break_off(self, code: CloseCode | None) -> None:
-        """Say why and stop writing, but let the peer hang up: closing at once could lose our words to it."""
+        """Stop writing after the close frame, and let the peer hang up: else it could lose that frame."""
         if not self.has_ended:
             self._end(code)
             self._hang_up_later()
@@ -362,7 +379,7 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self._hang_up_in_time()
-        self.resume_reading()  # the peer's answer to the close frame must be seen
+        self.resume_reading()  # to see the peer's answer to the close frame
 
     def _hang_up_in_time(self) -> None:
         if self.close_timer is None:

@@ -1,17 +1,27 @@
-"""What push-node answers over HTTP, the handshake of gateways included: nothing but translation."""
+"""The HTTP interface of push-node, with the handshakes of gateways. It translates, and decides nothing."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
+from prometheus_client import CollectorRegistry
 
-from imc_push_node.http import broadcast, node, test_page
-from imc_push_node.http.handshakes import count_handshakes
+from imc_push_node.http import gateways, node, test_page
+from imc_push_node.http.gateway_paths import GatewayPaths
+from imc_push_node.http.handshakes import HandshakeMetrics
 
-__all__ = ["count_handshakes", "routes"]
+__all__ = ["install", "routes"]
 
 
 def routes() -> APIRouter:
     """All routes but those of operations."""
     router = APIRouter()
-    router.include_router(node.routes())  # first: to the next its path is a gateway's with a slash in its id
-    router.include_router(broadcast.routes())
-    router.include_router(test_page.routes())
+    for part in (node, gateways, test_page):
+        router.include_router(part.routes())
     return router
+
+
+def install(app: FastAPI, registry: CollectorRegistry) -> None:
+    """Add the middleware that `routes` need. Call it after all other middleware is added.
+
+    So every handshake is counted, also one that other middleware refuses.
+    """
+    app.add_middleware(GatewayPaths)
+    app.add_middleware(HandshakeMetrics, registry=registry)

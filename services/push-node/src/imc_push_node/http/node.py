@@ -1,4 +1,4 @@
-"""Which node a gateway belongs to."""
+"""Tells a gateway which node it belongs to."""
 
 from typing import Any
 
@@ -12,11 +12,10 @@ from imc_service.http import replies
 from imc_service.http.openapi import REFUSALS, refusal
 from pydantic import TypeAdapter
 
-from imc_push_node.http.connection import read_ids
+from imc_push_node.http.gateway_paths import V1_GATEWAYS, read_ids
 from imc_push_node.http.state import push_node
 
-# As in the path that gateways connect to: what is no id is answered as that.
-PATH = "/v1/gateways/{appId}/{gatewayId:path}/node"
+PATH = V1_GATEWAYS + "{appId}/{gatewayId}/node"
 
 _PARAMETERS = [
     {

@@ -1,4 +1,4 @@
-"""What the routes of push-node work with."""
+"""The state that the routes of push-node find in their scope."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -6,21 +6,19 @@ from typing import cast
 from starlette.requests import HTTPConnection
 
 from imc_push_node.cluster.drain import Drain
-from imc_push_node.cluster.gateway_quota import GatewayQuota
 from imc_push_node.cluster.membership import Membership
 from imc_push_node.http.connection import Connections
 
 
 @dataclass(frozen=True, slots=True)
 class PushNode:
-    """What requests and the end of the process need of the node."""
+    """The parts of the node that its routes, and the end of the process, need."""
 
     connections: Connections
-    gateway_quota: GatewayQuota
     drain: Drain
     membership: Membership
 
 
 def push_node(connection: HTTPConnection) -> PushNode:
-    """What the lifespan of the application opened."""
+    """The parts that the application opened when it started."""
     return cast(PushNode, connection.scope["state"]["push_node"])

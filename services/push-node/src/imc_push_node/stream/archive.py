@@ -1,4 +1,4 @@
-"""What an app's log has forgotten: read from the database, through query-api."""
+"""Reads what the log of an app has forgotten from the database, through query-api."""
 
 import asyncio
 import contextlib
@@ -13,26 +13,26 @@ from imc_push_node.stream.query_api import Changes, NotAnswered, QueryApiClient
 from imc_push_node.stream.recall_marks import RecallMarks
 
 PAGE = 250
-"""Entries a read: as many as of the log."""
+"""Entries of one read: as many as of the log."""
 
 PAGES_AT_ONCE = 8
-"""In the memory of a node, and asked for at the same time, for all apps together."""
+"""How many pages a node asks for, and holds, at the same time, for all apps together."""
 
 PATIENCE_SECONDS = 5.0
-"""How long query-api may be away before it is waited for no more."""
+"""How long gateways wait for query-api while it is away."""
 
 PROBE_SECONDS = 1.0
-"""When it is away for longer it is asked no more often than this."""
+"""How often query-api is asked once it has been away for longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivePage:
-    """What followed a point, up to ``end``."""
+    """What followed a position, up to ``end``."""
 
     framed: FramedEntries
     end: EntryId
     is_last: bool
-    """Whether nothing more is known to lie before what the log still holds."""
+    """Whether nothing more lies between ``end`` and what the log still holds."""
 
 
 class Archive:
@@ -41,39 +41,40 @@ class Archive:
     def __init__(self, query_api: QueryApiClient, marks: RecallMarks) -> None:
         self._query_api = query_api
         self._marks = marks
-        self._places = asyncio.Semaphore(PAGES_AT_ONCE)
+        self._turns = asyncio.Semaphore(PAGES_AT_ONCE)
         self._failing_since: float | None = None
         self._failed_at = 0.0
 
     @property
     def is_away(self) -> bool:
-        """Whether nothing has been answered for longer than one should wait."""
+        """Whether query-api has not answered for longer than gateways wait."""
         return self._failing_since is not None and _now() - self._failing_since >= PATIENCE_SECONDS
 
     @contextlib.asynccontextmanager
-    async def place(self) -> AsyncGenerator[None]:
-        """Wait for one's turn; hold it for as long as a page is held."""
-        async with self._places:
+    async def turn(self) -> AsyncGenerator[None]:
+        """Wait for a turn. Hold it for as long as the page is in memory."""
+        async with self._turns:
             yield
 
     async def after(
-        self, app_id: str, point: Cursor, remainder: Remainder, *, with_notices: bool
+        self, app_id: str, position: Cursor, remainder: Remainder, *, with_notices: bool
     ) -> ArchivePage:
-        """What followed ``point`` before the ``remainder``, which was looked at before this call.
+        """Read what followed ``position`` before the ``remainder``, which was read before this call.
 
-        A log forgets only what the database has: whatever lay before the remainder then is found now.
+        A log forgets only what the database has. So all that lay before the remainder is found.
         Raises `NotAnswered`, or one of `REDIS_FAULTS`.
         """
-        changes = await self._changes(app_id, point.entry, remainder.first, with_notices)
+        changes = await self._changes(app_id, position.entry, remainder.first, with_notices)
         # The database may be late with a recall that the log still holds.
         await self._marks.mask(app_id, changes.entries, changes.messages)
         end = remainder.first.preceding if changes.is_last else changes.entries[-1].id
-        return ArchivePage(FramedEntries(point.epoch, changes.entries), end, changes.is_last)
+        framed = FramedEntries(position.epoch, changes.entries, has_notices=with_notices)
+        return ArchivePage(framed, end, changes.is_last)
 
     async def _changes(self, app_id: str, after: EntryId, before: EntryId, with_notices: bool) -> Changes:
         begun = _now()
         if self.is_away and begun - self._failed_at < PROBE_SECONDS:
-            # Or each app that waits for its turn would wait for its own failure too.
+            # Without this each app that waits for its turn would wait for a failure of its own.
             raise NotAnswered("it is away")
         try:
             changes = await self._query_api.changes(app_id, after, before, PAGE, with_notices=with_notices)

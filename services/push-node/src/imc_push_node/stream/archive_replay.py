@@ -1,14 +1,17 @@
-"""Gateways whose position is older than the log: they go on from the database until the log takes over.
+"""Replays the database to gateways whose position is older than the log, until the log takes over.
 
-The database holds what the log has forgotten, each event at its place. So a gateway that was away for longer
-than the log remembers gets the pushes that it missed, of messages recalled since no more than that they were
-there, and each with its cursor: it may leave at any of them. Just before the first entry that the log still
-has, it is handed to `LogReplay`. If that entry is forgotten meanwhile, it comes back here.
+The database holds each event that the log has forgotten, with the id of its entry. So a gateway that was away
+for longer than the log remembers gets the pushes that it missed, each with its cursor; of a message that was
+recalled since, no more than that it existed. It may disconnect and resume at any of them. Just before the
+first entry that the log still has, `LogReplay` takes over. If that entry is forgotten meanwhile, the gateway
+comes back here.
 
-If the log is another one (Redis was emptied, or replaced by one that knew less), the database knows what came
-before it, except for what it was late with: that is said by a 4002, where the new log begins.
+The log may be another one than before: Redis was emptied, or replaced by a server that knew less. The
+database knows what came before the new log, except for entries that it had not got yet. A 4002 announces
+those, at the position where the new log begins.
 
-One task an app, as in `LogReplay`: the lowest place first, and a page serves all whose place lies within.
+One task of an app reads for all of them, as in `LogReplay`: from the lowest position, and a page serves every
+gateway whose position lies within.
 """
 
 import asyncio
@@ -18,12 +21,11 @@ from imc_contracts.cursor import Cursor
 from imc_service.logs import get_logger
 from imc_service.retry import Backoff
 
-from imc_push_node.gateway import frames
-from imc_push_node.gateway.gateway import Gateway
+from imc_push_node.gateway.gateway import Gateway, State
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.stream.archive import Archive, ArchivePage
+from imc_push_node.stream.delivery import Delivery
 from imc_push_node.stream.log_reader import REDIS_FAULTS, LogReader
-from imc_push_node.stream.log_replay import LogReplay
 from imc_push_node.stream.log_state import Remainder
 from imc_push_node.stream.query_api import NotAnswered
 
@@ -32,131 +34,88 @@ logger = get_logger("archive-replay")
 BACKOFF = Backoff(0.5)
 
 GATEWAYS_A_STEP = 32
-"""So many get their part of a page before other work has its turn."""
+"""After so many gateways other work has its turn."""
 
 
 class ArchiveReplay:
-    """The gateways of one app that read from the database."""
+    """Serves the gateways of one app that read the archive. `run` must be running."""
 
     def __init__(
-        self, app_id: str, reader: LogReader, archive: Archive, log_replay: LogReplay, metrics: NodeMetrics
+        self, app_id: str, reader: LogReader, archive: Archive, delivery: Delivery, metrics: NodeMetrics
     ) -> None:
         self._app_id = app_id
         self._reader = reader
         self._archive = archive
-        self._log_replay = log_replay
+        self._delivery = delivery
         self._metrics = metrics
-        self._resuming: dict[Gateway, Cursor] = {}
-        """Each with the point that it came with."""
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
-    def __len__(self) -> int:
-        return len(self._resuming)
-
-    def add(self, gateway: Gateway) -> None:
-        """Bring a gateway up from its position, which the log can't prove."""
-        self._resuming[gateway] = gateway.offered or gateway.position
-        self._metrics.resuming.inc()
-        self.wake()
-        if self._task is None:
-            self._task = asyncio.create_task(self._run())
-
-    def discard(self, gateway: Gateway) -> None:
-        """Let a gateway go."""
-        if self._resuming.pop(gateway, None) is not None:
-            self._metrics.resuming.dec()
-            self.wake()
-
-    def wake(self) -> None:
-        """A gateway has room again."""
-        self._wake.set()
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._resuming.clear()
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _run(self) -> None:
-        while self._resuming:
-            self._wake.clear()
+    async def run(self) -> None:
+        """Serve gateways until cancelled."""
+        while True:
+            self._delivery.archive_reading.clear()
             try:
-                if any(not gateway.socket.is_full for gateway in self._resuming):
-                    async with self._archive.place():
+                if any(not gateway.socket.is_full for gateway in self._gateways()):
+                    async with self._archive.turn():
                         await self._serve()
                 else:
-                    await self._wake.wait()
+                    await self._delivery.archive_reading.wait()
             except NotAnswered as error:
                 logger.debug("query-api does not answer", fault=str(error))
                 self._metrics.archive_failures.inc()
                 if self._archive.is_away:
-                    for gateway in list(self._resuming):
-                        self._give_up(gateway)
+                    for gateway in self._gateways():
+                        self._delivery.give_up(gateway)
                 await BACKOFF.pause()
             except REDIS_FAULTS:
-                # `LogReplay` knows what to do while the log is away.
-                for gateway in list(self._resuming):
-                    self._hand_over(gateway, gateway.position)
+                # `LogReplay` knows what to do while the log is out of reach.
+                for gateway in self._gateways():
+                    self._delivery.reach_log(gateway, gateway.position)
                 await BACKOFF.pause()
             except Exception as fault:
-                logger.error("resuming failed", exc_info=fault)
-                for gateway in list(self._resuming):
-                    gateway.socket.close(CloseCode.TRY_AGAIN_LATER, "resuming failed")
-                    self.discard(gateway)
-        self._task = None
+                logger.error("replaying the archive failed", exc_info=fault)
+                for gateway in self._gateways():
+                    gateway.socket.close(CloseCode.TRY_AGAIN_LATER, "replaying the archive failed")
+                await BACKOFF.pause()
+
+    def _gateways(self) -> list[Gateway]:
+        return self._delivery.gateways_in(State.READING_ARCHIVE)
 
     async def _serve(self) -> None:
-        """Read one page, and give each gateway that has room its part of it."""
+        """Read one page, and push its part of the page to each gateway that has room."""
         remainder = await self._reader.remainder(self._app_id)
-        ready = [gateway for gateway in self._within_reach(remainder) if not gateway.socket.is_full]
+        self._give_up_beyond(remainder)
+        ready = [gateway for gateway in self._gateways() if not gateway.socket.is_full]
         if not ready:
             return
         start = min((gateway.position for gateway in ready), key=lambda position: position.entry)
         peers = [gateway for gateway in ready if gateway.position.epoch == start.epoch]
-        with_notices = any(gateway.wants_notices for gateway in peers)
+        with_notices = any(gateway.format.has_notices for gateway in peers)
         page = await self._archive.after(self._app_id, start, remainder, with_notices=with_notices)
         self._metrics.archive_pages.inc()
-        for index, gateway in enumerate(peers, 1):
-            # It may have left while others had their turn.
-            if gateway in self._resuming and (page.is_last or gateway.position.entry < page.end):
-                self._give(gateway, page, remainder)
-            if index % GATEWAYS_A_STEP == 0:
+        for count, gateway in enumerate(peers, 1):
+            # It may have left while other work had its turn.
+            if gateway.state is State.READING_ARCHIVE:
+                self._push_page(gateway, page, remainder)
+            if count % GATEWAYS_A_STEP == 0:
                 await asyncio.sleep(0)
 
-    def _within_reach(self, remainder: Remainder) -> list[Gateway]:
-        """Those that the database can help; the others are told of a gap."""
+    def _give_up_beyond(self, remainder: Remainder) -> None:
+        """Give up gateways whose position the log should know and does not: a lost server took it along."""
         state = remainder.state
-        for gateway in list(self._resuming):
-            point = gateway.position
-            if state.is_born_after(point):
-                point = gateway.position = Cursor(state.epoch, point.entry)
-            if point.epoch == state.epoch and point.entry >= remainder.first:
-                # Where the log still remembers, yet does not know the point: a lost server took it along.
-                self._give_up(gateway)
-        return list(self._resuming)
+        for gateway in self._gateways():
+            if state.is_born_after(gateway.position):
+                self._delivery.rename_position(gateway, state.epoch)
+            if gateway.position.epoch == state.epoch and gateway.position.entry >= remainder.first:
+                self._delivery.give_up(gateway)
 
-    def _give(self, gateway: Gateway, page: ArchivePage, remainder: Remainder) -> None:
-        point, epoch = gateway.position, remainder.state.epoch
-        gateway.greet(gateway.offered or point, recovered=point.epoch == epoch)
-        count, part = page.framed.after(point.entry, gateway.wants_notices)
-        gateway.socket.write(part)
-        self._metrics.deliveries.inc(count)
-        if not page.is_last:
-            gateway.position = Cursor(point.epoch, page.end)
+    def _push_page(self, gateway: Gateway, page: ArchivePage, remainder: Remainder) -> None:
+        position, epoch = gateway.position, remainder.state.epoch
+        if not page.is_last and position.entry >= page.end:
             return
-        end = Cursor(epoch, page.end)
-        if point.epoch != epoch:
-            # Not earlier: until here its cursors are of the old epoch, so that one who leaves and comes
-            # back is told as well.
-            gateway.socket.write(frames.gap(self._resuming[gateway], end))
-            self._metrics.gaps.inc()
-        self._hand_over(gateway, end)
-
-    def _hand_over(self, gateway: Gateway, position: Cursor) -> None:
-        self.discard(gateway)
-        self._log_replay.add(gateway, position)
-
-    def _give_up(self, gateway: Gateway) -> None:
-        self.discard(gateway)
-        self._log_replay.give_up(gateway)
+        pushes = page.framed.after(position.entry, gateway.format)
+        is_same_log = position.epoch == epoch
+        # Its cursors keep the old epoch up to the gap. So the gap is announced if it disconnects before that.
+        end = Cursor(position.epoch, page.end)
+        self._delivery.push(gateway, pushes, end, recovered=is_same_log)
+        if page.is_last:
+            self._delivery.reach_log(gateway, Cursor(epoch, page.end), has_gap=not is_same_log)

@@ -1,8 +1,8 @@
-"""Following one app's log: what was published is told in order, what was missed is read from the log.
+"""Follows the log of an app: delivers published batches in order, and reads the log where one was missed.
 
-Redis forgets what it published to a subscriber that was not there. So each published batch says which entry
-came before it, and is told only if that is the one told last. Otherwise, and whenever something may have been
-missed, the log itself is read: it is the truth, and Pub/Sub no more than its quick messenger.
+Redis does not keep what it publishes for a subscriber that was away. So each batch names the entry before it,
+and is delivered only if that entry is the head. Otherwise, and whenever a batch may have been missed, the log
+is read. The log is the truth, Pub/Sub only makes it quick.
 """
 
 import asyncio
@@ -13,28 +13,27 @@ from imc_service.logs import get_logger
 from imc_service.retry import Backoff
 
 from imc_push_node.metrics import NodeMetrics
+from imc_push_node.stream.delivery import Delivery
 from imc_push_node.stream.log_reader import REDIS_FAULTS, LogReader
 from imc_push_node.stream.log_state import LogState, Stretch
-from imc_push_node.stream.subscribers import Subscribers
 
 logger = get_logger("follower")
 
 MAX_PENDING = 1000
-"""Batches kept while the log is read; beyond that they are dropped, and the log is read once more."""
+"""Batches kept while the log is read. If there are more, they are dropped, and the log is read once more."""
 
 BACKOFF = Backoff(0.5)
 """Between readings that fail."""
 
 
 class Follower:
-    """One app, as seen from this node."""
+    """Follows one app."""
 
-    def __init__(
-        self, app_id: str, reader: LogReader, subscribers: Subscribers, metrics: NodeMetrics
-    ) -> None:
+    def __init__(self, app_id: str, reader: LogReader, delivery: Delivery, metrics: NodeMetrics) -> None:
         self._app_id = app_id
         self._reader = reader
-        self._subscribers = subscribers
+        self._delivery = delivery
+        self._outbox = delivery.outbox
         self._metrics = metrics
         self._pending: list[LiveBatch] = []
         self._must_read = False
@@ -42,11 +41,11 @@ class Follower:
         self._settled = asyncio.Event()
 
     async def settled(self) -> None:
-        """Wait until the follower stands where the log does. Not ended by faults of Redis: bound the wait."""
+        """Wait until the follower has reached the end of the log. No fault of Redis ends this: bound it."""
         await self._settled.wait()
 
     def resync(self) -> None:
-        """Something may have been missed: look into the log. Called too when a subscription is confirmed."""
+        """Read the log, since a batch may have been missed. So it is when a subscription is confirmed."""
         self._must_read = True
         self._settled.clear()
         if self._reading is None:
@@ -67,17 +66,17 @@ class Follower:
         if self._reading is not None:
             self._pending.append(batch)
             if len(self._pending) > MAX_PENDING:
-                # All of it was in the log before it was published: one more reading finds it.
+                # They were in the log before they were published: one more read finds them.
                 self._pending.clear()
                 self._must_read = True
         elif not self._fits(batch):
             self.resync()
 
     def check(self, state: LogState, head_before: Cursor) -> bool:
-        """Compare the follower with the state of the log. Returns whether it certainly misses nothing.
+        """Compare the head with the state of the log. Returns whether certainly nothing is missed.
 
-        ``head_before`` is its head when the log was asked. Everything published up to the answer must have
-        been heard.
+        ``head_before`` is the head of when the log was asked. All batches published before the answer must
+        have arrived.
         """
         if self._reading is not None:
             return False
@@ -85,19 +84,19 @@ class Follower:
             return True
         is_another = state.epoch != head_before.epoch or state.last < head_before.entry
         # `prev` can't show a lost newest batch.
-        if is_another or state.last > self._subscribers.head.entry:
+        if is_another or state.last > self._outbox.head.entry:
             self.resync()
             return False
         return True
 
     def _fits(self, batch: LiveBatch) -> bool:
-        """Tell the batch if it follows the head, drop it if it is older; False if it leaves a hole."""
+        """Deliver the batch if it follows the head; drop it if it is older. False if entries are missing."""
         if not batch.entries:
             return True
-        head, newest = self._subscribers.head, batch.entries[-1].id
-        # The first batch of all says nothing of a log that was born and lost before it: the log itself does.
+        head, newest = self._outbox.head, batch.entries[-1].id
+        # The first batch of a log says nothing of one that was born and lost before it. The log itself does.
         if batch.epoch == head.epoch and batch.prev == head.entry:
-            self._subscribers.tell(batch.epoch, batch.entries, Cursor(batch.epoch, newest))
+            self._delivery.tell(batch.epoch, batch.entries, Cursor(batch.epoch, newest))
             return True
         return batch.epoch == head.epoch and newest <= head.entry
 
@@ -108,37 +107,37 @@ class Follower:
                 await self._read_to_the_end()
             except Exception as fault:
                 if not isinstance(fault, REDIS_FAULTS):
-                    # Whatever it was, an app that is not followed any more would be silent for good.
+                    # Whatever it is: if the app were not followed any more, it would be silent for good.
                     logger.error("reading the log failed", exc_info=fault)
                 self._must_read = True
                 await BACKOFF.pause()
-        # No await since the last look: a batch that comes from here on is taken by `on_published` itself.
+        # No await since the last look: `on_published` delivers each batch that comes from here on.
         self._reading = None
         self._settled.set()
 
     async def _read_to_the_end(self) -> None:
-        if not self._subscribers.has_begun:
+        if not self._outbox.has_begun:
             state = await self._reader.state(self._app_id)
-            self._subscribers.begin(state.point)
+            self._outbox.begin(state.point)
             if self._took_pending():
                 return
         while True:
-            stretch = await self._reader.after(self._app_id, self._subscribers.head)
+            stretch = await self._reader.after(self._app_id, self._outbox.head)
             if self._follow(stretch) and self._took_pending():
                 return
 
     def _follow(self, stretch: Stretch) -> bool:
-        """Tell what was read; whether the end of the log is reached."""
-        if not stretch.proves(self._subscribers.head):
+        """Deliver what was read. Returns whether the end of the log is reached."""
+        if not stretch.proves(self._outbox.head):
             self._metrics.forks.inc()
-            self._subscribers.jump(stretch.state.point)
+            self._delivery.jump(stretch.state.point)
             return True
         if stretch.entries:
             self._metrics.repairs.inc()
-        self._subscribers.tell(stretch.state.epoch, stretch.entries, stretch.end)
+        self._delivery.tell(stretch.state.epoch, stretch.entries, stretch.end)
         return stretch.is_last
 
     def _took_pending(self) -> bool:
-        """Whether the batches published meanwhile follow the head. If not, drop them: the log has them."""
+        """Deliver the batches published meanwhile. If one does not follow, drop the rest."""
         pending, self._pending = self._pending, []
         return all(self._fits(batch) for batch in pending)

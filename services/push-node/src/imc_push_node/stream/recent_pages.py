@@ -10,7 +10,8 @@ log has certainly been heard: see `LogReplay`. Trimming does not count: what was
 
 from imc_contracts.cursor import Cursor, EntryId
 
-from imc_push_node.stream.framed_entries import FramedEntries, place_of
+from imc_push_node.gateway.push_format import PushFormat
+from imc_push_node.stream.framed_entries import FramedEntries, Pushes, entry_id_of
 from imc_push_node.stream.log_state import Stretch
 
 RECENT_BYTES = 33_554_432
@@ -25,28 +26,28 @@ class LogPage:
     def __init__(self, stretch: Stretch, head: Cursor, generation: int) -> None:
         self.stretch = stretch
         self.generation = generation
-        """That of the app's subscribers before it was read."""
+        """That of the app before it was read."""
         self.end = min(stretch.end, head, key=lambda cursor: cursor.entry)
         entries = [entry for entry in stretch.entries if entry.id <= head.entry]
-        self._framed = FramedEntries(stretch.state.epoch, entries)
+        self._framed = FramedEntries(stretch.state.epoch, entries, has_notices=True)
         self.size = self._framed.size
 
     def covers(self, point: Cursor) -> bool:
         """Whether this page, just read, decides what becomes of a gateway at ``point``."""
         if not self.stretch.state.names(point):
             return True
-        return self.stretch.is_last or place_of(point) < self.end.entry
+        return self.stretch.is_last or entry_id_of(point) < self.end.entry
 
     def leads_on_from(self, point: Cursor) -> bool:
         """Whether it proves ``point``, and holds what came next."""
         if point.is_unborn or point.epoch != self.stretch.state.epoch:
             return False
-        is_within = place_of(self.stretch.start) <= point.entry < self.end.entry
+        is_within = entry_id_of(self.stretch.start) <= point.entry < self.end.entry
         return is_within and self.stretch.proves(point)
 
-    def after(self, point: Cursor, with_notices: bool) -> tuple[int, bytes]:
-        """How many pushes follow ``point``, and their frames."""
-        return self._framed.after(place_of(point), with_notices)
+    def after(self, point: Cursor, push_format: PushFormat) -> Pushes:
+        """The pushes that follow ``point``."""
+        return self._framed.after(entry_id_of(point), push_format)
 
 
 _Key = tuple[str, EntryId]
@@ -64,7 +65,7 @@ class RecentPages:
 
     def keep(self, app_id: str, page: LogPage, now: float) -> None:
         """Keep a page that was just read; ``now`` is a time of the loop's clock."""
-        key = app_id, place_of(page.stretch.start)
+        key = app_id, entry_id_of(page.stretch.start)
         if key in self._ages:
             self._drop(key)
         self._by_app.setdefault(app_id, {})[key[1]] = page

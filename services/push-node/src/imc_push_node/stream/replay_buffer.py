@@ -1,69 +1,83 @@
-"""What was told to live gateways lately, kept for those that were too slow for a moment."""
+"""The pushes of the last seconds, kept for gateways that fell behind for a moment."""
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from itertools import islice
+from typing import NamedTuple
 
 from imc_contracts.cursor import Cursor
+
+from imc_push_node.gateway.push_format import PushFormat
+from imc_push_node.stream.framed_entries import Pushes
 
 REPLAY_BUFFER_BYTES = 4_194_304
 REPLAY_BUFFER_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Broadcast:
-    """The frames that were written to every live gateway in one step, from one point to another."""
+class Broadcast(NamedTuple):
+    """What was written to all live gateways in one step, from one position to another."""
 
     start: Cursor
     end: Cursor
-    frames: bytes
-    """For gateways that want notices."""
-    messages: bytes
-    """For those that do not; the same object if there are no notices."""
-    count: int
-    messages_count: int
+    pushes: Mapping[PushFormat, Pushes]
+    """By format, for the formats of the gateways that were here."""
+    entries: int
+    """How many log entries it holds."""
+    size: int
+    """Bytes in memory."""
     at: float
 
 
 class ReplayBuffer:
-    """The last few seconds of an app, at most `REPLAY_BUFFER_BYTES` of them. A gap in it is never bridged."""
+    """The broadcasts of an app, each following the one before, of at most `REPLAY_BUFFER_BYTES`."""
 
     def __init__(self) -> None:
-        self._told: deque[Broadcast] = deque()
+        self._broadcasts: deque[Broadcast] = deque()
         self._numbers: dict[Cursor, int] = {}
         self._first = 0
         self._size = 0
 
-    def append(self, told: Broadcast) -> None:
-        """Keep ``told``, which follows what was kept last."""
-        self._numbers[told.start] = self._first + len(self._told)
-        self._told.append(told)
-        self._size += len(told.frames)
+    def append(self, broadcast: Broadcast) -> None:
+        """Keep a broadcast that follows the one kept last."""
+        if not broadcast.pushes:
+            self.clear()
+            return
+        self._numbers[broadcast.start] = self._first + len(self._broadcasts)
+        self._broadcasts.append(broadcast)
+        self._size += broadcast.size
         while self._size > REPLAY_BUFFER_BYTES:
             self._drop()
 
-    def __contains__(self, point: Cursor) -> bool:
-        """Whether what followed ``point`` is known here."""
-        return point in self._numbers
+    def holds_after(self, position: Cursor, push_format: PushFormat) -> bool:
+        """Whether the broadcast that starts at ``position`` is here, in that format."""
+        return next(self.after(position, push_format), None) is not None
 
-    def after(self, point: Cursor) -> Iterator[Broadcast]:
-        """All that was told after ``point``, oldest first; nothing if it is not known here."""
-        number = self._numbers.get(point)
-        return iter(()) if number is None else islice(self._told, number - self._first, None)
+    def after(self, position: Cursor, push_format: PushFormat) -> Iterator[tuple[Cursor, Pushes]]:
+        """The pushes after ``position``, each with the position that follows it, oldest first.
+
+        Ends before the first broadcast that was not encoded in that format.
+        """
+        number = self._numbers.get(position)
+        if number is None:
+            return
+        for broadcast in islice(self._broadcasts, number - self._first, None):
+            pushes = broadcast.pushes.get(push_format)
+            if pushes is None:
+                return
+            yield broadcast.end, pushes
 
     def forget(self, before: float) -> None:
-        """Drop what was told before that time of the loop's clock."""
-        while self._told and self._told[0].at < before:
+        """Drop broadcasts of before that time of the loop's clock."""
+        while self._broadcasts and self._broadcasts[0].at < before:
             self._drop()
 
     def clear(self) -> None:
         """Drop everything, when it may no longer be shown."""
-        while self._told:
+        while self._broadcasts:
             self._drop()
 
     def _drop(self) -> None:
-        told = self._told.popleft()
+        broadcast = self._broadcasts.popleft()
         self._first += 1
-        self._size -= len(told.frames)
-        del self._numbers[told.start]
+        self._size -= broadcast.size
+        del self._numbers[broadcast.start]

@@ -1,25 +1,25 @@
-"""Routes, one module a resource; nothing but translation."""
+"""Routes: a package for each door, and the calls between services. They only translate."""
 
 from fastapi import APIRouter
 
-from imc_query_api.http import groups, log_changes, messages, notices
+from imc_query_api.http import java_door, log_changes, v1
 
-_RESOURCES = (messages, groups, notices)
+_DOORS = (v1, java_door)
 
 
 def routes() -> APIRouter:
-    """All calls of the query side that are for clients."""
+    """The calls for clients."""
     router = APIRouter()
-    for resource in _RESOURCES:
-        router.include_router(resource.routes())
+    for door in _DOORS:
+        router.include_router(door.routes())
     return router
 
 
 def hot() -> list[APIRouter]:
-    """The same calls, as what is answered before FastAPI's own stack."""
-    return [resource.routes() for resource in _RESOURCES]
+    """The same calls, for `imc_service.http.hot_path`."""
+    return [door.routes() for door in _DOORS]
 
 
 def internal_routes() -> APIRouter:
-    """The calls that are for other services of ours alone."""
+    """The calls that only other services may make."""
     return log_changes.routes()

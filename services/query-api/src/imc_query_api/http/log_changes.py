@@ -1,10 +1,10 @@
-"""What push-nodes ask when a gateway's cursor is older than the log. Between services, not for clients."""
+"""What push-nodes ask if the cursor of a gateway is older than the log. Only services may ask it."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from imc_contracts.cursor import EntryId
-from imc_contracts.fields import MAX_PAGE_SIZE, PageSize
+from imc_contracts.fields import MAX_LIMIT, Limit
 from imc_contracts.log_changes import PATH
 from imc_contracts.scopes import Scope
 from imc_service.http import replies
@@ -13,16 +13,16 @@ from pydantic import PlainValidator
 from imc_query_api.http.parameters import Parameters, read
 from imc_query_api.http.state import query_api
 
-_Place = Annotated[EntryId, PlainValidator(EntryId.parse)]
+_EntryId = Annotated[EntryId, PlainValidator(EntryId.parse)]
 
 
 class Between(Parameters):
-    """A page of what lies between two places of a log."""
+    """A page of the changes between two entries of a log."""
 
-    after: _Place
-    before: _Place
+    after: _EntryId
+    before: _EntryId
     notices: bool = False
-    limit: PageSize = MAX_PAGE_SIZE
+    limit: Limit = MAX_LIMIT
 
 
 def routes() -> APIRouter:
@@ -31,7 +31,7 @@ def routes() -> APIRouter:
 
     @router.get(PATH)
     async def changes(request: Request) -> Response:
-        asked = read(request, Between, Scope.INTERNAL)
+        asked = read(request, Between, scope=Scope.INTERNAL)
         log_changes = query_api(request).log_changes
         return replies.success(
             await log_changes.page(

@@ -18,19 +18,19 @@ from imc_contracts.log_changes import LogChange
 from imc_contracts.views import STATUS_NORMAL, STATUS_RETIRED, Notice
 from imc_service.database.database import Row
 
-from imc_query_api.queries.history import MESSAGE_TABLE, NOTICE_TABLE, Table
 from imc_query_api.queries.store import Store
+from imc_query_api.queries.tables import MESSAGE_TABLE, NOTICE_TABLE, Table
 from imc_query_api.queries.views import message_of, notice_of
 
 _PAGE = """
     SELECT {columns}, page.place
     FROM (
-        SELECT {key}, {place} AS place FROM {through}
+        SELECT app_id, {key}, {place} AS place FROM {through}
         WHERE app_id = ? AND {condition}{place} > ? AND {place} < ?
         ORDER BY {place}
         LIMIT ?
     ) AS page
-    LEFT JOIN {table} AS m ON m.{key} = page.{key}
+    LEFT JOIN {table} AS m ON m.app_id = page.app_id AND m.{key} = page.{key}
 """
 _RETIRED = f"status = {STATUS_RETIRED} AND "
 
@@ -78,7 +78,7 @@ class LogChanges:
 
 
 def _sources(store: Store) -> list[_Source]:
-    def source(kind: EventKind, table: Table, index: str, view_of: Callable[[Row], Any]) -> _Source:
+    def source(kind: EventKind, table: Table[Any], index: str, view_of: Callable[[Row], Any]) -> _Source:
         retires = kind in (EventKind.MESSAGE_RECALLED, EventKind.NOTICE_DELETED)
         sql = _PAGE.format(
             columns=table.columns,

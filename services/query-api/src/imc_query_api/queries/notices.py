@@ -1,42 +1,60 @@
-"""Pages of the notices of a group, of a user, or of both, without deleted ones."""
+"""Notices of a group, of a user, or of a user in a group, by number and by id, newest first."""
 
-from imc_contracts.views import NoticePage
-from imc_service.database.database import Values
+from imc_contracts.views import STATUS_NORMAL, STATUS_RETIRED, Notice
+from imc_service.database.database import Row
 
-from imc_query_api.queries.history import NOTICE_TABLE, History
+from imc_query_api.queries.keyset_pages import Anchors, KeysetPage, KeysetPages, cut
+from imc_query_api.queries.numbered_pages import NumberedPage, NumberedPages
+from imc_query_api.queries.selection import Keyset, Owner, Window
 from imc_query_api.queries.store import Store
-from imc_query_api.queries.views import notice_of, notice_place
-from imc_query_api.queries.window import Window
+from imc_query_api.queries.tables import NOTICE_TABLE
+
+_SHOWN, _DELETED = f"status = {STATUS_NORMAL}", f"status = {STATUS_RETIRED}"
 
 
 class Notices:
-    """Answers ``/notice/information``."""
+    """Lists notices newest first."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._of_group = _history(store, ("app_id", "group_id"), "imc_notice_group")
-        self._of_user = _history(store, ("app_id", "user_id"), "imc_notice_user")
-        self._of_both = _history(store, ("app_id", "user_id", "group_id"), "imc_notice_user_group")
+        columns = NOTICE_TABLE.indexes.keys()
+        self._by_number = {
+            each: NumberedPages(store, NOTICE_TABLE, each, newest_first=True, condition=_SHOWN)
+            for each in columns
+        }
+        self._shown = {each: KeysetPages(store, NOTICE_TABLE, each, _SHOWN) for each in columns}
+        self._deleted = {each: KeysetPages(store, NOTICE_TABLE, each, _DELETED) for each in columns}
+        self._anchors = Anchors(NOTICE_TABLE)
 
-    async def of_group(self, app_id: str, group_id: str, window: Window) -> NoticePage:
-        """The notices of the group, newest first; raises `Refused` (`UNAVAILABLE`)."""
-        return await self._page(self._of_group, (app_id, group_id), window)
-
-    async def of_user(self, app_id: str, user_id: str, window: Window) -> NoticePage:
-        """The notices that the user published, newest first; raises `Refused` (`UNAVAILABLE`)."""
-        return await self._page(self._of_user, (app_id, user_id), window)
-
-    async def of_user_in_group(self, app_id: str, group_id: str, user_id: str, window: Window) -> NoticePage:
-        """The notices that the user published in the group, newest first; raises as `of_user`."""
-        return await self._page(self._of_both, (app_id, user_id, group_id), window)
-
-    async def _page(self, history: History, owner: Values, window: Window) -> NoticePage:
+    async def numbered_page(self, owner: Owner, window: Window) -> NumberedPage[Notice]:
+        """The page with this offset and size, without deleted notices; raises `Refused` (`UNAVAILABLE`)."""
+        pages = self._by_number[owner.columns]
         async with self._store.session() as session:
-            rows = await history.rows(session, owner, window)
-            total = await history.total(session, owner, window, len(rows))
-        rows.sort(key=notice_place, reverse=True)
-        return {"total": total, "pageInformationList": [notice_of(row) for row in rows]}
+            rows, total = await pages.read(session, owner, window)
+        return NumberedPage(await pages.reader.listing(owner.app_id, rows, window.size), total)
 
+    async def keyset_page(self, owner: Owner, keyset: Keyset, *, with_deleted: bool) -> KeysetPage[Notice]:
+        """The page next to a notice, deleted or not, or at the newest end.
 
-def _history(store: Store, owner: tuple[str, ...], index: str) -> History:
-    return History(store, NOTICE_TABLE, owner, index, newest_first=True)
+        Raises `Refused`: `NOTICE_NOT_FOUND` if the owner has no notice with the id of the keyset,
+        `UNAVAILABLE`.
+        """
+        shown = self._shown[owner.columns]
+        rows: list[Row] = []
+        deleted: list[Row] = []
+        async with self._store.session() as session:
+            anchor = await self._anchors.find(session, owner, keyset)
+            if anchor is not None:
+                rows = await shown.rows(session, owner, keyset, anchor)
+            if anchor is not None and with_deleted:
+                deleted = await self._deleted[owner.columns].rows(session, owner, keyset, anchor)
+        if anchor is None:
+            raise self._anchors.missing()
+        most = keyset.limit + 1
+        if with_deleted:
+            # Shown ones are read first: one that is deleted between the statements is found twice, not never.
+            by_place = {shown.reader.place_of(row, most): row for row in (*rows, *deleted)}
+            rows = [by_place[place] for place in sorted(by_place)]
+        rows, has_more = cut(rows, keyset)
+        rows.reverse()
+        return KeysetPage(await shown.reader.listing(owner.app_id, rows, most), has_more)

@@ -1,4 +1,4 @@
-"""The database as the queries see it, and the one place where its outage becomes a refusal."""
+"""The database that queries read. Here alone, an outage of the database becomes a refusal."""
 
 import contextlib
 import time
@@ -25,15 +25,15 @@ _TABLES = (
 
 
 class Store:
-    """Reads only; a replica will do."""
+    """A database that is only read. It may be a replica."""
 
     def __init__(self, database: Database, registry: CollectorRegistry) -> None:
         self._database = database
-        self._through = "INDEXED BY {}" if database.is_sqlite else "FORCE INDEX ({})"
+        self._is_sqlite = database.is_sqlite
         self._sources: set[str] = set()
         self._seconds = Histogram(
             "imc_query_store_seconds",
-            "Time that a query spent with the database, waiting for a connection included.",
+            "Time that a query used the database, including the wait for a connection.",
             registry=registry,
             buckets=_BUCKETS,
         )
@@ -41,18 +41,27 @@ class Store:
     def through(self, table: str, index: str) -> str:
         """``table`` as a FROM clause names it, to be read through ``index`` and no other way.
 
-        Left to choose, MariaDB goes by samples of the average user and group, and of one that has half of all
-        rows it takes an index that does not hold what is asked for, or reads it from its beginning.
+        MariaDB chooses an index by samples of the average user and group. For a user or group with half of
+        all rows, it would choose an index without the columns asked for, or read one from its beginning.
         """
-        source = f"{table} {self._through.format(index)}"
+        source = f"{table} INDEXED BY {index}" if self._is_sqlite else f"{table} FORCE INDEX ({index})"
         self._sources.add(source)
         return source
+
+    def by_key(self, table: str, alias: str) -> str:
+        """``table`` as a FROM clause names it, to be read through its primary key and no other way."""
+        return f"{table} AS {alias}" if self._is_sqlite else f"{table} AS {alias} FORCE INDEX (PRIMARY)"
+
+    def byte_length(self, text: str) -> str:
+        """The expression for the bytes of the expression ``text``."""
+        # LENGTH counts characters in SQLite, and only those before a NUL.
+        return f"LENGTH(CAST({text} AS BLOB))" if self._is_sqlite else f"LENGTH({text})"
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncGenerator[Session]:
         """A connection for the statements of one query; raises `Refused` (`UNAVAILABLE`).
 
-        Raise nothing of your own inside: a connection is given up if anything but its result leaves it.
+        Raise no exception of your own inside: the connection would be closed, not reused.
         """
         begun = time.perf_counter()
         try:
@@ -60,7 +69,7 @@ class Store:
                 yield session
         except StatementRefused as error:
             if error.kind is not Refusal.UNKNOWN:
-                raise  # a fault of the statement's
+                raise  # the statement is at fault, not the database
             raise unavailable("the store is out of reach") from error
         except StoreUnavailable as error:
             raise unavailable("the store is out of reach") from error
@@ -70,7 +79,7 @@ class Store:
     async def ready(self) -> str | None:
         """A readiness check: why queries can't be answered, in the words of the database, or None.
 
-        It names each table, column and index that queries do, and reads no row.
+        It reads no row, but names each table, column and index that queries name.
         """
         selects = [f"SELECT {', '.join(columns)} FROM {table} WHERE 1 = 0" for table, columns in _TABLES]  # noqa: S608
         selects += [f"SELECT 1 FROM {source} WHERE 1 = 0" for source in sorted(self._sources)]  # noqa: S608

@@ -1,4 +1,4 @@
-"""Who a connection comes from, and how many come from there."""
+"""Where a connection comes from, and how many come from there."""
 
 import ipaddress
 from collections import Counter
@@ -10,7 +10,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Proxies:
-    """The proxies that are believed when they say for whom they speak."""
+    """The proxies whose X-Forwarded-For is trusted."""
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = [ipaddress.ip_network(network, strict=False) for network in networks]
@@ -20,9 +20,9 @@ class Proxies:
         return parsed is not None and any(parsed in network for network in self._networks)
 
     def client_of(self, headers: Headers, proxy: str) -> str:
-        """Whom the proxy speaks for: the last address in X-Forwarded-For that is none of ours.
+        """The client behind a proxy: the last address in X-Forwarded-For that is no trusted proxy.
 
-        What stands before it was written by that client, and may be anything. Returns an `address_key`.
+        The addresses before it were written by that client, and may be anything. Returns an `address_key`.
         """
         forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
         for part in reversed(forwarded.decode("latin-1").split(",")):
@@ -33,14 +33,14 @@ class Proxies:
 
 
 class Presence:
-    """How many connections each address has; ``most`` is None where that is not limited."""
+    """How many connections each address has. ``most`` is None if that is not limited."""
 
     def __init__(self, most: int | None) -> None:
         self._most = most
         self._present: Counter[str] = Counter()
 
     def enter(self, address: str) -> bool:
-        """Count one more; False, and uncounted, if there are too many."""
+        """Count one more. Returns False, and counts none, if there are too many."""
         if self._most is None:
             return True
         if self._present[address] >= self._most:
@@ -58,7 +58,7 @@ class Presence:
 
 
 class Visitor:
-    """Who a connection comes from, and is counted as."""
+    """The client of a connection, as it is counted."""
 
     def __init__(self, presence: Presence, proxies: Proxies, peer: str) -> None:
         self._presence = presence
@@ -66,23 +66,23 @@ class Visitor:
         self._peer = peer
         self._counted: str | None = None
         self.is_proxy = peer in proxies
-        """Whether it is a trusted proxy: whoever is behind it is counted request by request."""
+        """Whether it is a trusted proxy, whose clients are counted per request."""
 
     def connect(self) -> bool:
-        """Count the connection, unless it is a proxy's; False if there are too many."""
+        """Count the connection, unless it is a proxy's. Returns False if there are too many."""
         return self.is_proxy or self._enter(address_key(self._peer))
 
     def request(self, headers: Headers) -> bool:
-        """Count whoever a proxy speaks for; False if they have too many."""
+        """Count the client behind a proxy. Returns False if it has too many."""
         return not self.is_proxy or self._enter(self._proxies.client_of(headers, self._peer))
 
     def end_request(self) -> None:
-        """Count whoever a proxy spoke for no more."""
+        """Stop counting the client behind a proxy."""
         if self.is_proxy:
             self.leave()
 
     def leave(self) -> None:
-        """Count nobody any more."""
+        """Stop counting."""
         counted, self._counted = self._counted, None
         if counted is not None:
             self._presence.leave(counted)
@@ -96,10 +96,10 @@ class Visitor:
 
 
 def address_key(address: str) -> str:
-    """What connections from ``address`` are counted under, however it is written: with a port or without.
+    """The key under which connections from ``address`` are counted, in whatever form it is written.
 
-    Of IPv6 that is the network of 64 bits: whoever has one address has all of it (RFC 4291, section 2.5.1).
-    What is no address at all is cut, so that nobody fills memory with it.
+    For IPv6 it is the network of 64 bits, which usually belongs to one host (RFC 4291, section 2.5.1). A text
+    that is no address is cut, so that it can't fill the memory.
     """
     parsed = _parse(address)
     if parsed is None:
@@ -110,7 +110,7 @@ def address_key(address: str) -> str:
 
 
 def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Read an address with or without quotes, brackets, a port and a zone; one of IPv4 in IPv6 is that."""
+    """Read an address with or without quotes, brackets, a port and a zone. IPv4 in IPv6 is read as IPv4."""
     parted = split_port(text.strip().strip('"'))
     try:
         parsed = ipaddress.ip_address((parted[0] if parted else text).partition("%")[0])

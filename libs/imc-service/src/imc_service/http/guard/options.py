@@ -1,4 +1,4 @@
-"""How a process is served behind its guard."""
+"""Options of a server with a guard."""
 
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from imc_service.http1.handshakes import CountedSocket
 from imc_service.http1.protocol import HttpProtocol
 
 _HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
-"""With every reply: nothing of ours is to be guessed at, or kept."""
+"""Sent with every reply: browsers must not guess types or keep replies."""
 
 
 def guarded(
@@ -22,8 +22,8 @@ def guarded(
 ) -> dict[str, Any]:
     """Options for `uvicorn.Config`.
 
-    ``registry`` is told what is refused; an application that `equip` has furnished has it in its state.
-    ``websocket`` is the protocol of those who ask for an upgrade, ``websocket_options`` what it is made with.
+    Refusals are counted in ``registry``: that in the state of an application of `equip`. ``websocket`` is the
+    protocol of WebSockets, and is made with ``websocket_options``.
     """
     sockets = None
     if websocket is not None:

@@ -1,4 +1,4 @@
-"""What is asked of a request's head, before anything is done for it."""
+"""The checks of a request's head, before it is processed."""
 
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
@@ -10,13 +10,13 @@ from imc_service.http.guard.origins import Origin, read_origin
 from imc_service.http.guard.settings import GuardSettings, split
 
 OPERATIONS = (b"/livez", b"/readyz", b"/metrics")
-"""Answered whatever the load: whoever asks these decides whether the process lives."""
+"""Answered under any load: the answers decide whether the process is restarted."""
 
 RETRY_SECONDS = 1
 
 
 class Guard:
-    """The limits of one process, and what it counts for them."""
+    """The limits of one process, and its counters for them."""
 
     def __init__(self, settings: GuardSettings, registry: CollectorRegistry) -> None:
         self.max_header_bytes = settings.max_header_bytes
@@ -39,9 +39,9 @@ class Guard:
     def refuses_origin(self, headers: Headers, host: bytes | None, *, is_proxied: bool) -> Refused | None:
         """Why a page of this origin may not call, or None.
 
-        ``host`` is that of a request's target, if it bears one. A trusted proxy may tell the host that it was
-        asked for. Who is no browser sends no Origin, or one of its choice: this protects users of browsers
-        alone, where nobody is asked for a token, and where an operator lists origins.
+        ``host`` is that of a request's target, if it has one. A trusted proxy may name the host that it was
+        asked for. Clients other than browsers send no Origin, or any: this protects users of browsers alone,
+        where no token is needed, and where an operator lists origins.
         """
         if not self._checks_origins:
             return None
@@ -56,14 +56,14 @@ class Guard:
         return Refused(ErrorCode.FORBIDDEN, "pages of this origin may not call this service")
 
     def count(self, refused: Refused) -> None:
-        """Note that somebody was told this."""
+        """Count a refusal."""
         self._refusals.labels(replies.STATUS[refused.code]).inc()
 
     def _is_known(self, text: bytes, own: list[Origin | None]) -> bool:
         if text.strip() in self._listed:
             return True
         origin = _read(text)
-        # Whether the page came by TLS is not known behind a proxy, so that the service has no scheme here.
+        # Behind a proxy it is unknown whether the page came by TLS: the service has no scheme here.
         return origin is not None and any(
             known is not None and origin.is_at(known) for known in (*own, *self._allowed)
         )
@@ -74,18 +74,18 @@ def _read(text: bytes) -> Origin | None:
 
 
 def several_hosts() -> Refused:
-    """The refusal of a request that is for more than one host (RFC 9112, section 3.2)."""
+    """The refusal of a request with several hosts (RFC 9112, section 3.2)."""
     return Refused(ErrorCode.INVALID_FIELD, "the request has more than one Host header: send one")
 
 
 def too_many_requests() -> Refused:
-    """The refusal of a request while as many as may be are worked on."""
+    """The refusal of a request beyond the limit of requests in flight."""
     words = "the process has too much to do; nothing was accepted, try again"
     return Refused(ErrorCode.UNAVAILABLE, words, retry_after=RETRY_SECONDS)
 
 
 def too_many_connections() -> Refused:
-    """The refusal of an address that has all the connections it may have."""
+    """The refusal of a connection beyond the limit of its address."""
     words = "too many connections from this address; nothing was accepted"
     return Refused(ErrorCode.UNAVAILABLE, words, retry_after=RETRY_SECONDS)
 
@@ -96,22 +96,22 @@ def headers_too_large(limit: int) -> Refused:
 
 
 def too_slow(what: str, seconds: float) -> Refused:
-    """The refusal of a request that does not arrive."""
+    """The refusal of a request that was not received in time."""
     return Refused(ErrorCode.REQUEST_TOO_SLOW, f"the {what} did not arrive within {seconds:g} seconds")
 
 
 def not_http() -> Refused:
-    """The refusal of what is no request."""
+    """The refusal of bytes that are no request."""
     return Refused(ErrorCode.INVALID_FIELD, "not a valid HTTP request")
 
 
 def cut_off() -> Refused:
-    """The refusal of a request whose client closed their side before the end of its head."""
+    """The refusal of a request whose client closed its side before the end of the head."""
     return Refused(ErrorCode.INVALID_FIELD, "the request ended before its headers did")
 
 
 def wrong_version(version: str) -> Refused:
-    """The refusal of a request of another HTTP than ours."""
+    """The refusal of a request of another version of HTTP."""
     return Refused(ErrorCode.INVALID_FIELD, f"this is not HTTP/{version}: send HTTP/1.1")
 
 
@@ -121,6 +121,6 @@ def no_proxy() -> Refused:
 
 
 def frames_too_early() -> Refused:
-    """The refusal of a WebSocket whose client did not wait for the reply to its handshake."""
+    """The refusal of a WebSocket whose client did not wait for the reply to the handshake."""
     words = "not a valid WebSocket handshake: send frames once it is answered"
     return Refused(ErrorCode.INVALID_FIELD, words)

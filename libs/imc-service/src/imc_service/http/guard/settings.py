@@ -33,7 +33,7 @@ def split(text: str) -> list[str]:
 
 
 class GuardSettings(Settings):
-    """What a process asks of connections before it does anything for them."""
+    """The limits that connections must keep before anything is done for them."""
 
     allowed_origins: Annotated[str, AfterValidator(_origins)] = Field(
         "",

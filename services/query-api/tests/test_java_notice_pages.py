@@ -1,4 +1,4 @@
-"""Compares pages of notices with a simple model, on both kinds of database."""
+"""Compares numbered pages of notices with a simple model, on both kinds of database."""
 
 from typing import Any
 
@@ -85,10 +85,13 @@ async def test_pages_concatenate_to_the_whole(
             assert shown == wanted
 
 
-async def test_the_total_is_null_if_it_is_not_requested(
+async def test_page_sizes_of_zero_and_minus_one(
     client: httpx.AsyncClient, notices: Rows, two_apps: tuple[str, str]
 ) -> None:
-    asked = {"appId": two_apps[0], "groupId": "g", "pageSize": 5, "withTotal": "false"}
-    found = await page(client, "/notice/information/findByGroupId", asked)
-    assert found["total"] is None
-    assert len(found["pageInformationList"]) == 5
+    asked = {"appId": two_apps[0], "groupId": "g"}
+    whole = await page(client, "/notice/information/findByGroupId", {**asked, "pageSize": 10_000})
+    assert len(whole["pageInformationList"]) == whole["total"] > 66
+    found = await page(client, "/notice/information/findByGroupId", {**asked, "pageSize": -1})
+    assert found == whole
+    found = await page(client, "/notice/information/findByGroupId", {**asked, "pageSize": 0})
+    assert found == {"total": whole["total"], "pageInformationList": []}

@@ -1,4 +1,4 @@
-"""Tests the messages before and after one message, on both kinds of database."""
+"""Tests the messages before and after one message on the Java door, on both kinds of database."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ async def beside(client: httpx.AsyncClient, path: str, **parameters: Any) -> Row
     return reply.json()["data"]
 
 
-@pytest.mark.parametrize("size", [1, 13, 500])
+@pytest.mark.parametrize("size", [1, 13, 500, 10_000, -1])
 async def test_steps_in_either_direction_walk_the_whole_group(
     client: httpx.AsyncClient, messages: Rows, two_apps: tuple[str, str], size: int
 ) -> None:
@@ -66,12 +66,22 @@ async def test_a_message_of_another_app_or_group_is_not_found(
         (two_apps[0], "nobody", message),
         (two_apps[0], "g", "1"),
         (two_apps[0], "g", str(2**63 - 1)),
+        (two_apps[0], "g", str(2**63)),
+        (two_apps[0], "g", "no number"),
     ):
         reply = await client.get(path, params={"appId": app_id, "groupId": group_id, "messageId": message_id})
-        assert reply.status_code == 404
+        assert reply.status_code == 200
         assert reply.json() == {
             "success": False,
-            "code": 40401,
-            "message": "the group has no such message",
+            "code": -1,
+            "message": "there is no such message in what is asked for",
             "data": None,
         }
+
+
+@pytest.mark.parametrize("path", [BEFORE, AFTER])
+async def test_a_page_size_of_zero_gives_no_messages(
+    client: httpx.AsyncClient, messages: Rows, two_apps: tuple[str, str], path: str
+) -> None:
+    message = in_order(messages, two_apps[0], "g")[5]
+    assert await beside(client, path, appId=two_apps[0], groupId="g", messageId=message, pageSize=0) == []

@@ -1,4 +1,4 @@
-"""Compares pages of messages with a simple model, on both kinds of database."""
+"""Compares numbered pages of messages with a simple model, on both kinds of database."""
 
 import itertools
 from collections.abc import Callable
@@ -118,22 +118,35 @@ async def test_an_unknown_group_or_user_has_no_messages(
 
 
 @pytest.mark.parametrize("path", CALLS)
-async def test_the_total_is_null_if_it_is_not_requested(
+async def test_the_total_is_the_same_on_each_page(
     client: httpx.AsyncClient, messages: Rows, two_apps: tuple[str, str], path: str
 ) -> None:
-    asked = {"appId": two_apps[0], "groupId": "g", "userId": "g", "pageSize": 3}
+    asked = {"appId": two_apps[0], "groupId": "g", "userId": "g"}
+    total = (await page(client, path, asked))["total"]
+    assert total > 3
     for number in (1, 2, 900, 2_000_000_000):
-        counted = await page(client, path, {**asked, "pageNum": number})
-        bare = await page(client, path, {**asked, "pageNum": number, "withTotal": "false"})
-        assert counted["total"] > 3
-        assert bare == {"total": None, "pageMessageList": counted["pageMessageList"]}
+        for size in (0, 3):
+            found = await page(client, path, {**asked, "pageSize": size, "pageNum": number})
+            assert found["total"] == total
+            assert len(found["pageMessageList"]) == (size if number < 900 else 0)
+
+
+@pytest.mark.parametrize("path", CALLS)
+async def test_a_page_size_of_minus_one_gives_all_messages(
+    client: httpx.AsyncClient, messages: Rows, two_apps: tuple[str, str], path: str
+) -> None:
+    asked = {"appId": two_apps[0], "groupId": "g", "userId": "g"}
+    large = await page(client, path, {**asked, "pageSize": 10_000})
+    assert len(large["pageMessageList"]) == large["total"]
+    for number in (-1, 1, 7):
+        assert await page(client, path, {**asked, "pageSize": -1, "pageNum": number}) == large
 
 
 @pytest.mark.parametrize("path", CALLS)
 async def test_the_largest_page_of_the_largest_size_is_empty(
     client: httpx.AsyncClient, messages: Rows, two_apps: tuple[str, str], path: str
 ) -> None:
-    asked = {"appId": two_apps[0], "groupId": "g", "userId": "g", "pageNum": 2**31 - 1, "pageSize": 500}
+    asked = {"appId": two_apps[0], "groupId": "g", "userId": "g", "pageNum": 2**31 - 1, "pageSize": 10_000}
     assert (await page(client, path, asked))["pageMessageList"] == []
 
 
@@ -145,11 +158,14 @@ async def test_empty_repeated_and_unknown_parameters_are_accepted(
     plain = (await client.get(asked)).json()
     assert len(plain["data"]["pageMessageList"]) == 20
     for same in (
-        "&pageNum=&pageSize=&startTime=&endTime=&withTotal=",
+        "&pageNum=&pageSize=&startTime=&endTime=",
         "&pageNum=0",
-        "&pageNum=1&pageSize=20&startTime=0&endTime=9223372036854775807&withTotal=true",
+        "&pageNum=-5",
+        "&pageNum=1&pageSize=20&startTime=0&endTime=9223372036854775807",
+        "&pageNum=%201&pageSize=+2%200&startTime=-0&endTime=0x7fffffffffffffff",
+        "&pageNum=%D9%A1&pageSize=%2314&startTime=-9223372036854775808",
         "&pageSize=3&pageSize=20",
         "&appId=other&appId=" + two_apps[0],
-        "&content=x&unknown=%00&pagenum=7",
+        "&content=x&unknown=%00&pagenum=7&withTotal=false",
     ):
         assert (await client.get(asked + same)).json() == plain, same

@@ -1,0 +1,71 @@
+"""``/chat/message``: pages of messages, and the messages before and after a message."""
+
+from fastapi import APIRouter, Request, Response
+from imc_contracts.codes import ErrorCode
+from imc_contracts.errors import Refused
+from imc_contracts.views import JavaMessagePage, Message
+from imc_service.http import replies
+
+from imc_query_api.http.java_door import calls
+from imc_query_api.http.java_door.parameters import ALL, MAX_PAGE_SIZE, NextToMessage, Paged
+from imc_query_api.http.listings import listing_reply
+from imc_query_api.http.state import query_api
+from imc_query_api.queries.selection import Keyset, Owner
+
+
+def add_routes(router: APIRouter) -> None:
+    """Add the calls about messages."""
+    for name, operation, model, whose in calls.PAGED:
+        description = f"Messages {whose}, oldest first; recalled ones without content."
+        call = calls.JavaCall(
+            f"/chat/message/{name}", f"javaFindMessages{operation}", description, model, JavaMessagePage
+        )
+        calls.add(router, call, _page_of(model))
+    for name, is_before, where in (
+        ("findBeforeByMessageId", True, "before"),
+        ("findAfterByMessageId", False, "after"),
+    ):
+        call = calls.JavaCall(
+            f"/chat/message/{name}",
+            f"javaFindMessages{where.capitalize()}",
+            f"The messages of a group just {where} one of them, oldest first.",
+            NextToMessage,
+            list[Message],
+        )
+        calls.add(router, call, _next_to(is_before=is_before))
+
+
+def _page_of(model: type[Paged]) -> calls.Endpoint:
+    async def page(request: Request) -> Response:
+        asked = calls.read(request, model)
+        found = await query_api(request).messages.numbered_page(asked.owner(), asked.window())
+        if asked.page_size == ALL and found.total > MAX_PAGE_SIZE:
+            raise calls.too_many()
+
+        def data_of(items: list[Message]) -> JavaMessagePage:
+            return {"total": found.total, "pageMessageList": items}
+
+        return listing_reply(found.listing, data_of)
+
+    return page
+
+
+def _next_to(*, is_before: bool) -> calls.Endpoint:
+    async def messages(request: Request) -> Response:
+        asked = calls.read(request, NextToMessage)
+        limit = MAX_PAGE_SIZE if asked.page_size == ALL else asked.page_size
+        message_id = asked.message_id
+        keyset = Keyset(limit, before=message_id) if is_before else Keyset(limit, after=message_id)
+        try:
+            found = await query_api(request).messages.keyset_page(
+                Owner(asked.app_id, group_id=asked.group_id), keyset
+            )
+        except Refused as refused:
+            if refused.code is not ErrorCode.MESSAGE_NOT_FOUND:
+                raise
+            return replies.java_refusal(refused, business=True)
+        if asked.page_size == ALL and found.has_more:
+            raise calls.too_many()
+        return listing_reply(found.listing, lambda items: items)
+
+    return messages
