@@ -1,4 +1,4 @@
-"""The composition root of command-api: the only place that knows which parts are real."""
+"""The composition root of command-api: only this module knows the adapters."""
 
 import contextlib
 from collections.abc import AsyncGenerator
@@ -33,14 +33,14 @@ from imc_command_api.store.projection import Projection
 from imc_command_api.store.write_through import ProjectionWriteThrough
 
 RECENT_MARGIN_MS = 120_000
-"""Recent entries outlive the recall window by this much: a recall at its very end still finds them."""
+"""Recent entries are kept for this beyond the recall window, so that the last recall finds its message."""
 
 
 @contextlib.asynccontextmanager
 async def open_command_api(
     settings: CommandApiSettings, readiness: Readiness, registry: CollectorRegistry
 ) -> AsyncGenerator[CommandApi]:
-    """Open what command-api works with; it heals by itself when Redis or the database come later."""
+    """Open what command-api works with. It recovers by itself if Redis or the database come later."""
     redis = redis_client.connect(settings.redis_url.get_secret_value())
     ids = Snowflakes()
     window_ms = settings.recall_window_seconds * 1000

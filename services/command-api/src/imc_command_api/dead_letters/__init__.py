@@ -1,1 +1,1 @@
-"""Log entries that could not be projected: looked at, tried again, or dropped by hand."""
+"""Lists, replays and drops dead letters, by hand."""

@@ -29,7 +29,7 @@ class Letter:
 
     @property
     def place(self) -> str:
-        """Where in the log the entry was."""
+        """The id that the entry had in the log."""
         return self._text(b"id")
 
     @property
@@ -52,7 +52,7 @@ class Letter:
 
 
 class DeadLetters:
-    """Reads them from Redis, and writes those that are tried again into the database."""
+    """Reads dead letters from Redis, and writes those that are replayed to the database."""
 
     def __init__(self, redis: Redis, projection: Projection) -> None:
         self._redis = redis
@@ -72,7 +72,7 @@ class DeadLetters:
                 start = f"({rows[-1][0].decode()}"
 
     async def replay(self, letter: Letter) -> None:
-        """Project the entry as if it came from its place in the log now, then drop the letter.
+        """Project the entry as if it came from the log now, then drop the letter.
 
         Raises `MalformedEvent`, `StatementRefused` or `StoreUnavailable`: then the letter stays.
         """
@@ -81,7 +81,7 @@ class DeadLetters:
         await self.drop(letter)
 
     async def drop(self, letter: Letter) -> None:
-        """Forget the letter. What was in it is lost unless its row exists."""
+        """Delete the letter. Its content is lost, unless its row exists."""
         await self._redis.xdel(names.dead_letters(letter.app_id), letter.id)
 
     async def _apps(self) -> list[str]:

@@ -12,8 +12,8 @@ from imc_command_api.handlers.recall_message import RecallMessageHandler
 from imc_command_api.handlers.send_messages import SendMessages
 
 SINGLE_BODY_BYTES = 1_048_576
-"""The largest body of a call that is no batch. A send that keeps all bounds has 430,000 bytes at most: a
-content of 65,535 bytes, each written as an escape of 6. The rest is room for unknown fields."""
+"""The largest body of a call that is no batch. A send within all bounds has at most 430,000 bytes: a content
+of 65,535 bytes, each written as an escape of 6. The rest is for unknown fields."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Unique ids without a central counter: Snowflakes, and the leases that keep two processes apart."""
+"""Makes unique ids without a central counter: Snowflakes under leased worker numbers."""

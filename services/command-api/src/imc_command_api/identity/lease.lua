@@ -1,8 +1,8 @@
 -- Leases a worker number, or renews the lease of one.
 --
--- One script, so that no two owners take the same number. Beside the owner and the end of the lease (in time
--- of Redis) each number keeps the last id time that was ever reserved with it: whoever gets the number next
--- begins after that, whatever the clocks of both say.
+-- One script, so that no two owners take the same number. A number's record has its owner, the end of the lease
+-- in Redis' time, and the last id time that was ever reserved. The next owner begins after that, whatever its
+-- clock says.
 --
 -- KEYS  1 hash: worker number -> "owner ends reserved"
 -- ARGV  1 owner, 2 number held or -1, 3 id time now, 4 ms of id time to reserve, 5 ms of lease, 6 how many

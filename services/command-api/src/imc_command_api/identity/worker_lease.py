@@ -23,10 +23,10 @@ logger = get_logger("worker-lease")
 RENEW_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 LEASE_MS = 60_000
-"""How long a number stays with an owner that went away without a word."""
+"""How long a number stays with an owner that died."""
 
 RESERVED_MS = 60_000
-"""How far ahead of its clock an owner may make ids: what it can do without Redis."""
+"""How far ahead an owner reserves id time: for so long it can make ids without Redis."""
 
 
 class WorkerLease:
@@ -66,7 +66,7 @@ class WorkerLease:
         self._ids.lease(worker, floor_ms, until_ms)
 
     async def keep(self) -> None:
-        """Renew for ever; Redis may go away and come back."""
+        """Renew for ever, also after Redis was out of reach."""
         while True:
             try:
                 await self.renew()

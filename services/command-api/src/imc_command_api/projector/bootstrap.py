@@ -1,4 +1,4 @@
-"""The composition root of the projector: the only place that knows which parts are real."""
+"""The composition root of the projector: only this module knows the adapters."""
 
 import contextlib
 import os
@@ -31,10 +31,10 @@ _CONNECTIONS = 4
 async def open_projector(
     settings: ProjectorSettings, readiness: Readiness, registry: CollectorRegistry
 ) -> AsyncGenerator[Projector]:
-    """Run a projector in the background; it heals by itself when Redis or the database come later."""
+    """Run a projector in the background. It recovers by itself if Redis or the database come later."""
     redis_url = settings.redis_url.get_secret_value()
     redis, blocking = redis_client.connect(redis_url), redis_client.connect_blocking(redis_url)
-    # No other process, nor an earlier one, may have the same: the unfinished work of each can be told apart.
+    # Unique among all processes and all times, so that the unfinished entries of each can be told apart.
     consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     database_url = settings.database_url.get_secret_value()
     async with (

@@ -1,1 +1,1 @@
-"""What an app may send: decided in the append script, remembered here."""
+"""The quota of sends. The append script decides; what it decided is remembered here."""

@@ -1,8 +1,8 @@
-"""The quota of sends, and of what may wait for the database.
+"""The quotas of sends, and of bytes that wait for the database.
 
-The bucket of an app is in Redis and is drawn from by the append script, so that a quota holds for all
-processes together and costs no round trip. What is remembered here is only how long the bucket stays empty:
-until then the app is refused at the door, before its messages cost ids, encoding, and a place in a batch.
+The bucket of an app is in Redis, and the append script takes from it. So a quota holds for all processes
+together, and costs no round trip. This module remembers how long the bucket stays empty. Until then it
+refuses the app's sends before ids and encoding are spent on them.
 """
 
 import math
@@ -19,10 +19,10 @@ from imc_command_api.quota.metrics import SendQuotaMetrics
 
 MICROSECONDS = 1_000_000
 LEAST_SECONDS = 0.05
-"""An empty bucket is not looked at more often, however fast it fills: each look costs Redis a script."""
+"""An empty bucket is not checked more often, however fast it fills: each check costs Redis a script."""
 
 MOST_SECONDS = 1.0
-"""It is looked at after this time at the latest: the quota may have been raised."""
+"""It is checked after this time at the latest: the quota may have been raised."""
 
 BACKLOG_SECONDS = 0.2
 BACKLOG_RETRY_SECONDS = 5
@@ -51,12 +51,12 @@ class _Closed:
     refusals: Counter
 
     def refused(self) -> Refused:
-        """A new one each time: one that is raised again keeps alive all that it was ever raised through."""
+        """A new exception each time: one that is raised again keeps its old tracebacks alive."""
         return _refused(self.what, self.retry_after)
 
 
 class SendQuota:
-    """Says which apps may send now. One for each process."""
+    """Tells which apps may send now. Implements `ports.Admission`; one for each process."""
 
     def __init__(
         self, quotas: Quotas, metrics: SendQuotaMetrics, clock: Callable[[], float] = time.monotonic
@@ -78,7 +78,7 @@ class SendQuota:
             raise _refused("the quota of this app allows no sends", NOTHING_ALLOWED_RETRY_SECONDS)
 
     def bucket(self, app_id: str) -> Bucket:
-        """What the append script has to keep to."""
+        """The app's quota for the append script."""
         quota = self._quotas.of(app_id)
         backlog_bytes = -1 if quota.backlog_bytes is None else quota.backlog_bytes
         return Bucket(*_microseconds(quota), backlog_bytes)
@@ -86,14 +86,14 @@ class SendQuota:
     def sends_used_up(self, app_id: str, wait_us: int) -> Refused:
         """The refusal of sends that found the bucket empty, ``wait_us`` before it holds one."""
         send_us, depth_us = _microseconds(self._quotas.of(app_id))
-        # Not for so long that the bucket overflows: what is allowed is to be had in full.
+        # Not until the bucket overflows: an app may use its whole quota.
         pause = min(LEAST_SECONDS, (depth_us - send_us) / 2 / MICROSECONDS)
         wait = wait_us / MICROSECONDS
         what, retry_after = "the quota of sends is used up", max(1, math.ceil(wait))
         return self._close(app_id, max(pause, wait), what, retry_after, self._metrics.sends)
 
     def backlog_used_up(self, app_id: str) -> Refused:
-        """The refusal of sends for which there is no room among what waits for the database."""
+        """The refusal of sends if too many bytes wait for the database."""
         what = "the quota of what may wait to be stored is used up"
         return self._close(app_id, BACKLOG_SECONDS, what, BACKLOG_RETRY_SECONDS, self._metrics.backlog)
 

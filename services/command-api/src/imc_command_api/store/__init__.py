@@ -1,1 +1,1 @@
-"""The log's events as rows of the database: written so that order and repetition do not matter."""
+"""Writes the events of the logs as rows of the database. Order and repetition do not matter."""

@@ -1,4 +1,4 @@
-"""How the latest attempts to store rows ended: whether anything is being stored at all."""
+"""Judges by the latest attempts whether rows are being stored at all."""
 
 import asyncio
 import contextlib
@@ -9,16 +9,16 @@ from collections.abc import Generator
 from imc_service.database.database import StatementRefused, StoreUnavailable
 
 FAILING_SECONDS = 1.0
-"""A lost deadlock is over by then."""
+"""Longer than a deadlock that is retried takes."""
 
 HUNG_SECONDS = 3.0
 RECENT_SECONDS = 10.0
 REFUSED_ROWS = 10
-"""Fewer may be at fault themselves."""
+"""If fewer rows are refused, the rows themselves may be at fault."""
 
 
 class Attempts:
-    """Notes attempts, of several tasks at once, and judges by those since the last that succeeded."""
+    """Records attempts of all tasks, and judges by those since the last success."""
 
     def __init__(self) -> None:
         self._under_way: deque[float] = deque()
@@ -30,7 +30,7 @@ class Attempts:
 
     @contextlib.contextmanager
     def noted(self, only_row: int | None) -> Generator[None]:
-        """Let what is done inside count as an attempt; ``only_row`` is the id of the row if it is but one."""
+        """Record what is done inside as one attempt; ``only_row`` is the id of a single row."""
         begun = time.monotonic()
         self._under_way.append(begun)
         try:
@@ -53,7 +53,7 @@ class Attempts:
             self._under_way.remove(begun)
 
     def trouble(self) -> str | None:
-        """Why nothing is being stored, in the words of the database, or None."""
+        """Why nothing is being stored, in the database's words, or None."""
         now = time.monotonic()
         if self._under_way and now - self._under_way[0] > HUNG_SECONDS:
             return f"a transaction has not ended for {HUNG_SECONDS:g} s"

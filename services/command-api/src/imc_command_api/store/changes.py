@@ -1,7 +1,7 @@
-"""From an entry of a log to what it does to one row; no I/O.
+"""Turns an entry of a log into the change that it makes to one row; no I/O.
 
-An entry makes a row (a send, a publication) or retires one (a recall, a deletion). Every entry bears all
-that its row needs, so that either kind may come first.
+An entry makes a row (a send, a publication) or retires it (a recall, a deletion). Each entry holds everything
+that the row needs, so the two may come in either order.
 """
 
 from typing import NamedTuple
@@ -50,10 +50,10 @@ Row = MessageRow | NoticeRow
 
 
 def row_of(app_id: str, entry: Entry) -> Row:
-    """The row as it would be if ``entry`` were all that is known of it.
+    """The row as it is if ``entry`` is the only one about it.
 
-    ``log_id`` is None in a row that is retired: where the row was made, only the other entry tells.
-    Raises `MalformedEvent` for a body that is of another kind or app, or that no row can hold.
+    ``log_id`` is None if ``entry`` retires the row: only the entry that made it tells where it was made.
+    Raises `MalformedEvent` for a body of another kind or app, or one that no row can hold.
     """
     if entry.kind.is_notice:
         notice = read_notice(entry.body)
@@ -68,7 +68,7 @@ def row_of(app_id: str, entry: Entry) -> Row:
 
 
 def _message_row(entry: Entry, message: Message) -> MessageRow:
-    place = entry.id.column
+    log_id = entry.id.column
     recalled = entry.kind is EventKind.MESSAGE_RECALLED
     return MessageRow(
         int(message["messageId"]),
@@ -81,13 +81,13 @@ def _message_row(entry: Entry, message: Message) -> MessageRow:
         message["recallCause"] if recalled else None,
         STATUS_RETIRED if recalled else STATUS_NORMAL,
         message["type"],
-        None if recalled else place,
-        place,
+        None if recalled else log_id,
+        log_id,
     )
 
 
 def _notice_row(entry: Entry, notice: Notice) -> NoticeRow:
-    place = entry.id.column
+    log_id = entry.id.column
     deleted = entry.kind is EventKind.NOTICE_DELETED
     return NoticeRow(
         int(notice["informationId"]),
@@ -101,20 +101,20 @@ def _notice_row(entry: Entry, notice: Notice) -> NoticeRow:
         notice["jumpUrl"],
         STATUS_RETIRED if deleted else STATUS_NORMAL,
         notice["type"],
-        None if deleted else place,
-        place,
+        None if deleted else log_id,
+        log_id,
     )
 
 
 def _check(app_id: str, view: Message | Notice, key: str, retire_time: int) -> None:
-    """Refuse what the tables can't hold: an entry made by hand must not stop the entries beside it."""
+    """Refuse what the tables can't hold. An entry made by hand must not stop the others of its batch."""
     if view["appId"] != app_id:
         raise MalformedEvent("the body is of another app than the log")
-    # The length first: Python takes quadratic time to read a long number, or refuses to.
+    # The length first: Python takes quadratic time to read a long number, or refuses it.
     if not (len(key) <= 19 and key.isascii() and key.isdigit() and 1 <= int(key) <= INT64_MAX):
         raise MalformedEvent("the id is no decimal number from 1 to 2^63-1")
     for name in (view["groupId"], view["userId"]):
-        # The tables pad when they compare: a name that ends in a space would be another's.
+        # Tables may ignore a space at the end when they compare.
         if not 1 <= len(name) <= 127 or name[-1] == " ":
             raise MalformedEvent("the groupId or userId is none")
     content = view["content"]

@@ -13,14 +13,14 @@ AnyRow = TypeVar("AnyRow", MessageRow, NoticeRow)
 
 @dataclass(slots=True)
 class GroupGain:
-    """What new messages add to a group: how many, and the newest as ``(create_time, message_id)``."""
+    """What new messages add to a group: their number, and the newest as ``(create_time, message_id)``."""
 
     total: int
     newest: tuple[int, int]
 
 
 def messages_of(rows: Iterable[Row]) -> dict[int, MessageRow]:
-    """One row for each message, ordered by id: transactions that lock in one order do not deadlock."""
+    """One row for each message, ordered by id. Transactions that lock in the same order do not deadlock."""
     return _coalesced(row for row in rows if isinstance(row, MessageRow))
 
 
@@ -30,16 +30,16 @@ def notices_of(rows: Iterable[Row]) -> dict[int, NoticeRow]:
 
 
 def gains_of(new_messages: Iterable[MessageRow]) -> dict[tuple[str, str], GroupGain]:
-    """What rows that are new add to each ``(app_id, group_id)``, in one order."""
+    """What new rows add to each ``(app_id, group_id)``, in the order of these."""
     gains: dict[tuple[str, str], GroupGain] = {}
     for row in new_messages:
-        place = (row.create_time, row.message_id)
+        newest = (row.create_time, row.message_id)
         gain = gains.get((row.app_id, row.group_id))
         if gain is None:
-            gains[row.app_id, row.group_id] = GroupGain(1, place)
+            gains[row.app_id, row.group_id] = GroupGain(1, newest)
         else:
             gain.total += 1
-            gain.newest = max(gain.newest, place)
+            gain.newest = max(gain.newest, newest)
     return dict(sorted(gains.items()))
 
 
@@ -52,9 +52,9 @@ def _coalesced(rows: Iterable[AnyRow]) -> dict[int, AnyRow]:
 
 
 def _combined(first: AnyRow, second: AnyRow) -> AnyRow:
-    """What two entries make of one row, whichever came first: once retired it stays so."""
+    """The row that two entries make, in either order: once retired it stays retired."""
     if first.app_id != second.app_id:
-        return first  # an id of another app, written by hand: no app reaches another's rows
+        return first  # an entry made by hand with an id of another app, whose rows it must not change
     row = second if second.status == STATUS_RETIRED and first.status != STATUS_RETIRED else first
     return row._replace(
         log_id=first.log_id or second.log_id, last_log_id=max(first.last_log_id, second.last_log_id)

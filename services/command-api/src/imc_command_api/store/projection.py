@@ -1,4 +1,4 @@
-"""Entries of logs made into rows: in any order, any number of times, beside others who do the same."""
+"""Applies entries of logs to the tables: in any order, repeatedly, and beside others that do the same."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, TypeVar
@@ -18,18 +18,18 @@ _IDS_A_QUERY = 1000
 
 
 class PlacedEntry(NamedTuple):
-    """An entry, and the app whose log it is in."""
+    """An entry and the app of its log."""
 
     app_id: str
     entry: Entry
 
 
 class _Overtaken(Exception):
-    """Rows thought to be new are there: another writer has committed them meanwhile, or they always were."""
+    """Rows that were taken to be new exist: another writer committed them, or they existed before."""
 
 
 class Projection:
-    """Writes what the logs say into the database."""
+    """Writes the tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -37,16 +37,18 @@ class Projection:
         self._attempts = Attempts()
 
     async def apply(self, entries: Sequence[PlacedEntry]) -> None:
-        """Make the tables show ``entries``: all of them in one transaction, or none.
+        """Apply all ``entries`` in one transaction.
 
-        Apps may be mixed, order and repetition change nothing: a recall is final, also if its message comes
-        later, and the count of a group rises once a message. Keep a call to some thousand entries and some
-        megabytes. Raises `MalformedEvent` before anything is written, `StoreUnavailable`, `StatementRefused`.
+        They may be of several apps. Order and repetition change nothing: a recall is final even if its
+        message comes later, and a message is counted once in its group. Limit a call to some thousand entries
+        and some megabytes.
+
+        Raises `MalformedEvent` before anything is written, `StoreUnavailable`, `StatementRefused`.
         """
         await self.apply_rows([row_of(placed.app_id, placed.entry) for placed in entries])
 
     async def apply_rows(self, rows: Sequence[Row]) -> None:
-        """As `apply`, for entries that `row_of` has already read."""
+        """As `apply`, for rows that `row_of` has made."""
         messages, notices = messages_of(rows), notices_of(rows)
         keys = [*messages, *notices]
         with self._attempts.noted(keys[0] if len(keys) == 1 else None):
@@ -59,14 +61,14 @@ class Projection:
                         return
                 except _Overtaken:
                     continue
-            # Others may have been faster each time. A row alone that is neither found nor inserted has a
-            # value that an index of somebody else's keeps unique.
+            # Other writers may have been faster each time. A single row that is neither found nor inserted
+            # violates a unique index that is not ours.
             raise StatementRefused("another row has a value that must be unique", Refusal.DUPLICATE)
 
     async def trouble(self) -> str | None:
-        """A readiness check: why rows can't be stored, in the words of the database, or None.
+        """A readiness check: why rows can't be stored, in the database's words, or None.
 
-        Proves it by the real statements, on no row, unless attempts to store rows have told already.
+        It runs the real statements on no row, unless attempts to store rows have told already.
         """
         if (trouble := self._attempts.trouble()) is not None:
             return trouble
@@ -91,11 +93,11 @@ class Projection:
 async def _write(
     session: Session, table: TableStatements, rows: dict[int, AnyRow], look_first: bool
 ) -> list[AnyRow]:
-    """Insert the rows that are new, and return them; merge the others into what is there.
+    """Insert new rows, and return them; merge the others into the rows that exist.
 
-    Without ``look_first`` rows are taken to be new, as they nearly always are, except those of which only the
-    end is known. If the server inserts fewer than that, `_Overtaken` is raised: nobody can tell afterwards
-    which of them it were, and the groups would be counted wrongly.
+    Without ``look_first`` rows are taken to be new, as they nearly always are, except retired ones. If the
+    server inserts fewer rows, `_Overtaken` is raised: the server does not tell which rows it inserted, and
+    groups would be counted wrongly.
     """
     doubtful = [key for key, row in rows.items() if look_first or row.log_id is None]
     known = await _existing(session, table, doubtful)
