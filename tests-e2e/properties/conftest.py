@@ -273,7 +273,7 @@ FINDINGS = {
     no_hole_repair: "does not follow",
     no_look_at_the_replay_buffer: "got pushes up to",
     no_masking: "was recalled",
-    position_off_by_one: "does not follow|resumes from",
+    position_off_by_one: "does not follow|resumes from|a gap from .* but the last push was",
     no_retire_guard: "recalled twice",
     older_connections_stay: "two connections",
 }

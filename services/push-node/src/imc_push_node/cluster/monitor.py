@@ -52,16 +52,16 @@ class Monitor:
     async def _check_apps(self, apps: list[App]) -> None:
         # The heads are read before Redis is asked: pushes that arrive meanwhile may be newer than its answer.
         heads = [app.delivery.outbox.head for app in apps]
-        commands = b"".join([poll.TIME, *(app.questions for app in apps)])
+        commands = b"".join([poll.TIME, *(app.poll_commands for app in apps)])
         now, *answers = await self._subscriber.ask(commands, 1 + poll.REPLIES * len(apps))
         for app, look in zip(apps, zip(heads, answers[::2], answers[1::2], strict=True), strict=True):
             # Most apps are quiet. If nothing has changed since the last check found no fault, there is none.
-            if look == app.look:
+            if look == app.last_poll:
                 continue
             head, fields, fence = look
             has_all_entries = app.follower.check(log_state.read((int(now[0]), int(now[1])), fields), head)
             has_all_takeovers = await self._takeover.check(app, int(fence or 0))
-            app.look = look if has_all_entries and has_all_takeovers else None
+            app.last_poll = look if has_all_entries and has_all_takeovers else None
 
     def _check_gateways(self) -> None:
         now = asyncio.get_running_loop().time()

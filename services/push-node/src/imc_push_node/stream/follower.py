@@ -111,7 +111,7 @@ class Follower:
                     logger.error("reading the log failed", exc_info=fault)
                 self._must_read = True
                 await BACKOFF.pause()
-        # No await since the last look: `on_published` delivers each batch that comes from here on.
+        # No await since the last check: `on_published` delivers each batch that comes from here on.
         self._reading = None
         self._settled.set()
 

@@ -29,7 +29,7 @@ class App:
     follower: Follower
     delivery: Delivery
     replays: list[asyncio.Task[None]]
-    questions: bytes
+    poll_commands: bytes
     """The commands that poll it each second."""
     newest: dict[str, Gateway] = field(default_factory=dict[str, Gateway])
     """Of each gatewayId the newest registered connection."""
@@ -38,7 +38,7 @@ class App:
     fence_before: int = 0
     """The same, one poll earlier."""
     release: asyncio.TimerHandle | None = None
-    look: tuple[Cursor, list[bytes | None], float | None] | None = None
+    last_poll: tuple[Cursor, list[bytes | None], float | None] | None = None
     """Its head, log and fence when the last poll found nothing missed; None if it did not."""
 
     def replace(self, gateway_id: str, number: int) -> None:
@@ -152,8 +152,8 @@ class Hub:
     def _follow(self, app_id: str) -> App:
         delivery = Delivery(self._metrics, has_archive=self._archive is not None)
         follower = Follower(app_id, self._reader, delivery, self._metrics)
-        look = partial(poll.log_stands, self._subscriber, app_id)
-        log_replay = LogReplay(app_id, self._reader, self.recent, look, delivery, follower, self._metrics)
+        poll_log = partial(poll.log_stands, self._subscriber, app_id)
+        log_replay = LogReplay(app_id, self._reader, self.recent, poll_log, delivery, follower, self._metrics)
         replays = [asyncio.create_task(log_replay.run())]
         if self._archive is not None:
             archive_replay = ArchiveReplay(app_id, self._reader, self._archive, delivery, self._metrics)

@@ -25,7 +25,7 @@ from imc_push_node.stream.recent_pages import LogPage, RecentPages
 
 logger = get_logger("log-replay")
 
-Look = Callable[[], Awaitable[LogState]]
+Poll = Callable[[], Awaitable[LogState]]
 """Returns the state of the log, once all that was published until then is here. Raises `REDIS_FAULTS`."""
 
 BACKOFF = Backoff(0.5)
@@ -40,7 +40,7 @@ class LogReplay:
         app_id: str,
         reader: LogReader,
         recent: RecentPages,
-        look: Look,
+        poll_log: Poll,
         delivery: Delivery,
         follower: Follower,
         metrics: NodeMetrics,
@@ -48,7 +48,7 @@ class LogReplay:
         self._app_id = app_id
         self._reader = reader
         self._recent = recent
-        self._look = look
+        self._poll_log = poll_log
         self._delivery = delivery
         self._outbox = delivery.outbox
         self._follower = follower
@@ -118,7 +118,7 @@ class LogReplay:
         """Whether a read of the log would show nothing that is not known here, above all no recall."""
         head_before = self._outbox.head
         try:
-            state = await self._look()
+            state = await self._poll_log()
         except REDIS_FAULTS:
             return False  # the log may be within reach all the same
         return self._follower.check(state, head_before)
