@@ -59,8 +59,28 @@ BAD_BODIES: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 HISTORY = "/chat/message/findByGroupId"
-V1_HISTORY = "/v1/queries/messages"
+MESSAGES = "/v1/queries/messages"
 BAD_QUERIES: list[tuple[str, dict[str, str], str]] = [
+    (MESSAGES, {"groupId": "g"}, "appId"),
+    *((MESSAGES, {"appId": bad, "groupId": "g"}, "appId") for bad in ("", " a", "a" * 128, "a\x00")),
+    (MESSAGES, {"appId": "a"}, "groupId or userId"),
+    (MESSAGES, {"appId": "a", "groupId": "g", "before": "1", "after": "1"}, "before and after"),
+    *(
+        (MESSAGES, {"appId": "a", "groupId": "g", "limit": bad}, "limit")
+        for bad in ("0", "501", "-1", "x", "1.5")
+    ),
+    *(
+        (MESSAGES, {"appId": "a", "groupId": "g", name: bad}, name)
+        for name in ("startTime", "endTime")
+        for bad in ("-1", "x", "1e5", str(2**63))
+    ),
+    *((MESSAGES, {"appId": "a", "groupId": "g", name: "x"}, name) for name in ("before", "after")),
+    (MESSAGES, {"appId": "a", "groupId": "g", "withTotal": "perhaps"}, "withTotal"),
+    ("/v1/queries/message", {"appId": "a"}, "messageId"),
+    ("/v1/queries/message", {"appId": "a", "messageId": "x"}, "messageId"),
+    ("/v1/queries/groups", {"userId": "u"}, "appId"),
+    ("/v1/queries/groups", {"appId": "a", "after": "0"}, "after"),
+    ("/v1/queries/notices", {"groupId": "g"}, "appId"),
     (HISTORY, {"groupId": "g"}, "appId"),
     (HISTORY, {"appId": "a"}, "groupId"),
     *((HISTORY, {"appId": bad, "groupId": "g"}, "appId") for bad in ("", " a", "a" * 128, "a\x00")),
@@ -71,20 +91,6 @@ BAD_QUERIES: list[tuple[str, dict[str, str], str]] = [
     *((HISTORY, {"appId": "a", "groupId": "g", "pageSize": bad}, "pageSize") for bad in ("10001", "-2", "x")),
     *((HISTORY, {"appId": "a", "groupId": "g", "startTime": bad}, "startTime") for bad in ("x", str(2**63))),
     (HISTORY, {"appId": "a", "groupId": "g", "endTime": "1e5"}, "endTime"),
-    (V1_HISTORY, {"groupId": "g"}, "appId"),
-    (V1_HISTORY, {"appId": "a"}, "groupId or userId"),
-    (V1_HISTORY, {"appId": "a", "groupId": "g", "before": "1", "after": "1"}, "before and after"),
-    *(
-        (V1_HISTORY, {"appId": "a", "groupId": "g", "limit": bad}, "limit")
-        for bad in ("0", "501", "-1", "x", "1.5")
-    ),
-    *(
-        (V1_HISTORY, {"appId": "a", "groupId": "g", "startTime": bad}, "startTime")
-        for bad in ("-1", "x", str(2**63))
-    ),
-    (V1_HISTORY, {"appId": "a", "groupId": "g", "withTotal": "perhaps"}, "withTotal"),
-    ("/v1/queries/message", {"appId": "a", "messageId": "x"}, "messageId"),
-    ("/v1/queries/groups", {"appId": "a", "after": "0"}, "after"),
     ("/v1/queries/notices", {"appId": "a", "groupId": "g", "deleted": "x"}, "deleted"),
     ("/chat/message/findByUserId", {"appId": "a"}, "userId"),
     ("/chat/message/findByGroupIdAndUserId", {"appId": "a", "groupId": "g"}, "userId"),

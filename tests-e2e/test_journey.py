@@ -319,6 +319,7 @@ async def test_history_is_found_by_user_and_around_a_message(client: Any, app_id
     assert [m["content"] for m in by_user["data"]["pageMessageList"]] == ["5", "7"]
     both = {"appId": app_id, "groupId": "g", "userId": "bob"}
     numbered = await client.get("/chat/message/findByGroupIdAndUserId", **both)
+    assert numbered["data"]["total"] == 5
     assert [m["content"] for m in numbered["data"]["pageMessageList"]] == ["0", "2", "4", "6", "8"]
     newest = await client.get("/v1/queries/messages", **both, limit=3)
     assert (newest["data"]["total"], newest["data"]["hasMore"]) == (None, True)
