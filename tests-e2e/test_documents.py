@@ -226,7 +226,7 @@ RENAMED = {
     "folding": "coalesce",
     "lineage": "epoch",
     "originals": "lookup",
-    "subscribers": "live gateways, in a delivery",
+    "subscribers": "delivery",
     "tail": "replay buffer",
     "tip": "head",
     "tolerance": "frame rate limit",

@@ -13,7 +13,7 @@ from imc_service.auth.gatekeeper import gatekeeper_of
 from imc_service.auth.middleware import OPEN_PATHS, Authenticated, grant_in
 from imc_service.auth.settings import AccessSettings
 from imc_service.health import Readiness
-from imc_service.http.application import equip
+from imc_service.http.application import assemble
 from imc_service.settings import load
 from imc_testkit.tokens import JWT, OFF, bad_tokens, bearer, token
 from prometheus_client import CollectorRegistry
@@ -29,7 +29,7 @@ def app_with(settings: dict[str, str]) -> FastAPI:
     async def whoami(request: Request) -> list[str]:
         return sorted(grant_in(request.scope).scopes)
 
-    return equip(
+    return assemble(
         FastAPI(docs_url=None, redoc_url=None),
         Readiness(),
         CollectorRegistry(),

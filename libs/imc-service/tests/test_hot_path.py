@@ -9,7 +9,7 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_service.health import Readiness
 from imc_service.http import replies
-from imc_service.http.application import equip
+from imc_service.http.application import assemble
 from imc_service.http.hot_path import HotPath, HotPathMiddleware
 from imc_service.metrics import HttpSeries
 from prometheus_client import CollectorRegistry
@@ -38,7 +38,7 @@ def routes() -> APIRouter:
 
 
 def application(*, hot: bool) -> FastAPI:
-    return equip(FastAPI(), Readiness(), CollectorRegistry(), routes(), hot=[routes()] if hot else [])
+    return assemble(FastAPI(), Readiness(), CollectorRegistry(), routes(), hot=[routes()] if hot else [])
 
 
 CALLS = [

@@ -15,7 +15,7 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_service.health import Readiness
 from imc_service.http import replies
-from imc_service.http.application import equip
+from imc_service.http.application import assemble
 from imc_service.http.bodies import BodyRoom, read_json_body
 from imc_service.http.guard.options import guarded
 from imc_service.http.guard.settings import GuardSettings
@@ -63,7 +63,7 @@ class Served:
         self.going_on = asyncio.Event()
         self.registry = CollectorRegistry()
         router = routes(self.going_on)
-        self.app = equip(
+        self.app = assemble(
             FastAPI(), Readiness(), self.registry, router, hot=[routes(self.going_on)] if is_hot else []
         )
         options = guarded(GuardSettings.model_validate({"body_seconds": 0.5}), self.registry)

@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
 from imc_service.health import Readiness
 from imc_service.http import replies
-from imc_service.http.application import equip
+from imc_service.http.application import assemble
 from imc_service.http.bodies import BodyRoom, read_body
 from imc_service.http.guard.options import guarded
 from imc_service.http.guard.settings import GuardSettings
@@ -153,7 +153,7 @@ async def serving(*, websockets: bool = True, **settings: Any) -> AsyncGenerator
     going_on, seen = asyncio.Event(), list[str]()
     registry = CollectorRegistry()
     hot = [hot_routes(going_on, seen)]
-    app = equip(FastAPI(), Readiness(), registry, *hot, cold_routes(going_on), hot=hot)
+    app = assemble(FastAPI(), Readiness(), registry, *hot, cold_routes(going_on), hot=hot)
     options = guarded(
         GuardSettings.model_validate(settings), registry, WebSocketsSansIOProtocol if websockets else None
     )

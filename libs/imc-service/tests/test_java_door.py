@@ -13,7 +13,7 @@ from imc_service.auth.gatekeeper import gatekeeper_of
 from imc_service.auth.settings import AccessSettings
 from imc_service.health import Readiness
 from imc_service.http import replies
-from imc_service.http.application import equip
+from imc_service.http.application import assemble
 from imc_service.settings import load
 from imc_testkit.tokens import JWT, bearer
 from prometheus_client import CollectorRegistry
@@ -63,7 +63,7 @@ def application(**settings: str) -> FastAPI:
     gatekeeper = gatekeeper_of(load(AccessSettings, settings)) if settings else None
     hot = [hot_routes()]
     app = FastAPI(docs_url=None, redoc_url=None)
-    return equip(app, Readiness(), CollectorRegistry(), routes(), *hot, gatekeeper=gatekeeper, hot=hot)
+    return assemble(app, Readiness(), CollectorRegistry(), routes(), *hot, gatekeeper=gatekeeper, hot=hot)
 
 
 def is_refusal(reply: httpx.Response, status: int, message: str | None = None) -> bool:
@@ -139,7 +139,7 @@ async def test_so_may_the_path_of_a_websocket(raw_path: str, path: str, expected
     async def unused(*_: Any) -> Any:
         return {"type": "websocket.connect"}
 
-    app = equip(FastAPI(), Readiness(), CollectorRegistry(), router)
+    app = assemble(FastAPI(), Readiness(), CollectorRegistry(), router)
     scope: dict[str, Any] = {"type": "websocket", "path": path, "raw_path": raw_path.encode(), "headers": []}
     await app({**scope, "query_string": b"", "extensions": {}}, unused, unused)
     assert found == [expected]

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from fastapi import FastAPI
 from imc_service import logs
 from imc_service.http import server
-from imc_service.http.application import equip
+from imc_service.http.application import assemble
 from imc_service.health import Readiness
 from prometheus_client import CollectorRegistry
 
@@ -33,7 +33,7 @@ async def lifespan(app):
     yield
     print("lifespan ended", flush=True)
 
-app = equip(FastAPI(lifespan=lifespan), Readiness(), CollectorRegistry())
+app = assemble(FastAPI(lifespan=lifespan), Readiness(), CollectorRegistry())
 
 @app.get("/slow")
 async def slow():

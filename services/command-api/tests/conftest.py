@@ -235,7 +235,7 @@ def log_group(log_redis: Redis) -> LogGroup:
 
 
 def dead_letters(registry: CollectorRegistry, reason: str | None = None) -> int:
-    """How many entries a projector has put aside by its own count, for one kind of reason or for all."""
+    """How many entries a projector has dead-lettered by its own count, for one kind of reason or for all."""
     return sum(
         int(sample.value)
         for metric in registry.collect()

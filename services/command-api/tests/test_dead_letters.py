@@ -1,4 +1,4 @@
-"""``imc-deadletters``: what was put aside is shown, written once it can be, or dropped."""
+"""``imc-deadletters``: what was dead-lettered is shown, written once it can be, or dropped."""
 
 from typing import Any
 

@@ -15,7 +15,7 @@ from imc_contracts.commands import SendMessage
 from imc_contracts.errors import Refused, unavailable
 from imc_service.auth.grant import EVERYTHING
 from imc_service.health import Readiness
-from imc_service.http.application import equip
+from imc_service.http.application import assemble
 from imc_service.http.bodies import BodyRoom
 from imc_service.http.hot_path import HotPathMiddleware
 from prometheus_client import CollectorRegistry
@@ -52,7 +52,7 @@ class Served:
 
     def __init__(self, *, is_hot: bool) -> None:
         self.registry = CollectorRegistry()
-        self.app = equip(
+        self.app = assemble(
             FastAPI(), Readiness(), self.registry, http.routes(), hot=http.hot() if is_hot else ()
         )
 

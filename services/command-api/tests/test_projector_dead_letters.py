@@ -1,4 +1,4 @@
-"""Entries that no table can hold: put aside byte for byte, while the others flow."""
+"""Entries that no table can hold: dead-lettered byte for byte, while the others flow."""
 
 import re
 from collections.abc import AsyncGenerator
@@ -22,7 +22,7 @@ async def shown(tables_of: Any, new_schema: str) -> AsyncGenerator[Any]:
         yield tables_of(database)
 
 
-async def test_what_is_no_event_is_put_aside_and_the_others_flow(
+async def test_what_is_no_event_is_dead_lettered_and_the_others_flow(
     projecting: Any, feed: Any, history: Any, mariadb: Any, tables_of: Any, dead_letter_count: Any
 ):
     foreign = orjson.dumps(history.message() | {"appId": "another"})
@@ -51,7 +51,7 @@ async def _counts(feed: Any, counters: tuple[int, int]) -> bool:
     return await feed.counters() == counters
 
 
-async def test_what_the_database_refuses_is_found_among_the_others_and_put_aside(
+async def test_what_the_database_refuses_is_found_among_the_others_and_dead_lettered(
     projecting: Any, new_schema: str, feed: Any, history: Any, shown: Any, dead_letter_count: Any
 ):
     async with shown.database.session() as session:
@@ -77,8 +77,8 @@ async def test_what_the_database_refuses_is_found_among_the_others_and_put_aside
     assert await shown.count(history.app_id) == 2000 - len(bad)
     assert (await shown.groups(history.app_id))["g"][0] == 2000 - len(bad)
     letters = await feed.dead_letters()
-    put_aside = {orjson.loads(letter[b"v"])["messageId"] for letter in letters}
-    assert put_aside == {messages[number]["messageId"] for number in bad}
+    dead_lettered = {orjson.loads(letter[b"v"])["messageId"] for letter in letters}
+    assert dead_lettered == {messages[number]["messageId"] for number in bad}
     assert {letter[b"reason"] for letter in letters} == {b"1406 Data too long for column 'user_id' at row 1"}
 
 
@@ -160,7 +160,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-async def test_one_row_that_is_refused_is_put_aside_with_the_words_of_the_database(
+async def test_one_row_that_is_refused_is_dead_lettered_with_the_words_of_the_database(
     name: str, projecting: Any, new_schema: str, feed: Any, history: Any, shown: Any, dead_letter_count: Any
 ):
     to_refuse, mend, kind, words = REFUSALS[name]
@@ -225,7 +225,7 @@ async def test_a_refusal_that_passes_puts_nothing_aside(
     assert await feed.dead_letters() == []
 
 
-async def test_an_entry_is_put_aside_once_and_only_while_it_waits(
+async def test_an_entry_is_dead_lettered_once_and_only_while_it_waits(
     log_group: Any, feed: Any, history: Any, log_redis: Redis
 ):
     assert not await log_group.dead_letter(history.app_id, b"1-1", "no log")

@@ -1,4 +1,4 @@
-"""What fails around a projector: others, the database, Redis. Nothing is lost, nothing put aside for it."""
+"""What fails around a projector: others, the database, Redis. Nothing is lost or dead-lettered for it."""
 
 import asyncio
 from collections.abc import AsyncGenerator

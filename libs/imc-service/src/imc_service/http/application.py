@@ -45,7 +45,7 @@ def build_app(
     gatekeeper: Gatekeeper | None = None,
     hot: Iterable[APIRouter] = (),
 ) -> FastAPI:
-    """Build the application of ``program``, with what `equip` adds.
+    """Build the application of ``program``, with what `assemble` adds.
 
     ``opening`` is entered when the application starts. Its result is then ``app.state.opened``.
     """
@@ -69,10 +69,10 @@ def build_app(
         docs_url=None,
         redoc_url=None,
     )
-    return equip(app, readiness, registry, *routers, gatekeeper=gatekeeper, hot=hot)
+    return assemble(app, readiness, registry, *routers, gatekeeper=gatekeeper, hot=hot)
 
 
-def equip(
+def assemble(
     app: FastAPI,
     readiness: Readiness,
     registry: CollectorRegistry,

@@ -206,9 +206,9 @@ class Gateway:
         self.closing = (code, reason)
         self.answered(0)
 
-    def is_stuck(self, now: float, patience: float) -> bool:
-        """Whether its full buffer has not moved for ``patience`` seconds. To be asked about once a second."""
+    def is_stuck(self, now: float, stall_seconds: float) -> bool:
+        """Whether its full buffer has not moved for ``stall_seconds``. Call it about once a second."""
         taken = self.socket.taken
         if taken != self.stuck_at:
             self.stuck_at, self.stuck_since = taken, now
-        return now - self.stuck_since >= patience
+        return now - self.stuck_since >= stall_seconds

@@ -30,7 +30,7 @@ PING = packed("ZREM", names.gateways(names.NO_APP), "x")
 
 
 @dataclass(slots=True)
-class _Question:
+class _Request:
     """Commands that were written, and the replies that have come so far."""
 
     count: int
@@ -49,7 +49,7 @@ class PubSubConnection(asyncio.Protocol):
             protocolError=InvalidResponse, replyError=ResponseError, notEnoughData=_NOTHING
         )
         self._loop = asyncio.get_running_loop()
-        self._questions: deque[_Question] = deque()
+        self._requests: deque[_Request] = deque()
         """Those that lack replies, in the order in which these come."""
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self.heard_at = self._loop.time()
@@ -60,7 +60,7 @@ class PubSubConnection(asyncio.Protocol):
 
     def ping(self) -> None:
         """Make Redis say something. The connection ends if what answers is not the server it was made to."""
-        self._questions.append(_Question(1, None))
+        self._requests.append(_Request(1, None))
         self._write(PING)
 
     async def ask(self, commands: bytes, count: int) -> list[Any]:
@@ -72,7 +72,7 @@ class PubSubConnection(asyncio.Protocol):
         if self._ended.done():
             self._ended.result()
         answered: asyncio.Future[list[Any]] = self._loop.create_future()
-        self._questions.append(_Question(count, answered))
+        self._requests.append(_Request(count, answered))
         self._write(commands)
         replies = await answered
         for reply in replies:
@@ -109,10 +109,10 @@ class PubSubConnection(asyncio.Protocol):
         if not self._ended.done():
             self._ended.set_exception(fault)
             self._ended.exception()  # looked at, also if nobody waits for the end any more
-        for question in self._questions:
-            if question.answered is not None and not question.answered.done():
-                question.answered.set_exception(fault)
-        self._questions.clear()
+        for request in self._requests:
+            if request.answered is not None and not request.answered.done():
+                request.answered.set_exception(fault)
+        self._requests.clear()
         self._transport.abort()
 
     def _write(self, commands: bytes) -> None:
@@ -126,14 +126,14 @@ class PubSubConnection(asyncio.Protocol):
             kind, channel, payload = cast("list[Any]", reply)[:3]
             self._hear(kind, channel, payload)
         elif isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"):
-            raise reply  # it may answer a subscription: which question the next reply belongs to is not known
+            raise reply  # it may answer a subscription: which request the next reply belongs to is not known
         else:
-            question = self._questions[0]
-            question.replies.append(reply)
-            if len(question.replies) == question.count:
-                self._questions.popleft()
-                if question.answered is not None and not question.answered.done():
-                    question.answered.set_result(question.replies)
+            request = self._requests[0]
+            request.replies.append(reply)
+            if len(request.replies) == request.count:
+                self._requests.popleft()
+                if request.answered is not None and not request.answered.done():
+                    request.answered.set_result(request.replies)
 
 
 @contextlib.asynccontextmanager

@@ -22,8 +22,8 @@ def guarded(
 ) -> dict[str, Any]:
     """Options for `uvicorn.Config`.
 
-    Refusals are counted in ``registry``: that in the state of an application of `equip`. ``websocket`` is the
-    protocol of WebSockets, and is made with ``websocket_options``.
+    Refusals are counted in ``registry``, which is in the state of an application that `assemble` has built.
+    ``websocket`` is the protocol of WebSockets, and is made with ``websocket_options``.
     """
     sockets = None
     if websocket is not None:
