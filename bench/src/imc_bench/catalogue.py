@@ -19,6 +19,7 @@ MODULES = {
     "10": "imc_bench.push.neighbours",
     "11": "imc_bench.push.resume",
     "12": "imc_bench.http.starts",
+    "hot-path": "imc_bench.http.hot_path",
     "quota": "imc_bench.http.quota",
     "gateways": "imc_bench.push.curve_gateways",
     "push-size": "imc_bench.push.curve_push_size",
@@ -34,6 +35,7 @@ RECORDS = {
     **dict.fromkeys(("6", "7"), ("0050",)),
     **dict.fromkeys(("10", "11"), ("0041",)),
     "12": ("0048",),
+    "hot-path": ("0080",),
     "quota": ("0063",),
 }
 """Numbers of the decision records that explain why a row may miss its goal."""
