@@ -98,8 +98,6 @@ async def test_a_process_without_any_key_says_that_it_is_not_ready(
         ready = await stranger.get(f"{process.url}/readyz")
         assert ready.status_code == 503
         assert "keys of the issuer" in ready.text
-        reply = await stranger.get(
-            f"{process.url}/chat/message/findByGroupId", params=QUERY, headers=issuer.token()
-        )
+        reply = await stranger.get(f"{process.url}/v1/queries/messages", params=QUERY, headers=issuer.token())
         assert (reply.status_code, reply.json()["code"]) == (503, 50301)
         assert reply.headers["Retry-After"]
