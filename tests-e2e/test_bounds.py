@@ -17,6 +17,7 @@ from imc_command_api.http.state import SINGLE_BODY_BYTES
 from imc_command_api.settings import CommandApiSettings
 from imc_push_node.settings import PushNodeSettings
 from imc_testkit import bombs
+from imc_testkit.calls import COMMAND_PATHS
 from imc_testkit.processes import Process
 from imc_testkit.tokens import bearer
 from jwt.utils import base64url_encode
@@ -32,16 +33,7 @@ MAX_HEADER_BYTES: int = CommandApiSettings.model_fields["max_header_bytes"].defa
 
 JSON = {"content-type": "application/json"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
-SINGLE_CALLS = (
-    "/v1/commands/send-message",
-    "/v1/commands/recall-message",
-    "/v1/commands/publish-notice",
-    "/v1/commands/delete-notice",
-    "/chat/message/create",
-    "/chat/message/recall",
-    "/notice/information/create",
-    "/notice/information/delete",
-)
+SINGLE_CALLS = tuple(path for path in COMMAND_PATHS if path != "/v1/commands/send-messages")
 KNOWN_FIELDS = ("content", "groupId", "type", "messageId", "informationId", "clientMessageId")
 CALL_OF = {"messageId": "/v1/commands/recall-message", "informationId": "/v1/commands/delete-notice"}
 

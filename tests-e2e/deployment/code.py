@@ -18,6 +18,7 @@ from imc_push_node.settings import PushNodeSettings
 from imc_query_api.settings import QueryApiSettings
 from imc_service import health
 from imc_service.settings import Settings
+from imc_testkit.calls import COMMAND_PATHS, QUERY_PATHS
 from prometheus_client import CollectorRegistry
 from starlette.routing import Route, WebSocketRoute
 
@@ -26,32 +27,8 @@ DOCKERFILE = ROOT / "deploy/docker/Dockerfile"
 GATEWAY_PATH = "/v1/gateways/some-id/some-id"
 
 PUBLIC_PATHS: dict[str, tuple[str, ...]] = {
-    "command-api": (
-        "/v1/commands/send-message",
-        "/v1/commands/send-messages",
-        "/v1/commands/recall-message",
-        "/v1/commands/publish-notice",
-        "/v1/commands/delete-notice",
-        "/chat/message/create",
-        "/chat/message/recall",
-        "/notice/information/create",
-        "/notice/information/delete",
-    ),
-    "query-api": (
-        "/v1/queries/messages",
-        "/v1/queries/message",
-        "/v1/queries/groups",
-        "/v1/queries/notices",
-        "/chat/message/findByGroupId",
-        "/chat/message/findByUserId",
-        "/chat/message/findByGroupIdAndUserId",
-        "/chat/message/findBeforeByMessageId",
-        "/chat/message/findAfterByMessageId",
-        "/chat/group/findGroupListByUserId",
-        "/notice/information/findByGroupId",
-        "/notice/information/findByUserId",
-        "/notice/information/findByGroupIdAndUserId",
-    ),
+    "command-api": COMMAND_PATHS,
+    "query-api": QUERY_PATHS,
     "push-node": (
         GATEWAY_PATH,
         GATEWAY_PATH + "/node",

@@ -49,6 +49,11 @@ def test_metrics_exist(metrics: dict[str, Metrics]):
     known = {name.removesuffix("_bucket") for each in metrics.values() for name in each.series}
     named = set(re.findall(r"`(imc_[a-z_]+)`", TEXT))
     assert "imc_gateways" in named
+    # The others are of the database.
+    migrations = ROOT / "services/command-api/src/imc_command_api/migrations/versions"
+    known.update(
+        re.findall(r'"(imc_[a-z_]+)"', "".join(path.read_text() for path in migrations.glob("*.py")))
+    )
     assert named - known == set()
 
 

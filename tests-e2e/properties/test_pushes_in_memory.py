@@ -29,10 +29,11 @@ from imc_contracts.cursor import UNBORN, Cursor, EntryId
 from imc_contracts.events import RecallMark, read_message
 from imc_contracts.quotas import Quotas
 from imc_contracts.views import Message, recalled
+from imc_push_node.gateway.push_format import PushFormat
 from imc_push_node.stream.log_reader import LogReader
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.memory_socket import MemorySocket
-from imc_testkit.push_model import ConnectionModel, LogModel, Moment
+from imc_testkit.push_model import ConnectionModel, JavaConnectionModel, LogModel, Moment
 from imc_testkit.virtual_time import VirtualTimeLoop
 from prometheus_client import CollectorRegistry, Counter
 
@@ -60,9 +61,17 @@ choices = st.integers(0, 99)
 class Link:
     """One connection: the node's socket, and the model of what the gateway receives."""
 
-    def __init__(self, gateway_id: str, node: Any, model: ConnectionModel, now: Callable[[], Moment]) -> None:
+    def __init__(
+        self,
+        gateway_id: str,
+        node: Any,
+        push_format: PushFormat,
+        model: ConnectionModel,
+        now: Callable[[], Moment],
+    ) -> None:
         self.gateway_id = gateway_id
         self.node = node
+        self.is_exclusive = push_format.has_cursors
         self.model = model
         self.socket = MemorySocket(lambda frame: model.take(frame, now()))
 
@@ -160,18 +169,20 @@ class PushMachine(RuleBasedStateMachine):
 
     # Events of gateways.
 
-    @rule(node=nodes, gateway=st.sampled_from("abc"), with_notices=st.booleans(), at=st.none() | choices)
-    def connect(self, node: int, gateway: str, with_notices: bool, at: int | None) -> None:
-        offered = None if at is None else choose(self.cursors, at)
+    @rule(
+        node=nodes,
+        gateway=st.sampled_from("abc"),
+        push_format=st.sampled_from(PushFormat),
+        at=st.none() | choices,
+    )
+    def connect(self, node: int, gateway: str, push_format: PushFormat, at: int | None) -> None:
+        offered = None if at is None or not push_format.has_cursors else choose(self.cursors, at)
         place = self.nodes[node]
-        model = ConnectionModel(
-            self.log, offered, with_notices, self.now(), place.heard, lambda at: place.knows(APP, at)
-        )
-        link = Link(gateway, place, model, self.now)
+        link = Link(gateway, place, push_format, self.model(place, push_format, offered), self.now)
         self.links.append(link)
 
         async def begin() -> None:
-            place.connect(link.socket, APP, gateway, offered, with_notices=with_notices)
+            place.connect(link.socket, APP, gateway, push_format, offered)
 
         self.run(begin())
 
@@ -268,7 +279,7 @@ class PushMachine(RuleBasedStateMachine):
 
         self.run(drain())
         self.run(sleep(SETTLE_SECONDS))
-        held = [link.gateway_id for link in self.open_links()]
+        held = [link.gateway_id for link in self.open_links() if link.is_exclusive]
         assert len(set(held)) == len(held), "two connections of one gateway"
         for link in self.open_links():
             link.model.check_settled()
@@ -279,6 +290,8 @@ class PushMachine(RuleBasedStateMachine):
             assert not link.model.faults, (link.gateway_id, link.model.faults)
             if link.socket.close_code is CloseCode.TRY_AGAIN_LATER:
                 assert link.node.was_hard_to_reach, "refused by a node that can reach its Redis"
+            if link.socket.close_code is CloseCode.REPLACED:
+                assert link.is_exclusive, "a connection by the Java door was replaced"
 
     def teardown(self) -> None:
         try:
@@ -288,6 +301,13 @@ class PushMachine(RuleBasedStateMachine):
             for node in self.nodes:
                 self.run(node.close())
             self.loop.close()
+
+    def model(self, node: Any, push_format: PushFormat, offered: Cursor | None) -> ConnectionModel:
+        knows = lambda at: node.knows(APP, at)  # noqa: E731
+        begin = (self.log, offered, push_format.has_notices, self.now(), node.heard, knows)
+        if push_format.has_cursors:
+            return ConnectionModel(*begin)
+        return JavaConnectionModel(*begin, head=lambda: node.head(APP), untold_gaps=node.untold_gaps)
 
     def message(self) -> Write:
         id_, now = self.new_id(), START_MS + int(self.loop.time() * 1000)

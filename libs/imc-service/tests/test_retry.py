@@ -58,6 +58,14 @@ def test_a_loop_of_its_own_pauses_as_long() -> None:
         assert are_within_bounds(in_virtual_time(pauses()))
 
 
+def test_the_first_pause_is_the_shortest_if_no_number_is_given() -> None:
+    async def pause() -> float:
+        await Backoff().pause()
+        return asyncio.get_running_loop().time()
+
+    assert max(in_virtual_time(pause()) for _ in range(50)) <= LONGEST[0] + 1e-6
+
+
 def test_a_pause_is_bounded_after_any_number_of_failures() -> None:
     assert Backoff(0.5, 0.5).after(10**9) <= 0.5
 

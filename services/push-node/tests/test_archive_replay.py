@@ -265,9 +265,12 @@ async def test_many_that_resume_at_once_share_pages(node: Any, app_log: Any, que
     assert len(query_api.calls) < 40
 
 
-def unread(url: str, app_id: str, cursor: Cursor) -> Any:
+V1, JAVA = "/v1/gateways", "/chat/message/broadcast"
+
+
+def unread(url: str, app_id: str, cursor: Cursor | str = "", door: str = V1) -> Any:
     """A gateway that reads only when it is asked to."""
-    address = f"ws{url.removeprefix('http')}/v1/gateways/{app_id}/slow?cursor={cursor}"
+    address = f"ws{url.removeprefix('http')}{door}/{app_id}/slow?cursor={cursor}"
     return connect_websocket(address, max_queue=1, proxy=None, ping_interval=None)
 
 
@@ -299,6 +302,58 @@ async def test_a_slow_gateway_is_read_for_at_its_pace(node: Any, app_log: Any) -
         await wait_until(lambda: resuming(node, app_log) == 0)
         await slow.close()
         await reading
+
+
+class TestAtTheJavaDoor:
+    """A gateway there has no cursor. It reads the database if the log forgets what it was too slow for."""
+
+    @staticmethod
+    async def left_behind(node: Any, app_log: Any, slow: Any) -> list[Any]:
+        """Send more than the gateway's buffers hold; return the messages, which memory and log forget."""
+        assert '"code":2000' in await slow.recv()
+        messages = [app_log.message(f"{number} {'x' * 60_000}") for number in range(200)]
+        cursors: list[Cursor] = []
+        for message in messages:
+            cursors += await app_log.append(message_sent(message))
+        delivery = node.app(app_log.app_id).delivery
+        await wait_until(lambda: delivery.outbox.head == cursors[-1] and delivery.number_in(State.LAGGING))
+        node.push_node.connections.hub.recent.forget(math.inf)
+        delivery.outbox.replay_buffer.forget(math.inf)
+        await app_log.trim(cursors[-1])
+        return messages
+
+    async def test_a_slow_gateway_gets_everything_from_the_database(
+        self, node: Any, app_log: Any, query_api: Any
+    ) -> None:
+        async with unread(node.url, app_log.app_id, door=JAVA) as slow:
+            messages = await self.left_behind(node, app_log, slow)
+            gateway = Gateway(slow)
+            reading = asyncio.create_task(gateway.keep_reading())
+            await gateway.wait_for_code(2001, len(messages))
+            await app_log.append(message_sent(live := app_log.message("live")))
+            await gateway.wait_for_code(2001, len(messages) + 1)
+            envelope = {"success": True, "code": 2001, "message": "success"}
+            assert gateway.frames == [{**envelope, "data": message} for message in (*messages, live)]
+            assert query_api.calls
+            await slow.close()
+            await reading
+
+    async def test_nothing_tells_it_of_a_gap(
+        self, node: Any, app_log: Any, query_api: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(archive, "PATIENCE_SECONDS", 1.0)
+        query_api.status = 503
+        async with unread(node.url, app_log.app_id, door=JAVA) as slow:
+            messages = await self.left_behind(node, app_log, slow)
+            gateway = Gateway(slow)
+            reading = asyncio.create_task(gateway.keep_reading())
+            await wait_until(lambda: node.app(app_log.app_id).delivery.number_in(State.LIVE))
+            await app_log.send()
+            await gateway.wait_for(lambda frame: frame["data"]["content"] == str(len(messages) + 1))
+            assert {frame["code"] for frame in gateway.frames} == {2001}
+            assert len(gateway.frames) < len(messages)
+            await slow.close()
+            await reading
 
 
 async def test_one_that_takes_nothing_is_closed(start_node: Any, app_log: Any, query_api: Any) -> None:

@@ -9,22 +9,13 @@ import httpx
 import pytest
 from imc_contracts.schema import GROUPS, MESSAGES, NOTICES
 from imc_service.database.database import Database
+from imc_testkit.calls import JAVA_QUERIES
 from imc_testkit.processes import Process
 from imc_testkit.tokens import JWT, OFF, bearer
 
 Rows = list[dict[str, Any]]
 
-CALLS = (
-    "/chat/message/findByGroupId",
-    "/chat/message/findByUserId",
-    "/chat/message/findByGroupIdAndUserId",
-    "/chat/message/findBeforeByMessageId",
-    "/chat/message/findAfterByMessageId",
-    "/chat/group/findGroupListByUserId",
-    "/notice/information/findByGroupId",
-    "/notice/information/findByUserId",
-    "/notice/information/findByGroupIdAndUserId",
-)
+CALLS = tuple(call.path for call in JAVA_QUERIES)
 
 
 @pytest.fixture(scope="module")

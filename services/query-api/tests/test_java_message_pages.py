@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from imc_testkit.views import message_view
 
 Rows = list[dict[str, Any]]
 
@@ -29,26 +30,11 @@ CALLS = {
 PARAMETER = {"group_id": "groupId", "user_id": "userId"}
 
 
-def view_of(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "messageId": str(row["message_id"]),
-        "appId": row["app_id"],
-        "groupId": row["group_id"],
-        "userId": row["user_id"],
-        "content": row["content"] if row["status"] else "",
-        "createTime": row["create_time"],
-        "recallTime": row["recall_time"],
-        "recallCause": row["recall_cause"],
-        "status": row["status"],
-        "type": row["type"],
-    }
-
-
 def expected(rows: Rows, matches: Callable[[dict[str, Any]], bool], window: dict[str, int]) -> Rows:
     start, end = window.get("startTime", 0), window.get("endTime", 2**63 - 1)
     found = [row for row in rows if matches(row) and start <= row["create_time"] < end]
     found.sort(key=lambda row: (row["create_time"], row["message_id"]))
-    return [view_of(row) for row in found]
+    return [message_view(row) for row in found]
 
 
 async def page(client: httpx.AsyncClient, path: str, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from imc_testkit.views import message_view
 
 Rows = list[dict[str, Any]]
 
@@ -169,26 +170,11 @@ async def test_messages_are_shown_whole_and_recalled_ones_without_content(
         assert data.keys() == {"messages", "hasMore", "total"}
         assert {message["status"] for message in data["messages"]} == {0, 1}
         for message in data["messages"]:
-            assert message == view_of(rows[message["messageId"]])
+            assert message == message_view(rows[message["messageId"]])
             one = await client.get(
                 "/v1/queries/message", params={"appId": two_apps[0], "messageId": message["messageId"]}
             )
             assert one.json()["data"] == message
-
-
-def view_of(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "messageId": str(row["message_id"]),
-        "appId": row["app_id"],
-        "groupId": row["group_id"],
-        "userId": row["user_id"],
-        "content": row["content"] if row["status"] else "",
-        "createTime": row["create_time"],
-        "recallTime": row["recall_time"],
-        "recallCause": row["recall_cause"],
-        "status": row["status"],
-        "type": row["type"],
-    }
 
 
 async def test_a_message_of_another_app_is_not_found(

@@ -77,7 +77,13 @@ JAVA_COMMANDS = (
     Call("java delete by form", "command", "notice", f"{_NOTICES}/delete", ("informationId",), "form"),
     Call("java delete by query", "command", "notice", f"{_NOTICES}/delete", ("informationId",), "query"),
 )
-QUERIES = (
+V1_QUERIES = (
+    Call("messages", "query", "read", "/v1/queries/messages", _GROUP, "query"),
+    Call("message", "query", "read", "/v1/queries/message", ("appId", "messageId"), "query"),
+    Call("groups of a user", "query", "read", "/v1/queries/groups", _USER, "query"),
+    Call("notices", "query", "read", "/v1/queries/notices", _GROUP, "query"),
+)
+JAVA_QUERIES = (
     Call("of a group", "query", "read", "/chat/message/findByGroupId", _GROUP, "query"),
     Call("of a user", "query", "read", "/chat/message/findByUserId", _USER, "query"),
     Call("of a user in a group", "query", "read", "/chat/message/findByGroupIdAndUserId", _SEND, "query"),
@@ -88,4 +94,9 @@ QUERIES = (
     Call("notices of a user", "query", "read", f"{_NOTICES}/findByUserId", _USER, "query"),
     Call("notices by both", "query", "read", f"{_NOTICES}/findByGroupIdAndUserId", _SEND, "query"),
 )
+QUERIES = V1_QUERIES + JAVA_QUERIES
 CALLS = COMMANDS + JAVA_COMMANDS + QUERIES
+
+# Some paths take several kinds of bodies.
+COMMAND_PATHS = tuple(dict.fromkeys(call.path for call in COMMANDS + JAVA_COMMANDS))
+QUERY_PATHS = tuple(call.path for call in QUERIES)

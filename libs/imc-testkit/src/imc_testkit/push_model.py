@@ -12,8 +12,13 @@ from imc_contracts.cursor import ORIGIN, Cursor
 from imc_contracts.events import EventKind, read_live_batch, read_message
 
 CONNECTED, MESSAGE, RECALLED, REFUSED, GAP = 2000, 2001, 2002, 4000, 4002
+JAVA_FIELDS = {"success", "code", "message", "data"}
 GRACE_SECONDS = 1.0
 """Longer than reading the log takes: an entry read before a recall may be pushed after it."""
+
+
+Push = tuple[int, str]
+"""The code of a push, and the id of its message."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,10 @@ class LogModel:
     """Returns the epoch of positions taken before the current log had an entry; "" if there is none."""
     before: dict[Cursor, Cursor] = field(default_factory=dict[Cursor, Cursor])
     """For each entry the previous one. `ORIGIN` precedes the first entry of an epoch."""
+    pushed_as: dict[tuple[int, str], list[Cursor]] = field(
+        default_factory=dict[tuple[int, str], list[Cursor]]
+    )
+    """The entries of each push. A recall that was lost may come once more."""
     notices: set[Cursor] = field(default_factory=set[Cursor])
     contents: dict[str, str] = field(default_factory=dict[str, str])
     recalls: dict[str, tuple[Cursor, Moment]] = field(default_factory=dict[str, tuple[Cursor, Moment]])
@@ -58,7 +67,9 @@ class LogModel:
                 self.notices.add(cursor)
                 continue
             message = read_message(entry.body)
-            if entry.kind is EventKind.MESSAGE_SENT:
+            code = MESSAGE if entry.kind is EventKind.MESSAGE_SENT else RECALLED
+            self.pushed_as.setdefault((code, message["messageId"]), []).append(cursor)
+            if code == MESSAGE:
                 self.contents[message["messageId"]] = message["content"]
             else:
                 assert message["messageId"] not in self.recalls, "recalled twice"
@@ -124,11 +135,11 @@ class ConnectionModel:
             self.is_refused = True
         elif code == CONNECTED:
             self._expect(self.position is None, "2000 twice")
-            self._greet(Cursor.parse(frame["cursor"]), recovered=frame["recovered"])
+            self._greet(frame)
         elif self.position is None:
             self.faults.append(f"{code} before 2000")
         elif code == GAP:
-            self._jump(Cursor.parse(frame["data"]["from"]), Cursor.parse(frame["data"]["to"]))
+            self._jump(frame)
         else:
             self._push(self.position, frame, moment)
 
@@ -140,8 +151,9 @@ class ConnectionModel:
         assert is_there, f"the log ends at {end}, the gateway got pushes up to {self.position}"
         assert not self.awaits_gap, "not recovered, and no gap announced"
 
-    def _greet(self, point: Cursor, *, recovered: bool) -> None:
-        self.position = point
+    def _greet(self, frame: dict[str, Any]) -> None:
+        self.position = point = Cursor.parse(frame["cursor"])
+        recovered = frame["recovered"]
         if self.offered is None:
             self._expect(not recovered, "recovered without a cursor")
         elif recovered:
@@ -149,7 +161,8 @@ class ConnectionModel:
         else:
             self.awaits_gap = True
 
-    def _jump(self, start: Cursor, end: Cursor) -> None:
+    def _jump(self, frame: dict[str, Any]) -> None:
+        start, end = Cursor.parse(frame["data"]["from"]), Cursor.parse(frame["data"]["to"])
         if self.awaits_gap:
             self._expect(start == self.offered and end == self.position, "the gap has other bounds")
             self.awaits_gap = False
@@ -163,14 +176,12 @@ class ConnectionModel:
         self.position = end
 
     def _push(self, position: Cursor, frame: dict[str, Any], moment: Moment) -> None:
-        code, cursor, data = frame["code"], Cursor.parse(frame["cursor"]), frame["data"]
+        code, cursor, data = frame["code"], self._cursor_of(position, frame), frame["data"]
         self._expect(not self.awaits_gap, "pushes before the gap is announced")
-        before = self.log.before.get(cursor)
-        if before is None:
+        if cursor not in self.log.before:
             self.faults.append(f"the log never had {cursor}")
             return
-        follows = self.log.reaches(position, before, with_notices=self.with_notices)
-        self._expect(follows, f"{cursor} does not follow {position}")
+        self._expect(self._follows(position, cursor), f"{cursor} does not follow {position}")
         self.position = cursor
         if code == RECALLED:
             self._expect(data["content"] == "", "a recall shows the content")
@@ -183,6 +194,12 @@ class ConnectionModel:
         elif code == MESSAGE:
             self._expect(data["content"] == "", "the content of a recalled message")
             self._expect(data["messageId"] in self.log.recalled, "shown as recalled, though it was not")
+
+    def _cursor_of(self, position: Cursor, frame: dict[str, Any]) -> Cursor:
+        return Cursor.parse(frame["cursor"])
+
+    def _follows(self, position: Cursor, cursor: Cursor) -> bool:
+        return self.log.reaches(position, self.log.before[cursor], with_notices=self.with_notices)
 
     def _is_kept_too_long(self, message_id: str, moment: Moment) -> bool:
         """Whether the content is shown too late after its recall.
@@ -201,3 +218,44 @@ class ConnectionModel:
     def _expect(self, holds: bool, otherwise: str) -> None:
         if not holds:
             self.faults.append(otherwise)
+
+
+@dataclass(kw_only=True)
+class JavaConnectionModel(ConnectionModel):
+    """A connection by the Java door: its frames have no cursor, and nothing tells it of a gap.
+
+    A push need not follow the one before if the node has counted a gap in between, of any gateway.
+    """
+
+    head: Callable[[], Cursor]
+    """Returns the position that the live gateways of the node have reached."""
+    untold_gaps: Callable[[], float]
+    """Returns how many gaps the node has counted that it told nobody of."""
+    gaps_before: float = 0
+
+    def take(self, frame: dict[str, Any], moment: Moment) -> None:
+        """Check a frame."""
+        self._expect(frame.keys() == JAVA_FIELDS, f"a frame of the Java door has the fields {[*frame]}")
+        super().take(frame, moment)
+        self.gaps_before = self.untold_gaps()
+
+    def check_settled(self) -> None:
+        """Check that everything in the log was pushed, unless there was a gap since the newest push."""
+        if self.position is not None and self.untold_gaps() > self.gaps_before:
+            self.position, self.gaps_before = self.head(), self.untold_gaps()
+        super().check_settled()
+
+    def _greet(self, frame: dict[str, Any]) -> None:
+        self.position = self.head()
+
+    def _jump(self, frame: dict[str, Any]) -> None:
+        self.faults.append("a gap is told at the Java door")
+
+    def _cursor_of(self, position: Cursor, frame: dict[str, Any]) -> Cursor:
+        message_id = frame["data"]["messageId"]
+        cursors = self.log.pushed_as.get((frame["code"], message_id), [])
+        following = (cursor for cursor in cursors if self._follows(position, cursor))
+        return next(following, cursors[-1] if cursors else Cursor(message_id, ORIGIN))
+
+    def _follows(self, position: Cursor, cursor: Cursor) -> bool:
+        return super()._follows(position, cursor) or self.untold_gaps() > self.gaps_before

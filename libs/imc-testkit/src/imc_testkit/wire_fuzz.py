@@ -9,6 +9,7 @@ from random import Random
 from urllib.parse import urlsplit
 
 from imc_testkit import bombs
+from imc_testkit.calls import COMMAND_PATHS
 
 READ_SECONDS = 0.05
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
@@ -31,17 +32,6 @@ INJECTIONS = (
 """Texts that were commands once they had left their place: of SQL, of logs, of pages, of Redis."""
 
 
-_COMMANDS = (
-    "/v1/commands/send-message",
-    "/v1/commands/send-messages",
-    "/v1/commands/recall-message",
-    "/v1/commands/publish-notice",
-    "/v1/commands/delete-notice",
-    "/chat/message/create",
-    "/chat/message/recall",
-    "/notice/information/create",
-    "/notice/information/delete",
-)
 SMUGGLED = "this was the body of another request"
 """The content of all messages that are hidden in bodies."""
 
@@ -230,7 +220,7 @@ class WireFuzz:
         return self._opened(frame(self._bomb()), frame(self._body()))
 
     def _bombs_in_bodies(self) -> list[bytes]:
-        path = self._random.choice(_COMMANDS)
+        path = self._random.choice(COMMAND_PATHS)
         body = self._bomb()
         head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         return [head + body]

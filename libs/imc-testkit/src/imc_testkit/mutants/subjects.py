@@ -45,6 +45,7 @@ AREAS = (
         _in(f"{_COMMAND}/log", "append.lua", "writer.py", "script.py", "recent.py", "records.py"),
         _in(_COMMAND_TESTS, "test_log_writer.py", "test_log.py", "test_send_quota.py"),
     ),
+    Area("retries", (f"{_SERVICE}/retry.py",), (f"{_SERVICE_TESTS}/test_retry.py",)),
     Area(
         "send quota",
         (f"{_COMMAND}/quota/send_quota.py", f"{_CONTRACTS}/quotas.py", f"{_SERVICE}/watched_file.py"),
