@@ -58,6 +58,8 @@ class Subscriber:
         """The channels that Redis is still to be told of, in the order in which they were held."""
         self._changed = asyncio.Event()
         self._link: PubSubConnection | None = None
+        self._has_subscribed = False
+        """Whether Redis has confirmed a subscription on this connection. It may refuse them all."""
         self._outage = Outage(logger.warning, "listening to Redis")
 
     def subscribe(self, channel: str, listener: ChannelListener) -> None:
@@ -89,7 +91,7 @@ class Subscriber:
         """A readiness check: why nothing could be heard just now, or None."""
         if self._outage.words is not None:
             return f"no Pub/Sub connection: {self._outage.words}"
-        if self._link is None:
+        if self._link is None or not self._has_subscribed:
             return "no Pub/Sub connection"
         silence = _now() - self._link.heard_at
         return "the Pub/Sub connection is silent" if silence > DEADLINE_SECONDS else None
@@ -120,7 +122,7 @@ class Subscriber:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await link.prove()
             self._connections.inc()
-            self._link = link
+            self._link, self._has_subscribed = link, False
             tasks = [asyncio.create_task(work) for work in (self._write(link), link.ended(), _watch(link))]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -154,6 +156,7 @@ class Subscriber:
         if kind == b"message":
             listener.on_message(payload)
         elif kind == b"subscribe":
+            self._has_subscribed = True
             self._outage.is_over()
             listener.on_subscribed()
 
