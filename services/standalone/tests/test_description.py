@@ -1,20 +1,35 @@
 """The description of all calls: one document, with names that generators make good clients of."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
+import imc_command_api.app
 import imc_command_api.http
+import imc_command_api.projector.app
+import imc_push_node.app
 import imc_push_node.http
+import imc_query_api.app
 import imc_query_api.http
 import pytest
 from fastapi import FastAPI
-from imc_service.settings import load
+from imc_command_api.projector.settings import ProjectorSettings
+from imc_command_api.settings import CommandApiSettings
+from imc_push_node.settings import PushNodeSettings
+from imc_query_api.settings import QueryApiSettings
+from imc_service.settings import ServerSettings, load
 from imc_standalone.app import create_app
 from imc_standalone.settings import StandaloneSettings, load_parts
 from imc_testkit.tokens import OFF
 
 Json = dict[str, Any]
+
+SERVICES: dict[str, tuple[Callable[[Any], FastAPI], type[ServerSettings]]] = {
+    "command-api": (imc_command_api.app.create_app, CommandApiSettings),
+    "projector": (imc_command_api.projector.app.create_app, ProjectorSettings),
+    "query-api": (imc_query_api.app.create_app, QueryApiSettings),
+    "push-node": (imc_push_node.app.create_app, PushNodeSettings),
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +58,22 @@ def test_it_holds_every_call_of_every_service(document: Json):
         own = {(path, method) for path, methods in app.openapi()["paths"].items() for method in methods}
         assert own
         assert own <= {(path, method) for path, methods in document["paths"].items() for method in methods}
+
+
+@pytest.mark.parametrize("name", ["command-api", "projector", "query-api", "push-node"])
+def test_a_service_describes_its_calls_as_standalone_does(document: Json, name: str):
+    environment = {
+        **OFF,
+        "IMC_REDIS_URL": "redis://nowhere",
+        "IMC_DATABASE_URL": "mysql://nowhere/imc",
+        "IMC_COMMAND_API_URL": "http://nowhere",
+    }
+    create, settings = SERVICES[name]
+    own = create(load(settings, environment)).openapi()
+    assert own["paths"] == {path: document["paths"][path] for path in own["paths"]}
+    schemas = document["components"]["schemas"]
+    assert own["components"]["schemas"] == {each: schemas[each] for each in own["components"]["schemas"]}
+    assert [tag for tag in document["tags"] if tag in own["tags"]] == own["tags"]
 
 
 def test_operations_have_short_names_of_their_own(document: Json):
