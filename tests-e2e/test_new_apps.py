@@ -37,6 +37,7 @@ async def test_new_apps_beyond_the_quota(http: httpx.AsyncClient, tmp_path_facto
             await known.wait_for_code(2000)
             await gateway.send_text(json.dumps({**send("app-7"), "clientMessageId": "mine"}))
             [answer] = await gateway.wait_for_code(4001)
+            assert 0 < answer["data"].pop("retryAfter") <= 720_000
             assert answer["data"] == {"error": 42901, "retryable": True, "clientMessageId": "mine"}
             assert "new apps" in answer["message"]
             await known.send_text(json.dumps(send("app-1")))

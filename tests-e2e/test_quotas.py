@@ -104,8 +104,29 @@ async def test_in_a_batch_each_item_has_its_own_answer(installation: Installatio
     await installation.limit(app_id, sends_per_second=NEVER, send_burst=2)
     other = f"{app_id}-other"
     items = [body(app_id), body(other), body(app_id), body(app_id), body(other)]
-    answers = (await installation.post(BATCH, {"messages": items})).json()["data"]
-    assert [answer.get("code", 0) for answer in answers] == [0, 0, 0, 42901, 0]
+    reply = await installation.post(BATCH, {"messages": items})
+    assert [answer.get("code", 0) for answer in reply.json()["data"]] == [0, 0, 0, 42901, 0]
+    assert int(reply.headers["Retry-After"]) == 1_000_000
+
+
+async def test_a_batch_names_the_longest_pause_of_its_items(installation: Installation, app_id: str):
+    patient = f"{app_id}-patient"
+    await installation.limit(app_id, sends_per_second=1 / 60, send_burst=1)
+    await installation.limit(patient, sends_per_second=NEVER, send_burst=1)
+    reply = await installation.post(BATCH, {"messages": [body(app_id), body(app_id)]})
+    assert 0 < int(reply.headers["Retry-After"]) <= 60
+    items = [body(patient), body(patient), body(app_id)]
+    reply = await installation.post(BATCH, {"messages": items})
+    assert [answer.get("code", 0) for answer in reply.json()["data"]] == [0, 42901, 42901]
+    assert int(reply.headers["Retry-After"]) == 1_000_000
+
+
+async def test_a_batch_without_a_refusal_for_a_time_has_no_such_header(
+    installation: Installation, app_id: str
+):
+    reply = await installation.post(BATCH, {"messages": [body(app_id), {}]})
+    assert [answer.get("code", 0) for answer in reply.json()["data"]] == [0, 40001]
+    assert "Retry-After" not in reply.headers
 
 
 async def test_a_gateway_is_told_which_send_was_too_many(installation: Installation, app_id: str):
@@ -114,7 +135,13 @@ async def test_a_gateway_is_told_which_send_was_too_many(installation: Installat
         await gateway.wait_for_code(2000)
         await gateway.send_json([body(app_id, clientMessageId=own_id) for own_id in ("first", "second")])
         [refused] = await gateway.wait_for_code(4001)
-        assert refused["data"] == {"error": 42901, "retryable": True, "clientMessageId": "second", "index": 1}
+        assert refused["data"] == {
+            "error": 42901,
+            "retryable": True,
+            "retryAfter": 1_000_000_000,
+            "clientMessageId": "second",
+            "index": 1,
+        }
         assert "quota" in refused["message"]
         assert (await gateway.wait_for_code(2003))[0]["data"]["clientMessageId"] == "first"
 

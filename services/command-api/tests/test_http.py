@@ -24,28 +24,39 @@ def description() -> dict[str, Any]:
     return create_app(settings).openapi()
 
 
+ANY = {"200", "400", "401", "403", "413", "415", "500", "503"}
+FIELDS = ["appId", "groupId", "userId", "content"]
+
+
 @pytest.mark.parametrize(
-    ("path", "required"),
+    ("path", "body", "required", "beside"),
     [
-        ("/v1/commands/send-message", ["appId", "groupId", "userId", "content"]),
-        ("/v1/commands/send-messages", ["messages"]),
-        ("/v1/commands/recall-message", ["appId", "messageId"]),
-        ("/v1/commands/publish-notice", ["appId", "groupId", "userId", "content"]),
-        ("/v1/commands/delete-notice", ["appId", "informationId"]),
-        ("/chat/message/create", ["appId", "groupId", "userId"]),
-        ("/chat/message/recall", ["messageId"]),
-        ("/notice/information/create", ["appId", "groupId", "userId"]),
-        ("/notice/information/delete", ["informationId"]),
+        ("/v1/commands/send-message", "SendMessage", FIELDS, {"409", "429"}),
+        ("/v1/commands/send-messages", "SendMessageBatch", ["messages"], set[str]()),
+        ("/v1/commands/recall-message", "RecallMessage", ["appId", "messageId"], {"404", "409", "429"}),
+        ("/v1/commands/publish-notice", "PublishNotice", FIELDS, {"409", "429"}),
+        ("/v1/commands/delete-notice", "DeleteNotice", ["appId", "informationId"], {"404", "409", "429"}),
+        ("/chat/message/create", "JavaSendMessage", FIELDS[:3], {"429"}),
+        ("/chat/message/recall", "JavaRecallMessage", ["messageId"], {"429"}),
+        ("/notice/information/create", "JavaPublishNotice", FIELDS[:3], {"429"}),
+        ("/notice/information/delete", "JavaDeleteNotice", ["informationId"], {"429"}),
     ],
 )
 def test_every_call_is_described_with_its_body_and_refusals(
-    description: dict[str, Any], path: str, required: list[str]
+    description: dict[str, Any], path: str, body: str, required: list[str], beside: set[str]
 ):
     call = description["paths"][path]["post"]
     schema = call["requestBody"]["content"]["application/json"]["schema"]
-    assert schema["required"] == required
-    assert "$ref" not in json.dumps(schema)
-    assert {"200", "400", "404", "409", "413", "415", "500", "503"} <= set(call["responses"])
+    assert schema == {"$ref": f"#/components/schemas/{body}"}
+    assert description["components"]["schemas"][body]["required"] == required
+    assert set(call["responses"]) == ANY | beside
+    code = "4" if path.startswith("/v1/") else "-1: "
+    assert call["responses"]["400"]["description"].startswith(code)
+
+
+def test_the_largest_pause_of_a_batch_is_its_header(description: dict[str, Any]):
+    replies = description["paths"]["/v1/commands/send-messages"]["post"]["responses"]
+    assert "Retry-After" in replies["200"]["headers"]
 
 
 def test_operations_are_described_too(description: dict[str, Any]):

@@ -1,21 +1,29 @@
 """The envelope around every HTTP reply and every push: ``{"success", "code", "message", "data"}``."""
 
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
+from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from imc_contracts.codes import ErrorCode
+from imc_contracts.codes import JAVA_ERROR, ErrorCode
 from imc_contracts.errors import Refused
+from imc_contracts.fields import INT32
 
 T = TypeVar("T")
+
+_Code = Annotated[int, Field(json_schema_extra=INT32)]
+_Refused = Annotated[bool, Field(examples=[False])]
+_Reason = Annotated[str, Field(examples=["userId is missing"])]
+# Generators of clients make no class for what is nothing but null.
+_Nothing = Annotated[None, WithJsonSchema({"type": ["object", "null"]})]
 
 
 class Envelope(TypedDict, Generic[T]):
     """A successful reply: ``code`` is 0, ``message`` is ``"success"``."""
 
     success: bool
-    code: int
+    code: _Code
     message: str
     data: T
 
@@ -23,10 +31,31 @@ class Envelope(TypedDict, Generic[T]):
 class Failure(TypedDict):
     """A refused request: ``code`` is an `ErrorCode`, ``message`` is for people, ``data`` is null."""
 
+    success: _Refused
+    code: Annotated[_Code, Field(examples=[int(ErrorCode.INVALID_FIELD)])]
+    message: _Reason
+    data: _Nothing
+
+
+class JavaAnswer(TypedDict, Generic[T]):
+    """A reply of the Java door with status 200, also to what it refuses for reasons of business.
+
+    Then ``success`` is false, ``code`` is -1, and ``data`` is null.
+    """
+
     success: bool
-    code: int
+    code: _Code
     message: str
-    data: None
+    data: T | None
+
+
+class JavaFailure(TypedDict):
+    """A refused request on the Java door: ``code`` is -1, ``message`` is for people, ``data`` is null."""
+
+    success: _Refused
+    code: Annotated[_Code, Field(examples=[JAVA_ERROR])]
+    message: _Reason
+    data: _Nothing
 
 
 def success(data: T) -> Envelope[T]:

@@ -6,7 +6,8 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic.config import JsonDict
 
 MAX_CONTENT_BYTES = 65_535
 MAX_BATCH = 500
@@ -16,6 +17,10 @@ MAX_LIMIT = 500
 DEFAULT_LIMIT = 50
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
+
+INT32: JsonDict = {"format": "int32"}
+INT64: JsonDict = {"format": "int64"}
+"""The bits that generated clients must read an integer with, for ``json_schema_extra``."""
 
 _IDENTIFIER = "1 to 127 characters, no control characters, no space at either end"
 _MILLISECONDS = "milliseconds, a whole number from 0 to 9223372036854775807"
@@ -72,11 +77,8 @@ def _no_script(value: str) -> str:
     return value
 
 
-Whole = BeforeValidator(
-    _whole_number,
-    json_schema_input_type=int | Annotated[str, StringConstraints(pattern=f"^{_DECIMAL.pattern}$")],
-)
-"""Marks an integer that may also be a decimal string."""
+Whole = BeforeValidator(_whole_number)
+"""Marks an integer that may also be a decimal string. Descriptions name one type, so that clients get one."""
 
 # Ranges instead of classes: clients read these patterns in other languages, which may not know ``\p{Cc}``,
 # or define ``\s`` differently.
@@ -93,12 +95,18 @@ GatewayId = _Identifier
 GroupId = _Identifier
 UserId = _Identifier
 Content = Annotated[str, StringConstraints(max_length=MAX_CONTENT_BYTES), AfterValidator(_fits_in_bytes)]
-MessageType = Annotated[int, Field(ge=-INT32_MAX - 1, le=INT32_MAX), Whole]
+MessageType = Annotated[int, Field(ge=-INT32_MAX - 1, le=INT32_MAX, json_schema_extra=INT32), Whole]
 ClientMessageId = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,64}$")]
 ShortText = Annotated[str, StringConstraints(max_length=255)]
 JumpUrl = Annotated[str, StringConstraints(max_length=2048), AfterValidator(_no_script)]
-Id = Annotated[int, Field(ge=1, le=INT64_MAX), Whole]
-PageNum = Annotated[int, Field(ge=0, le=INT32_MAX), Whole]
-PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE), Whole]
-Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), Whole]
-Milliseconds = Annotated[int, Field(ge=0, le=INT64_MAX), Whole]
+Id = Annotated[
+    int,
+    Field(ge=1, le=INT64_MAX),
+    Whole,
+    # JavaScript rounds numbers of this size.
+    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,18}$"}),
+]
+PageNum = Annotated[int, Field(ge=0, le=INT32_MAX, json_schema_extra=INT32), Whole]
+PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE, json_schema_extra=INT32), Whole]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, json_schema_extra=INT32), Whole]
+Milliseconds = Annotated[int, Field(ge=0, le=INT64_MAX, json_schema_extra=INT64), Whole]

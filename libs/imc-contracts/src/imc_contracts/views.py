@@ -5,8 +5,13 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import TypedDict
 
-Int64 = Annotated[int, Field(json_schema_extra={"format": "int64"})]
-"""An integer that generated clients must read with 64 bits."""
+from imc_contracts.fields import INT32, INT64
+
+Int32 = Annotated[int, Field(json_schema_extra=INT32)]
+Int64 = Annotated[int, Field(json_schema_extra=INT64)]
+
+DecimalId = Annotated[str, Field(json_schema_extra={"pattern": "^[1-9][0-9]{0,18}$"})]
+"""An id, a string since it exceeds 2^53. The pattern is for descriptions; nothing checks it."""
 
 STATUS_NORMAL = 1
 STATUS_RETIRED = 0
@@ -16,7 +21,7 @@ STATUS_RETIRED = 0
 class Message(TypedDict):
     """A message. Ids are decimal strings (they exceed 2^53), times are Unix milliseconds."""
 
-    messageId: str
+    messageId: DecimalId
     appId: str
     groupId: str
     userId: str
@@ -24,14 +29,14 @@ class Message(TypedDict):
     createTime: Int64
     recallTime: Int64
     recallCause: str | None
-    status: int
-    type: int | None
+    status: Int32
+    type: Int32 | None
 
 
 class Notice(TypedDict):
     """An announcement pinned to a group."""
 
-    informationId: str
+    informationId: DecimalId
     appId: str
     groupId: str
     userId: str
@@ -40,8 +45,8 @@ class Notice(TypedDict):
     createTime: Int64
     deleteTime: Int64
     jumpUrl: str | None
-    status: int
-    type: int | None
+    status: Int32
+    type: Int32 | None
 
 
 class Group(TypedDict):
@@ -95,7 +100,7 @@ class JavaNoticePage(TypedDict):
 class SendReceipt(TypedDict):
     """The acknowledgement of a send. ``duplicate``: its ``clientMessageId`` was sent before."""
 
-    messageId: str
+    messageId: DecimalId
     createTime: Int64
     cursor: str
     duplicate: bool
@@ -104,7 +109,7 @@ class SendReceipt(TypedDict):
 class NoticeReceipt(TypedDict):
     """The acknowledgement of a published notice; ``duplicate`` as in `SendReceipt`."""
 
-    informationId: str
+    informationId: DecimalId
     createTime: Int64
     cursor: str
     duplicate: bool

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from imc_service.http.replies import JsonReply
 from imc_service.logs import get_logger
@@ -23,6 +25,27 @@ CHECK_SECONDS = 2.0
 TELL_SECONDS = 2.0
 REASONS_TOLD = 10
 """The most reasons logged for one part until it works again: a reason may hold a number that changes."""
+
+
+class Alive(TypedDict):
+    """The process runs and answers."""
+
+    status: Annotated[Literal["alive"], Field(description="It runs.", examples=["alive"])]
+
+
+class Ready(TypedDict):
+    """The process can do its job now."""
+
+    status: Annotated[Literal["ready"], Field(description="It can do its job.", examples=["ready"])]
+
+
+class NotReady(TypedDict):
+    """The process can't do its job now."""
+
+    status: Annotated[Literal["not ready"], Field(description="It can't do its job.", examples=["not ready"])]
+    reasons: Annotated[
+        list[str], Field(description="Why, for each part.", examples=[["database: no answer in time"]])
+    ]
 
 
 class Readiness:
@@ -84,17 +107,24 @@ async def _ask(check: Check) -> str | None:
 
 def routes(readiness: Readiness, registry: CollectorRegistry) -> APIRouter:
     """The routes, whose replies have no envelope."""
-    router = APIRouter(tags=["operations"])
+    router = APIRouter()
     ready = Gauge("imc_ready", "Whether the process can do its job now (1) or not (0).", registry=registry)
 
-    @router.get("/livez")
+    @router.get("/livez", response_model=Alive, response_description="It runs.")
     async def livez() -> Response:
         """The process runs and answers."""
         return JsonReply({"status": "alive"})
 
-    @router.get("/readyz", responses={503: {"description": "It can't do its job now; `reasons` says why."}})
+    @router.get(
+        "/readyz",
+        response_model=Ready,
+        response_description="It can do its job now.",
+        responses={503: {"model": NotReady, "description": "It can't do its job now; `reasons` says why."}},
+    )
     async def readyz(
-        exclude: Annotated[list[str], Query(description="parts of the process to leave out")] = [],  # noqa: B006
+        exclude: Annotated[
+            list[str], Query(description="Parts of the process to leave out.", examples=["database"])
+        ] = [],  # noqa: B006
     ) -> Response:
         """The process can do its job now."""
         reasons = await readiness.reasons(exclude)
@@ -102,7 +132,7 @@ def routes(readiness: Readiness, registry: CollectorRegistry) -> APIRouter:
             return JsonReply({"status": "not ready", "reasons": reasons}, status_code=503)
         return JsonReply({"status": "ready"})
 
-    @router.get("/metrics", response_class=PlainTextResponse)
+    @router.get("/metrics", response_class=PlainTextResponse, response_description="All metrics.")
     async def metrics() -> Response:
         """Metrics in the text format of Prometheus."""
         ready.set(not await readiness.reasons())

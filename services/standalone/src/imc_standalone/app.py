@@ -14,7 +14,6 @@ from imc_service.http import replies
 from imc_service.http.application import Opened, build_app
 from prometheus_client import CollectorRegistry
 
-from imc_standalone import description
 from imc_standalone.bootstrap import open_standalone
 from imc_standalone.settings import MADE_UP, PARTS, PartSettings, StandaloneSettings
 
@@ -45,7 +44,6 @@ def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
         gatekeeper=gatekeeper,
         hot=[*imc_command_api.http.hot(), *imc_query_api.http.hot()],
     )
-    description.describe(app)
     imc_push_node.http.install(app, app.state.registry)
     return app
 

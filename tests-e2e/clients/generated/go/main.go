@@ -10,7 +10,7 @@ import (
 
 func main() {
 	ctx := context.Background()
-	app, lobby, cause, kind, limit := os.Args[2], "lobby", "typo", int64(3), int64(10)
+	app, lobby, cause, kind, limit := os.Args[2], "lobby", "typo", int32(3), int32(10)
 	imc, err := NewClientWithResponses(os.Args[1])
 	check(err)
 	sent, err := imc.SendMessageWithResponse(ctx, SendMessage{

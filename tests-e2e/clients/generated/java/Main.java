@@ -19,13 +19,13 @@ public final class Main {
         String app = arguments[1];
         CommandsApi commands = new CommandsApi(client);
         SendMessage message = new SendMessage()
-                .appId(app).groupId("lobby").userId("ann").content("hello").type(3L);
+                .appId(app).groupId("lobby").userId("ann").content("hello").type(3);
         SendReceipt sent = commands.sendMessage(message).getData();
         RecallMessage recall =
                 new RecallMessage().appId(app).messageId(sent.getMessageId()).recallCause("typo");
         Message recalled = commands.recallMessage(recall).getData();
         APIQueryMessagesRequest query =
-                APIQueryMessagesRequest.newBuilder().appId(app).groupId("lobby").limit(10L).build();
+                APIQueryMessagesRequest.newBuilder().appId(app).groupId("lobby").limit(10).build();
         List<Message> found = new QueriesApi(client).queryMessages(query).getData().getMessages();
         Map<String, Object> said = Map.of("sent", sent, "recalled", recalled, "found", found);
         System.out.println(client.getObjectMapper().writeValueAsString(said));

@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from imc_contracts import commands, validation
 from imc_contracts.commands import Command
@@ -34,33 +35,48 @@ def _nothing(_: Any) -> None:
     """Ignore the value."""
 
 
-IdText = Annotated[int, BeforeValidator(_id)]
-_Ignored = Annotated[ClientMessageId | None, BeforeValidator(_nothing)]
+IdText = Annotated[int, BeforeValidator(_id), WithJsonSchema({"type": "string"})]
+_Ignored = Annotated[SkipJsonSchema[ClientMessageId | None], BeforeValidator(_nothing)]
 
 
 class SendMessage(commands.SendMessage):
-    """``/chat/message/create``, and the frames of gateways."""
+    """A message as `/chat/message/create` and the frames of gateways have it.
+
+    Fields are read as Jackson reads them. A number or a boolean is taken for the string that it is written
+    as. `type` may be a decimal string; a fraction is cut off. Content that is absent or null is empty.
+    """
+
+    model_config = ConfigDict(title="JavaSendMessage")
 
     content: Content = ""
     client_message_id: _Ignored = None
 
 
 class PublishNotice(commands.PublishNotice):
-    """``/notice/information/create``."""
+    """A notice as `/notice/information/create` has it. Its fields are read as those of JavaSendMessage."""
+
+    model_config = ConfigDict(title="JavaPublishNotice")
 
     content: Content = ""
     client_message_id: _Ignored = None
 
 
 class RecallMessage(Command):
-    """``/chat/message/recall``."""
+    """The message to recall.
+
+    A number or a boolean is taken for the string that it is written as. A string that is no id names nothing.
+    """
+
+    model_config = ConfigDict(title="JavaRecallMessage")
 
     message_id: IdText
     recall_cause: ShortText | None = None
 
 
 class DeleteNotice(Command):
-    """``/notice/information/delete``."""
+    """The notice to delete. Its id is read as that of JavaRecallMessage."""
+
+    model_config = ConfigDict(title="JavaDeleteNotice")
 
     information_id: IdText
 

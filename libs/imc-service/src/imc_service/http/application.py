@@ -14,9 +14,10 @@ from imc_service.auth.gatekeeper import Gatekeeper
 from imc_service.auth.middleware import Authenticated
 from imc_service.command_line import Program
 from imc_service.health import Readiness
-from imc_service.http import openapi, pages, replies
+from imc_service.http import description, pages, replies
 from imc_service.http.hot_path import HotPath, HotPathMiddleware
 from imc_service.http.java_door import JavaPaths
+from imc_service.http.openapi import operation_id
 from imc_service.metrics import HttpMetrics, HttpSeries
 
 TELEMETRY_OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
@@ -68,6 +69,7 @@ def build_app(
         telemetry=TELEMETRY_OFF,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=operation_id,
     )
     return assemble(app, readiness, registry, *routers, gatekeeper=gatekeeper, hot=hot)
 
@@ -92,9 +94,8 @@ def assemble(
     replies.install(app)
     for router in (*routers, health.routes(readiness, registry), pages.routes(app)):
         app.include_router(router)
-    openapi.name_schemas(app)
+    description.describe(app, needs_token=gatekeeper is not None)
     if gatekeeper is not None:
-        openapi.describe_tokens(app)
         app.add_middleware(Authenticated, gatekeeper=gatekeeper)
     series = HttpSeries(registry)
     # Outside of `Authenticated`, so that calls without a token are counted too.

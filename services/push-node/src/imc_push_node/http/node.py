@@ -1,15 +1,14 @@
 """Tells a gateway which node it belongs to."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
 from imc_contracts.envelope import Envelope
-from imc_contracts.fields import RULES, AppId, GatewayId
+from imc_contracts.field_guide import EXAMPLES
+from imc_contracts.fields import AppId, GatewayId
 from imc_contracts.scopes import Scope
 from imc_contracts.views import Node
 from imc_service.auth.middleware import grant_in
 from imc_service.http import replies
-from imc_service.http.openapi import REFUSALS, refusal
+from imc_service.http.openapi import ANY_CALL, field_description, v1_replies
 from pydantic import TypeAdapter
 
 from imc_push_node.http.gateway_paths import V1_GATEWAYS, read_ids
@@ -22,25 +21,23 @@ _PARAMETERS = [
         "name": name,
         "in": "path",
         "required": True,
-        "description": RULES[name],
+        "description": field_description(name),
+        "example": EXAMPLES[name],
         "schema": adapter.json_schema(),
     }
     for name, adapter in (("appId", TypeAdapter(AppId)), ("gatewayId", TypeAdapter(GatewayId)))
 ]
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    **{status: REFUSALS[status] for status in (400, 401, 403, 500, 503)},
-    404: refusal("40400: this is no path of a gateway."),
-}
+_REPLIES = v1_replies({**ANY_CALL, 404: "40400: this is no path of a gateway."})
 
 
 def routes() -> APIRouter:
     """``…/node``."""
-    router = APIRouter(tags=["gateways"])
+    router = APIRouter()
 
     @router.get(
         PATH,
         response_model=Envelope[Node],
-        responses=_REFUSALS,
+        responses=_REPLIES,
         openapi_extra={"parameters": _PARAMETERS},
     )
     async def home_node(request: Request) -> Response:

@@ -7,29 +7,14 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
-from imc_contracts.fields import INT32_MAX, RULES, AppId
+from imc_contracts.field_guide import EXAMPLES
+from imc_contracts.fields import RULES, AppId
 from imc_contracts.scopes import Scope
 from imc_contracts.validation import parse_fields
 from imc_service.auth.middleware import grant_in
+from imc_service.http.openapi import field_description
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
-
-EXAMPLES: dict[str, Any] = {
-    "appId": "shop",
-    "groupId": "support-42",
-    "userId": "alice",
-    "messageId": "2000000000000000001",
-    "before": "2000000000000000001",
-    "after": "2000000000000000001",
-    "startTime": 1_796_169_600_000,
-    "endTime": 1_796_256_000_000,
-    "limit": 50,
-    "withTotal": True,
-    "deleted": True,
-    "pageNum": 1,
-    "pageSize": 20,
-}
-"""An example of each parameter."""
 
 
 class Parameters(BaseModel):
@@ -72,25 +57,21 @@ def _decoded(query: bytes) -> dict[str, str]:
 
 def described(model: type[Parameters], rules: Mapping[str, str] = RULES) -> dict[str, Any]:
     """The ``openapi_extra`` of a route that reads ``model`` from its query."""
-    # The serialization schema of a number is a number. In a query, its text looks the same.
-    properties = model.model_json_schema(mode="serialization")["properties"]
-    return {"parameters": [_described(name, field, rules[name]) for name, field in properties.items()]}
+    properties = model.model_json_schema()["properties"]
+    return {"parameters": [_described(name, field, rules) for name, field in properties.items()]}
 
 
-def _described(name: str, field: dict[str, Any], rule: str) -> dict[str, Any]:
+def _described(name: str, field: dict[str, Any], rules: Mapping[str, str]) -> dict[str, Any]:
     is_optional = "default" in field
-    meaning = f"{field['description']} " if "description" in field else ""
     [schema] = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
     schema = {key: value for key, value in schema.items() if key not in ("title", "description")}
     if field.get("default") is None:
         schema.pop("default", None)
-    if schema["type"] == "integer":
-        schema["format"] = "int64" if schema["maximum"] > INT32_MAX else "int32"
     return {
         "name": name,
         "in": "query",
         "required": not is_optional,
-        "description": f"{meaning}Format: {rule}.",
+        "description": field_description(name, field.get("description"), rules),
         "example": EXAMPLES[name],
         # An empty value counts as absent, so a required parameter must not be empty.
         **({"allowEmptyValue": True} if is_optional else {}),

@@ -14,10 +14,25 @@ from imc_contracts.views import Message, SendReceipt
 from imc_service.auth.grant import Grant
 from imc_service.auth.middleware import granted
 from imc_service.http import replies
-from imc_service.http.openapi import REFUSALS, json_body
+from imc_service.http.openapi import COMMAND, RETRY_AFTER, Replies, json_body, v1_replies
 from pydantic import BaseModel, Field
 
 from imc_command_api.http.state import command_api
+
+CLIENT_MESSAGE_ID_REUSED = "40904: the same `clientMessageId` was sent with another payload."
+_NOT_RECALLED = {
+    404: "40401: there is no such message.",
+    409: "40901: it is already recalled. 40902: the recall window has passed.",
+}
+_BATCH: Replies = v1_replies({status: words for status, words in COMMAND.items() if status != 429})
+_BATCH_REPLIES: Replies = {
+    **_BATCH,
+    200: {
+        "description": "Each message was accepted, or refused alone. "
+        "`Retry-After` says when to retry what was refused for a time.",
+        "headers": RETRY_AFTER,
+    },
+}
 
 
 class _UnreadBatch(BaseModel):
@@ -28,9 +43,14 @@ class _UnreadBatch(BaseModel):
 
 def routes() -> APIRouter:
     """The calls about messages."""
-    router = APIRouter(prefix="/v1/commands", tags=["messages"], responses=REFUSALS)
+    router = APIRouter(prefix="/v1/commands")
 
-    @router.post("/send-message", response_model=Envelope[SendReceipt], openapi_extra=json_body(SendMessage))
+    @router.post(
+        "/send-message",
+        response_model=Envelope[SendReceipt],
+        responses=v1_replies({**COMMAND, 409: CLIENT_MESSAGE_ID_REUSED}),
+        openapi_extra=json_body(SendMessage),
+    )
     async def send_message(request: Request) -> Response:
         """Send one message. It is acknowledged once it is in the app's log."""
         api, grant = command_api(request), granted(request.scope, Scope.SEND)
@@ -41,6 +61,7 @@ def routes() -> APIRouter:
     @router.post(
         "/send-messages",
         response_model=Envelope[list[SendReceipt | Failure]],
+        responses=_BATCH_REPLIES,
         openapi_extra=json_body(SendMessageBatch),
     )
     async def send_messages(request: Request) -> Response:
@@ -49,12 +70,14 @@ def routes() -> APIRouter:
         body = await api.read_batch(request)
         commands = _allowed(parse_batch(body), grant)
         await api.body_room.turn(len(body))
-        answers = await api.send_messages.batch(commands)
-        return replies.success(
-            [envelope.failure_of(answer) if isinstance(answer, Refused) else answer for answer in answers]
-        )
+        return _batch_reply(await api.send_messages.batch(commands))
 
-    @router.post("/recall-message", response_model=Envelope[Message], openapi_extra=json_body(RecallMessage))
+    @router.post(
+        "/recall-message",
+        response_model=Envelope[Message],
+        responses=v1_replies({**COMMAND, **_NOT_RECALLED}),
+        openapi_extra=json_body(RecallMessage),
+    )
     async def recall_message(request: Request) -> Response:
         """Take a message back, within the recall window."""
         api, grant = command_api(request), granted(request.scope, Scope.RECALL)
@@ -77,6 +100,17 @@ def parse_batch(body: bytes) -> list[SendMessage | Refused]:
         # A message is at fault, or the whole batch. Reading it again message by message is slow, but tells.
         items = parse_json(_UnreadBatch, body).messages
         return [_parse_item(item, place) for place, item in enumerate(items)]
+
+
+def _batch_reply(answers: list[SendReceipt | Refused]) -> Response:
+    """The reply to a batch. Its ``Retry-After`` is the largest of the refused messages."""
+    refused = [answer for answer in answers if isinstance(answer, Refused)]
+    reply = replies.success(
+        [envelope.failure_of(answer) if isinstance(answer, Refused) else answer for answer in answers]
+    )
+    if pauses := [each.retry_after for each in refused if each.retry_after is not None]:
+        reply.headers["Retry-After"] = str(max(pauses))
+    return reply
 
 
 def _allowed(commands: list[SendMessage | Refused], grant: Grant) -> list[SendMessage | Refused]:

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from imc_contracts.codes import ErrorCode
-from imc_contracts.envelope import Envelope
+from imc_contracts.envelope import Envelope, JavaAnswer
 from imc_contracts.errors import Refused
-from imc_service.http import replies
+from imc_service.http import openapi, replies
 
 from imc_query_api.http import parameters
 from imc_query_api.http.java_door.parameters import (
@@ -30,6 +30,9 @@ PAGED = (
 """The calls that both messages and notices have: path, end of the operation id, parameters, whose items."""
 
 
+_DATABASE = {503: "50301: the database is out of reach; `Retry-After` says when to retry."}
+
+
 @dataclass(frozen=True, slots=True)
 class JavaCall:
     """A call of the Java version, as OpenAPI describes it."""
@@ -40,6 +43,8 @@ class JavaCall:
     model: type[parameters.Parameters]
     data: Any
     """The type of ``data`` in its reply."""
+    business: str | None = None
+    """What it refuses with status 200, if it does."""
 
 
 def add(router: APIRouter, call: JavaCall, endpoint: Endpoint) -> None:
@@ -49,8 +54,9 @@ def add(router: APIRouter, call: JavaCall, endpoint: Endpoint) -> None:
         endpoint,
         methods=["GET"],
         operation_id=call.operation_id,
-        summary=call.description,
-        response_model=Envelope[call.data],
+        description=call.description,
+        response_model=JavaAnswer[call.data] if call.business else Envelope[call.data],
+        responses=openapi.java_replies({**openapi.ANY_CALL, **_DATABASE}, business=call.business),
         openapi_extra=parameters.described(call.model, PARAMETER_RULES),
     )
     router.add_api_route(call.path, _options, methods=["OPTIONS"], include_in_schema=False)

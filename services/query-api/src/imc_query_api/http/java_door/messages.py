@@ -31,6 +31,7 @@ def add_routes(router: APIRouter) -> None:
             f"The messages of a group just {where} one of them, oldest first.",
             NextToMessage,
             list[Message],
+            business="there is no such message",
         )
         calls.add(router, call, _next_to(is_before=is_before))
 

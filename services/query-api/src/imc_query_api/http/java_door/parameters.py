@@ -7,9 +7,9 @@ import re
 from abc import ABC, abstractmethod
 from typing import Annotated, Any
 
-from imc_contracts.fields import INT32_MAX, INT64_MAX, RULES, GroupId, UserId
+from imc_contracts.fields import INT32, INT32_MAX, INT64, INT64_MAX, RULES, GroupId, UserId
 from imc_contracts.java_door.commands import IdText
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field
 
 from imc_query_api.http.parameters import Parameters
 from imc_query_api.queries.selection import Owner, Times, Window
@@ -43,9 +43,9 @@ def _number(value: Any) -> int:
 
 
 _Number = BeforeValidator(_number)
-_Time = Annotated[int, Field(ge=-INT64_MAX - 1, le=INT64_MAX), _Number]
-_PageNum = Annotated[int, Field(ge=-INT32_MAX - 1, le=INT32_MAX), _Number]
-_PageSize = Annotated[int, Field(ge=ALL, le=MAX_PAGE_SIZE), _Number]
+_Time = Annotated[int, Field(ge=-INT64_MAX - 1, le=INT64_MAX, json_schema_extra=INT64), _Number]
+_PageNum = Annotated[int, Field(ge=-INT32_MAX - 1, le=INT32_MAX, json_schema_extra=INT32), _Number]
+_PageSize = Annotated[int, Field(ge=ALL, le=MAX_PAGE_SIZE, json_schema_extra=INT32), _Number]
 
 
 class Paged(Parameters, ABC):
@@ -107,7 +107,7 @@ class NextToMessage(Parameters):
     """The messages of a group before or after one of them."""
 
     group_id: GroupId
-    message_id: Annotated[IdText, WithJsonSchema({"type": "string"})]
+    message_id: IdText
     page_size: _PageSize = Field(
         DEFAULT_PAGE_SIZE,
         description=f"The most messages to list. 0: none. -1: all, if they are at most {MAX_PAGE_SIZE}.",

@@ -18,12 +18,10 @@ from imc_query_api.http.v1.parameters import (
     PageOfNotices,
 )
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    **{status: openapi.REFUSALS[status] for status in (400, 401, 403, 500)},
-    503: openapi.refusal("50301: the database is out of reach; `Retry-After` says when to retry."),
-}
-_NO_MESSAGE: dict[int | str, dict[str, Any]] = {404: openapi.refusal("40401: there is no such message.")}
-_NO_NOTICE: dict[int | str, dict[str, Any]] = {404: openapi.refusal("40402: there is no such notice.")}
+_DATABASE = {503: "50301: the database is out of reach; `Retry-After` says when to retry."}
+_REPLIES = openapi.v1_replies({**openapi.ANY_CALL, **_DATABASE})
+_NO_MESSAGE = openapi.v1_replies({404: "40401: there is no such message."})
+_NO_NOTICE = openapi.v1_replies({404: "40402: there is no such notice."})
 
 
 def _described(model: type[Parameters]) -> dict[str, Any]:
@@ -32,7 +30,7 @@ def _described(model: type[Parameters]) -> dict[str, Any]:
 
 def routes() -> APIRouter:
     """All queries of v1."""
-    router = APIRouter(prefix="/v1/queries", tags=["v1 queries"], responses=_REFUSALS)
+    router = APIRouter(prefix="/v1/queries", responses=_REPLIES)
 
     @router.get(
         "/messages",
@@ -64,7 +62,7 @@ def routes() -> APIRouter:
         openapi_extra=_described(OneMessage),
     )
     async def message(request: Request) -> Response:
-        """One message."""
+        """One message. A recalled one has no content."""
         asked = read(request, OneMessage, PARAMETER_RULES)
         return replies.success(await query_api(request).messages.one(asked.app_id, asked.message_id))
 

@@ -1,7 +1,5 @@
 """The parameters of the queries of v1."""
 
-from typing import Annotated
-
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.fields import (
@@ -14,7 +12,7 @@ from imc_contracts.fields import (
     Milliseconds,
     UserId,
 )
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
 from imc_query_api.http.parameters import Parameters
 from imc_query_api.queries.selection import Keyset, Owner, Times
@@ -26,15 +24,12 @@ PARAMETER_RULES = {
     "deleted": RULES["withTotal"],
 }
 
-# A string in OpenAPI: JavaScript rounds numbers of this size.
-IdText = Annotated[Id, WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,19}$"})]
-
 
 class _Page(Parameters):
     group_id: GroupId | None = Field(None, description="Select what is in this group.")
     user_id: UserId | None = Field(None, description="Select what is by this user.")
-    before: IdText | None = Field(None, description="Only what is older than the item with this id.")
-    after: IdText | None = Field(None, description="Only what is newer than the item with this id.")
+    before: Id | None = Field(None, description="Only what is older than the item with this id.")
+    after: Id | None = Field(None, description="Only what is newer than the item with this id.")
     start_time: Milliseconds = Field(0, description="Only what was created at this time or later.")
     end_time: Milliseconds = Field(INT64_MAX, description="Only what was created before this time.")
     limit: Limit = Field(DEFAULT_LIMIT, description="The most items to list.")
@@ -72,7 +67,7 @@ class PageOfGroups(Parameters):
     user_id: UserId | None = Field(
         None, description="Only groups that this user has written in. Without it, all groups of the app."
     )
-    after: IdText | None = Field(
+    after: Id | None = Field(
         None,
         description="Only groups with older activity than this message. "
         "To continue, pass the messageId of the newMessage of the last group.",
@@ -83,7 +78,7 @@ class PageOfGroups(Parameters):
 class OneMessage(Parameters):
     """A message."""
 
-    message_id: IdText
+    message_id: Id
 
 
 def _invalid(message: str) -> Refused:

@@ -1,0 +1,97 @@
+"""What each field of requests and replies means, with an example: for descriptions that people read.
+
+The bounds of the fields are in `imc_contracts.fields`.
+"""
+
+from typing import Any
+
+MEANINGS: dict[str, str] = {
+    "appId": "The chat application.",
+    "gatewayId": "A server of the app that holds its end users.",
+    "groupId": "The group, a chat room of the app.",
+    "userId": "The end user who wrote it.",
+    "content": "The text.",
+    "type": "A number that the app gives a meaning to. Null if none was given.",
+    "clientMessageId": "The sender's own id of what it sends. "
+    "A second send with the same one is not carried out again; it gets the first one's answer.",
+    "recallCause": "Why the message was recalled.",
+    "title": "The title of the notice.",
+    "jumpUrl": "Where a click on the notice leads.",
+    "messageId": "The id of the message.",
+    "informationId": "The id of the notice.",
+    "pageNum": "The number of the page. Below 1 it means 1.",
+    "pageSize": "The most items of a page.",
+    "limit": "The most items to list.",
+    "before": "Only what is older than the item with this id.",
+    "after": "Only what is newer than the item with this id.",
+    "startTime": "Only what was created at this time or later.",
+    "endTime": "Only what was created before this time.",
+    "withTotal": "Whether to count all messages between the times.",
+    "deleted": "Whether to list deleted notices, too.",
+    "createTime": "When it was created, in Unix milliseconds.",
+    "recallTime": "When the message was recalled, in Unix milliseconds. 0 until then.",
+    "deleteTime": "When the notice was deleted, in Unix milliseconds. 0 until then.",
+    "updateTime": "When the newest message was created, in Unix milliseconds.",
+    "status": "1: normal. 0: recalled or deleted.",
+    "newMessage": "The newest message of the group.",
+    "messageTotal": "How many messages the group has.",
+    "messages": "The messages.",
+    "notices": "The notices.",
+    "groups": "The groups.",
+    "pageMessageList": "The messages of the page.",
+    "pageInformationList": "The notices of the page.",
+    "hasMore": "Whether there are more items in the same direction.",
+    "total": "How many items there are in all. On v1 null unless it was asked for.",
+    "cursor": "A position in the app's log, an opaque string.",
+    "duplicate": "Whether the same clientMessageId was sent before.",
+    "url": "The address of the push-node.",
+    "connectUrl": "The address for the gateway to connect to.",
+    "success": "Whether the request was carried out.",
+    "code": "0, or why the request was refused. Programs decide by it.",
+    "message": '"success", or for people why the request was refused.',
+    "data": "The answer. Null if the request was refused.",
+}
+"""The meaning of each field, by its name on the wire."""
+
+_MESSAGE_ID = "1000000000000000001"
+_CREATED = 1_796_169_600_000
+
+EXAMPLES: dict[str, Any] = {
+    "appId": "shop",
+    "gatewayId": "gateway-1",
+    "groupId": "support-42",
+    "userId": "alice",
+    "content": "Is the blue one in stock?",
+    "type": 1,
+    "clientMessageId": "alice-0001",
+    "recallCause": "typo",
+    "title": "Opening hours",
+    "jumpUrl": "https://shop.example/hours",
+    "messageId": _MESSAGE_ID,
+    "informationId": "1000000000000000002",
+    "pageNum": 1,
+    "pageSize": 20,
+    "limit": 50,
+    "before": _MESSAGE_ID,
+    "after": _MESSAGE_ID,
+    "startTime": _CREATED,
+    "endTime": _CREATED + 86_400_000,
+    "withTotal": True,
+    "deleted": True,
+    "createTime": _CREATED,
+    "recallTime": 0,
+    "deleteTime": 0,
+    "updateTime": _CREATED,
+    "status": 1,
+    "messageTotal": 7,
+    "hasMore": False,
+    "total": 7,
+    "cursor": "c2hvcA.1796169600000-0",
+    "duplicate": False,
+    "url": "http://10.0.0.7:8080",
+    "connectUrl": "ws://10.0.0.7:8080/v1/gateways/shop/gateway-1",
+    "success": True,
+    "code": 0,
+    "message": "success",
+}
+"""An example of each field that holds one value."""
