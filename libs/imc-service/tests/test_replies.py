@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI, Query
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused, unavailable
-from imc_contracts.fields import RULES, PageSize
+from imc_contracts.fields import RULES, Limit
 from imc_service.http import replies
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -18,7 +18,7 @@ Caller = Callable[[ASGIApp], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 class Page(BaseModel):
-    page_size: PageSize = Field(20, alias="pageSize")
+    limit: Limit = Field(20)
 
 
 class Body(BaseModel):
@@ -32,7 +32,7 @@ def app() -> FastAPI:
 
     @app.get("/good")
     async def good(page: Annotated[Page, Query()]) -> object:
-        return replies.success({"pageSize": page.page_size, "text": "é\u2028"})
+        return replies.success({"limit": page.limit, "text": "é\u2028"})
 
     @app.post("/body")
     async def body(body: Body) -> object:
@@ -66,10 +66,10 @@ def is_failure(reply: httpx.Response, status: int, code: int) -> bool:
 
 async def test_a_success_is_told_in_the_envelope(app: FastAPI, calling: Caller) -> None:
     async with calling(app) as client:
-        reply = await client.get("/good", params={"pageSize": "7"})
+        reply = await client.get("/good", params={"limit": "7"})
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "application/json"
-    data = {"pageSize": 7, "text": "é\u2028"}
+    data = {"limit": 7, "text": "é\u2028"}
     assert reply.json() == {"success": True, "code": 0, "message": "success", "data": data}
     assert "é\u2028".encode() in reply.content
 
@@ -112,9 +112,9 @@ async def test_the_framework_s_refusals_are_told_in_the_envelope(app: FastAPI, c
 @pytest.mark.parametrize("size", ["0", "501", "x", "1.0", "true", ""])
 async def test_a_bad_parameter_is_named_with_its_bound(app: FastAPI, calling: Caller, size: str) -> None:
     async with calling(app) as client:
-        reply = await client.get("/good", params={"pageSize": size})
+        reply = await client.get("/good", params={"limit": size})
     assert is_failure(reply, 400, 40001)
-    assert reply.json()["message"] == f"pageSize is not valid: it must be {RULES['pageSize']}"
+    assert reply.json()["message"] == f"limit is not valid: it must be {RULES['limit']}"
 
 
 @pytest.mark.parametrize(

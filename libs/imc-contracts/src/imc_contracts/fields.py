@@ -11,8 +11,6 @@ from pydantic.config import JsonDict
 
 MAX_CONTENT_BYTES = 65_535
 MAX_BATCH = 500
-MAX_PAGE_SIZE = 500
-DEFAULT_PAGE_SIZE = 20
 MAX_LIMIT = 500
 DEFAULT_LIMIT = 50
 INT32_MAX = 2**31 - 1
@@ -39,8 +37,6 @@ RULES: dict[str, str] = {
     "jumpUrl": "at most 2048 characters, no javascript:, data: or vbscript: link, or null",
     "messageId": _ID,
     "informationId": _ID,
-    "pageNum": "a whole number from 0 to 2147483647",
-    "pageSize": "a whole number from 1 to 500",
     "limit": "a whole number from 1 to 500",
     "startTime": _MILLISECONDS,
     "endTime": _MILLISECONDS,
@@ -106,7 +102,5 @@ Id = Annotated[
     # JavaScript rounds numbers of this size.
     WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,18}$"}),
 ]
-PageNum = Annotated[int, Field(ge=0, le=INT32_MAX, json_schema_extra=INT32), Whole]
-PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE, json_schema_extra=INT32), Whole]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, json_schema_extra=INT32), Whole]
 Milliseconds = Annotated[int, Field(ge=0, le=INT64_MAX, json_schema_extra=INT64), Whole]

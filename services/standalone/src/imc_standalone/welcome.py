@@ -21,7 +21,7 @@ Send a message to it, from another terminal:
     -d '{{"appId": "demo", "groupId": "lobby", "userId": "ann", "content": "hello"}}'
 
 Read it again:
-  curl 'http://{at}/chat/message/findByGroupId?appId=demo&groupId=lobby'
+  curl 'http://{at}/v1/queries/messages?appId=demo&groupId=lobby'
 
 In the browser:
   http://{at}/test.html   be a gateway and a sender
