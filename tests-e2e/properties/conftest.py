@@ -166,8 +166,8 @@ class MemoryNode:
     ) -> None:
         """Begin to let a gateway in."""
         door = V1 if push_format.has_cursors else JAVA
-        place = door.place(gateway_id)
-        arrival = Arrival(door, app_id, gateway_id, place, push_format, cursor, EVERYTHING)
+        slot = door.slot(gateway_id)
+        arrival = Arrival(door, app_id, gateway_id, slot, push_format, cursor, EVERYTHING)
         self._tasks.append(asyncio.create_task(self._connections.open(cast(Any, socket), arrival)))
 
     def heard(self, message_id: str) -> Moment:

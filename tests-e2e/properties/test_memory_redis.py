@@ -182,22 +182,22 @@ async def test_every_point_is_read_from_and_proven_alike(log: Log):
             for at, cursor in enumerate(cursors):
                 stretch = await log.reader.after(log.app_id, cursor, limit)
                 kept = cursors[max(at, cut) : max(at, cut) + limit + 1]
-                assert sorted(stretch.places) == [kept_cursor.entry for kept_cursor in kept]
+                assert sorted(stretch.entry_ids) == [kept_cursor.entry for kept_cursor in kept]
                 follow = [kept_cursor.entry for kept_cursor in kept if kept_cursor > cursor]
                 assert [entry.id for entry in stretch.entries] == follow
                 assert stretch.end == kept[-1]
                 assert stretch.is_last == (kept[-1] == cursors[-1])
-                is_next = cursor.entry.following in stretch.places
+                is_next = cursor.entry.following in stretch.entry_ids
                 assert stretch.proves(cursor) == (at >= cut or is_next)
             whole = await log.reader.after(log.app_id, Cursor(UNBORN, cursors[0].entry), limit)
             assert whole.is_from_birth == (cut == 0)
-            assert [entry.id for entry in whole.entries] == sorted(whole.places)
+            assert [entry.id for entry in whole.entries] == sorted(whole.entry_ids)
 
 
 async def test_a_log_that_was_cut_off_goes_on_from_where_it_was(log: Log):
     first, second = await log.add(log.message(), log.message())
     await log.trim(Cursor(second.epoch, second.entry.following))
-    assert (await log.reader.after(log.app_id, NOWHERE)).places == frozenset()
+    assert (await log.reader.after(log.app_id, NOWHERE)).entry_ids == frozenset()
     stretch = await log.reader.after(log.app_id, second)
     assert stretch.proves(second)
     assert not stretch.proves(first)

@@ -61,7 +61,7 @@ def fields_of(event: Event) -> dict[bytes, bytes]:
 
 def payload_of(epoch: str, prev: EntryId, batch: list[Entry]) -> bytes:
     """What the append script publishes."""
-    lines = [b"%s %s %s" % (entry.place, entry.kind.value, entry.body) for entry in batch]
+    lines = [b"%s %s %s" % (entry.id_text, entry.kind.value, entry.body) for entry in batch]
     return b"\n".join([f"{epoch} {prev}".encode(), *lines])
 
 

@@ -23,7 +23,7 @@ PLAIN: list[Callable[[str], str]] = [
     names.dead_letters,
     names.gateways,
     names.gateway_fence,
-    names.gateway_places,
+    names.gateway_slots,
 ]
 CHANNELS: list[Callable[[str, int], str]] = [names.live, names.gateway_news]
 databases = st.integers(0, 2**31 - 1)

@@ -147,7 +147,7 @@ async def test_a_cancelled_transaction_is_undone_and_its_place_is_free_again(dat
     assert await ids(database) == [100]
 
 
-async def test_more_tasks_than_places_wait_for_their_turn(database: Database) -> None:
+async def test_more_tasks_than_slots_wait_for_their_turn(database: Database) -> None:
     await asyncio.gather(*(insert(database, number) for number in range(30)))
     assert await ids(database) == list(range(30))
 
@@ -178,7 +178,7 @@ async def test_cancelling_at_any_moment_costs_no_place(database: Database) -> No
 
 async def test_the_deadline_covers_the_wait_for_a_place(url: str) -> None:
     async with open_database(url, size=1, deadline=0.2) as database:
-        async with database._places:  # pyright: ignore[reportPrivateUsage]
+        async with database._slots:  # pyright: ignore[reportPrivateUsage]
             with pytest.raises(StoreUnavailable, match="no answer in time"):
                 await database.fetch_all("SELECT 1")
         assert await database.fetch_all("SELECT 1") == [(1,)]

@@ -34,7 +34,7 @@ async def test_letters_are_replayed_at_their_place_and_then_gone(
     ids = await put_into_dead_letters(redis, history, history.sent(sent))
     letters = DeadLetters(redis, Projection(mariadb))
     good, bad = [letter async for letter in letters.all(history.app_id)]
-    assert (good.id, good.place, good.kind, good.reason, good.time_ms) == (ids[0], "1000-0", "s", "why", 7)
+    assert (good.id, good.entry_id, good.kind, good.reason, good.time_ms) == (ids[0], "1000-0", "s", "why", 7)
     await letters.replay(good)
     with pytest.raises(MalformedEvent):
         await letters.replay(bad)

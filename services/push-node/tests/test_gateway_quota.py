@@ -1,4 +1,4 @@
-"""The places of gateways under a quota: who is given one, how long it lasts, and when it is given back."""
+"""The slots of gateways under a quota: who is given one, how long it lasts, and when it is given back."""
 
 import asyncio
 import contextlib
@@ -28,33 +28,33 @@ class FakeGateway:
 
 
 class Node:
-    """A node, as far as the places of one app are concerned: who is here, and who leaves."""
+    """A node, as far as the slots of one app are concerned: who is here, and who leaves."""
 
     def __init__(self, redis: Redis, app_id: str, most: int | None) -> None:
         self.refusals = Counter("refusals", "Handshakes that were refused.", registry=None)
         self.app_id = app_id
         quotas = Quotas()
         quotas.read(json.dumps({} if most is None else {"apps": {app_id: {"gateways": most}}}))
-        self.places = GatewayQuota(redis, quotas, self.refusals)
+        self.gateway_quota = GatewayQuota(redis, quotas, self.refusals)
 
     async def come(self, gateway_id: str) -> FakeGateway:
-        """Take a place, and be here from then on."""
-        await self.places.take(self.app_id, gateway_id)
+        """Take a slot, and be here from then on."""
+        await self.gateway_quota.take(self.app_id, gateway_id)
         return self.enter(gateway_id)
 
     def enter(self, gateway_id: str) -> FakeGateway:
-        """Be here, with or without a place."""
+        """Be here, with or without a slot."""
         gateway = FakeGateway(self.app_id, gateway_id)
-        self.places.enter(gateway, gateway_id)  # pyright: ignore[reportArgumentType]
+        self.gateway_quota.enter(gateway, gateway_id)  # pyright: ignore[reportArgumentType]
         return gateway
 
     def go(self, gateway: FakeGateway) -> None:
         """Leave."""
-        self.places.leave(gateway)  # pyright: ignore[reportArgumentType]
+        self.gateway_quota.leave(gateway)  # pyright: ignore[reportArgumentType]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        task = asyncio.create_task(self.places.run())
+        task = asyncio.create_task(self.gateway_quota.run())
         try:
             yield
         finally:
@@ -63,8 +63,8 @@ class Node:
 
 
 async def taken(app_log: Any) -> dict[str, float]:
-    """The places that are taken, each with the time when it runs out."""
-    pairs = await app_log.redis.zrange(names.gateway_places(app_log.app_id), 0, -1, withscores=True)
+    """The slots that are taken, each with the time when it runs out."""
+    pairs = await app_log.redis.zrange(names.gateway_slots(app_log.app_id), 0, -1, withscores=True)
     return {gateway_id.decode(): until for gateway_id, until in pairs}
 
 
@@ -72,7 +72,7 @@ async def wait_until_taken(app_log: Any, *gateway_ids: str) -> None:
     async def is_so() -> bool:
         return set(await taken(app_log)) == set(gateway_ids)
 
-    await wait_until(is_so, what=f"places of {gateway_ids}")
+    await wait_until(is_so, what=f"slots of {gateway_ids}")
 
 
 def test_a_place_outlives_two_confirmations_that_fail() -> None:
@@ -85,7 +85,7 @@ async def test_a_place_is_kept_for_half_a_minute(app_log: Any) -> None:
     after = time.time() * 1000
     until = (await taken(app_log))["one"]
     assert before - 1 <= until - 30_000 <= after
-    assert 0 < await app_log.redis.pttl(names.gateway_places(app_log.app_id)) <= 30_000
+    assert 0 < await app_log.redis.pttl(names.gateway_slots(app_log.app_id)) <= 30_000
 
 
 async def test_as_many_are_let_in_as_the_quota_says(app_log: Any) -> None:
@@ -96,16 +96,16 @@ async def test_as_many_are_let_in_as_the_quota_says(app_log: Any) -> None:
         await node.come("three")
     assert refused.value.code == ErrorCode.QUOTA_USED_UP
     assert refused.value.retry_after is not None
-    assert 1 <= refused.value.retry_after <= KEEP_MS / 1000, "no place stays taken for longer without cause"
+    assert 1 <= refused.value.retry_after <= KEEP_MS / 1000, "no slot stays taken for longer without cause"
     assert node.refusals._value.get() == 1
-    assert set(await taken(app_log)) == {"one", "two"}, "who was refused takes no place"
+    assert set(await taken(app_log)) == {"one", "two"}, "who was refused takes no slot"
     await node.come("one")
-    assert set(await taken(app_log)) == {"one", "two"}, "one that comes again has its place still"
+    assert set(await taken(app_log)) == {"one", "two"}, "one that comes again has its slot still"
 
 
 async def test_a_place_that_ran_out_is_given_to_another(app_log: Any) -> None:
     """It was a gateway's of a node that died."""
-    key, now = names.gateway_places(app_log.app_id), int(time.time() * 1000)
+    key, now = names.gateway_slots(app_log.app_id), int(time.time() * 1000)
     await app_log.redis.zadd(key, {"dead": now - 1, "alive": now + 20_000})
     node = Node(app_log.redis, app_log.app_id, 2)
     await node.come("one")
@@ -120,12 +120,12 @@ async def test_an_app_without_a_quota_leaves_no_trace(app_log: Any, monkeypatch:
     async with free.running():
         await free.come("one")
         free.go(await free.come("two"))
-        assert not free.places._returned
+        assert not free.gateway_quota._returned
         # What a node with a quota does in the same time is to be seen.
         limited = Node(app_log.redis, f"{app_log.app_id}-limited", 1)
         limited.enter("one")
         async with limited.running():
-            await wait_until(lambda: app_log.redis.exists(names.gateway_places(limited.app_id)))
+            await wait_until(lambda: app_log.redis.exists(names.gateway_slots(limited.app_id)))
         assert not await taken(app_log)
 
 
@@ -161,7 +161,7 @@ async def test_the_places_of_those_who_stay_are_confirmed(
     app_log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gateway_quota, "CONFIRM_SECONDS", 0.01)
-    node, key = Node(app_log.redis, app_log.app_id, 1), names.gateway_places(app_log.app_id)
+    node, key = Node(app_log.redis, app_log.app_id, 1), names.gateway_slots(app_log.app_id)
     before = time.time() * 1000
     await node.come("one")
     async with node.running():
@@ -175,9 +175,9 @@ async def test_the_places_of_those_who_stay_are_confirmed(
 async def test_a_departure_costs_the_others_no_confirmation(
     app_log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many places as there are would be written anew with each that is given back."""
+    """As many slots as there are would be written anew with each that is given back."""
     monkeypatch.setattr(gateway_quota, "CONFIRM_SECONDS", 3600.0)
-    node, key = Node(app_log.redis, app_log.app_id, 9), names.gateway_places(app_log.app_id)
+    node, key = Node(app_log.redis, app_log.app_id, 9), names.gateway_slots(app_log.app_id)
     stays, *leaving = [await node.come(gateway_id) for gateway_id in ("stays", "one", "two", "three")]
     await app_log.redis.zrem(key, stays.gateway_id)
 
@@ -198,14 +198,14 @@ async def test_confirming_goes_on_after_a_fault_of_redis(
     app_log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gateway_quota, "CONFIRM_SECONDS", 0.01)
-    node, key = Node(app_log.redis, app_log.app_id, 1), names.gateway_places(app_log.app_id)
-    confirm, attempts = node.places._confirm, list[None]()
+    node, key = Node(app_log.redis, app_log.app_id, 1), names.gateway_slots(app_log.app_id)
+    confirm, attempts = node.gateway_quota._confirm, list[None]()
 
     async def counted() -> None:
         attempts.append(None)
         await confirm()
 
-    monkeypatch.setattr(node.places, "_confirm", counted)
+    monkeypatch.setattr(node.gateway_quota, "_confirm", counted)
     await app_log.redis.set(key, "of another type")
     await node.come("one")
     async with node.running():

@@ -83,7 +83,7 @@ def page(first: int, last: int, epoch: str = "line", generation: int = 0) -> Log
     stretch = Stretch(
         state=LogState(epoch, EntryId(1, 0), EntryId(1000, 0), 0),
         start=Cursor(epoch, EntryId(first - 1, 0)),
-        places=frozenset([EntryId(first - 1, 0), *ids]),
+        entry_ids=frozenset([EntryId(first - 1, 0), *ids]),
         entries=entries,
         end=end,
         is_last=False,

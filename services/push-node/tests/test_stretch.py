@@ -10,7 +10,7 @@ def stretch(*places: int) -> Stretch:
     return Stretch(
         state=LogState("a", EntryId(1, 0), last, 99),
         start=Cursor("a", EntryId(places[0], 0)),
-        places=frozenset(EntryId(place, 0) for place in places),
+        entry_ids=frozenset(EntryId(place, 0) for place in places),
         entries=[],
         end=Cursor("a", last),
         is_last=True,

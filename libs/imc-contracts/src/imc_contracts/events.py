@@ -55,16 +55,16 @@ class Event(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A log entry. ``place`` is the text of its id, which is enough for a push."""
+    """A log entry. ``id_text`` is its id as the log writes it, which is enough for a push."""
 
-    place: bytes
+    id_text: bytes
     kind: EventKind
     body: bytes
 
     @property
     def id(self) -> EntryId:
         """The parsed id."""
-        return EntryId.parse(self.place)
+        return EntryId.parse(self.id_text)
 
 
 class LiveBatch(NamedTuple):
@@ -164,4 +164,4 @@ def read_live_batch(payload: bytes) -> LiveBatch:
 
 def _read_lines(lines: bytes) -> list[Entry]:
     """The entries of all well-formed lines."""
-    return [Entry(place, _KINDS[kind], body) for place, kind, body in _PUBLISHED.findall(lines)]
+    return [Entry(id_text, _KINDS[kind], body) for id_text, kind, body in _PUBLISHED.findall(lines)]

@@ -91,9 +91,9 @@ def gateway_fence(app_id: str) -> str:
     return f"{_of_app(app_id)}:gateway-fence"
 
 
-def gateway_places(app_id: str) -> str:
+def gateway_slots(app_id: str) -> str:
     """Sorted set: the gateways of an app whose number is limited, by when a node has to confirm them."""
-    return f"{_of_app(app_id)}:gateway-places"
+    return f"{_of_app(app_id)}:gateway-slots"
 
 
 def gateway_news(app_id: str, database: int) -> str:

@@ -73,22 +73,22 @@ class ResultReader:
         Raises `pymysql.err.Error`: the one that the database answers with, or that this is no such reply.
         """
         data = self._rest + received if self._rest else received
-        place = 0
+        offset = 0
         if self._converters is None:
-            place = _end_of_head(data)
-            if place:
-                self._converters = _converters_of(data[:place])
+            offset = _end_of_head(data)
+            if offset:
+                self._converters = _converters_of(data[:offset])
         if self._converters is not None:
-            place = _take_rows(data, place, self._converters, self.rows)
-            if self._ends(data, place):
+            offset = _take_rows(data, offset, self._converters, self.rows)
+            if self._ends(data, offset):
                 return True
-        self._rest = data[place:]
+        self._rest = data[offset:]
         return False
 
-    def _ends(self, data: bytes, place: int) -> bool:
-        """Whether the packet at ``place``, which is no row or has not come whole, is the end of the reply."""
-        start = place + 4
-        size = int.from_bytes(data[place : place + 3], "little")
+    def _ends(self, data: bytes, offset: int) -> bool:
+        """Whether the packet at ``offset``, which is no row or is not complete, is the end of the reply."""
+        start = offset + 4
+        size = int.from_bytes(data[offset : offset + 3], "little")
         if start >= len(data) or start + size > len(data):
             return False
         if data[start] == _ERROR:
@@ -104,9 +104,9 @@ class ResultReader:
 
 def _end_of_head(data: bytes) -> int:
     """Where what describes the columns ends in a reply; 0 if not all of that has come."""
-    place, known = 0, len(data)
-    while (start := place + 4) < known:
-        size = data[place] | data[place + 1] << 8 | data[place + 2] << 16
+    offset, known = 0, len(data)
+    while (start := offset + 4) < known:
+        size = data[offset] | data[offset + 1] << 8 | data[offset + 2] << 16
         end = start + size
         if end > known:
             break
@@ -115,20 +115,20 @@ def _end_of_head(data: bytes) -> int:
             return end
         if first == _ERROR:
             pymysql.err.raise_mysql_exception(data[start:end])
-        if first == _OK and place == 0:
+        if first == _OK and offset == 0:
             raise pymysql.err.InternalError("the statement gives no rows")
-        place = end
+        offset = end
     return 0
 
 
-def _take_rows(data: bytes, place: int, converters: tuple[Convert, ...], rows: list[Row]) -> int:
-    """Add the rows from ``place`` on to ``rows``; where the first packet is that is no row, or not whole.
+def _take_rows(data: bytes, offset: int, converters: tuple[Convert, ...], rows: list[Row]) -> int:
+    """Add the rows from ``offset`` on to ``rows``. Return the offset of the first packet after them.
 
-    One loop in one function: a page has some hundred values, and a call costs as much as a value.
+    That packet is no row, or is not complete. One loop in one function: a page has some hundred values, and a call costs as much as a value.
     """
     known = len(data)
-    while (at := place + 4) < known:
-        size = data[place] | data[place + 1] << 8 | data[place + 2] << 16
+    while (at := offset + 4) < known:
+        size = data[offset] | data[offset + 1] << 8 | data[offset + 2] << 16
         end = at + size
         if end > known or data[at] >= _END or size == _LARGEST:
             break
@@ -147,8 +147,8 @@ def _take_rows(data: bytes, place: int, converters: tuple[Convert, ...], rows: l
                 at = start + size
                 row.append(convert(data[start:at]))
         rows.append(tuple(row))
-        place = end
-    return place
+        offset = end
+    return offset
 
 
 def _long_size(data: bytes, at: int) -> tuple[int, int]:
@@ -161,11 +161,11 @@ def _long_size(data: bytes, at: int) -> tuple[int, int]:
 def _converters_of(head: bytes) -> tuple[Convert, ...]:
     """How to read the values of each column. A statement run again is described by the same bytes."""
     packets: list[bytes] = []
-    place = 0
-    while place < len(head):
-        end = place + 4 + int.from_bytes(head[place : place + 3], "little")
-        packets.append(head[place + 4 : end])
-        place = end
+    offset = 0
+    while offset < len(head):
+        end = offset + 4 + int.from_bytes(head[offset : offset + 3], "little")
+        packets.append(head[offset + 4 : end])
+        offset = end
     _number, *columns, _end = packets
     return tuple(_converter(column) for column in columns)
 

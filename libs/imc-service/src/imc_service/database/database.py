@@ -52,7 +52,7 @@ class Database:
         """At most ``size`` connections of ``driver``, each use within ``deadline``; ``tls`` is required."""
         self._driver = driver
         self._requires_tls = tls
-        self._places = asyncio.Semaphore(size)
+        self._slots = asyncio.Semaphore(size)
         self._size = size
         self._deadline = deadline
         self._idle: list[MysqlSession | SqliteSession] = []
@@ -91,7 +91,7 @@ class Database:
     async def close(self) -> None:
         """Wait until every use has ended, at most the deadline, and let none begin any more."""
         for _ in range(self._size):
-            await self._places.acquire()
+            await self._slots.acquire()
         while self._idle:
             await self._idle.pop().end()
 
@@ -99,7 +99,7 @@ class Database:
     async def _use(self) -> AsyncGenerator[MysqlSession | SqliteSession]:
         # Sorted in this generator, since a second one around it would cost each use as much again.
         try:
-            async with asyncio.timeout(self._deadline), self._places:
+            async with asyncio.timeout(self._deadline), self._slots:
                 session = await self._take()
                 try:
                     yield session
@@ -138,18 +138,18 @@ class Database:
 async def open_database(url: str, *, size: int = 10, deadline: float = 30.0) -> AsyncGenerator[Database]:
     """Open a pool of at most ``size`` connections; none is made before it is needed.
 
-    ``deadline`` bounds each use of a connection, in seconds: connecting and waiting for a place included.
+    ``deadline`` bounds each use of a connection, in seconds: connecting and waiting for one included.
     Raises `ValueError` for a URL that `imc_service.database.url` does not take.
     """
     # Strict mode does not cover all silent changes of text: a warning of the database is an error for us.
     warnings.filterwarnings("error", category=pymysql.err.Warning)
     warnings.filterwarnings("ignore", message=".*VALUES function.*deprecated", category=pymysql.err.Warning)
-    place = database_url.parse(url)
-    if isinstance(place, SqliteFile):
-        await asyncio.to_thread(place.keep_private)
-        database = Database(SqliteDriver(place, deadline), size, deadline, tls=False)
+    server = database_url.parse(url)
+    if isinstance(server, SqliteFile):
+        await asyncio.to_thread(server.keep_private)
+        database = Database(SqliteDriver(server, deadline), size, deadline, tls=False)
     else:
-        database = Database(MysqlDriver(place), size, deadline, tls=place.uses_tls)
+        database = Database(MysqlDriver(server), size, deadline, tls=server.uses_tls)
     try:
         yield database
     finally:

@@ -92,7 +92,7 @@ async def _replayed(letters: DeadLetters, letter: Letter) -> bool:
 
 def _line(letter: Letter) -> str:
     dead_lettered = datetime.fromtimestamp(letter.time_ms / 1000, UTC).isoformat(timespec="seconds")
-    cells = (letter.id, letter.app_id, letter.place, letter.kind, dead_lettered, letter.reason)
+    cells = (letter.id, letter.app_id, letter.entry_id, letter.kind, dead_lettered, letter.reason)
     return "\t".join(cells)
 
 

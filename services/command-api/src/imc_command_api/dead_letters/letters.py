@@ -1,6 +1,6 @@
 """The dead letters of all apps.
 
-A letter is an entry of a log, its fields as they were, with ``id`` (its place in the log), ``reason`` and
+A letter is an entry of a log, its fields as they were, with ``id`` (its id in the log), ``reason`` and
 ``time`` beside them. No method shows a body: it is what users wrote.
 """
 
@@ -28,7 +28,7 @@ class Letter:
     fields: dict[bytes, bytes]
 
     @property
-    def place(self) -> str:
+    def entry_id(self) -> str:
         """The id that the entry had in the log."""
         return self._text(b"id")
 
@@ -76,7 +76,7 @@ class DeadLetters:
 
         Raises `MalformedEvent`, `StatementRefused` or `StoreUnavailable`: then the letter stays.
         """
-        entry = read_entry(letter.place, letter.fields)
+        entry = read_entry(letter.entry_id, letter.fields)
         await self._projection.apply([PlacedEntry(letter.app_id, entry)])
         await self.drop(letter)
 

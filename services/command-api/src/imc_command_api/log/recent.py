@@ -31,14 +31,14 @@ class RecentEntries:
         Raises `Retired`, and what redis-py raises.
         """
         key = names.recent(app_id, time_of(id_) // MINUTE_MS)
-        place = await cast("Awaitable[bytes | None]", self._redis.hget(key, str(id_)))
-        if place is None:
+        entry_id = await cast("Awaitable[bytes | None]", self._redis.hget(key, str(id_)))
+        if entry_id is None:
             return None
-        if place.startswith(RETIRED):
+        if entry_id.startswith(RETIRED):
             raise Retired(id_)
         entries = cast(
             "list[tuple[bytes, dict[bytes, bytes]]]",
-            await self._redis.xrange(names.log(app_id), place, place),
+            await self._redis.xrange(names.log(app_id), entry_id, entry_id),
         )
         try:
             entry = read_entry(*entries[0]) if entries else None

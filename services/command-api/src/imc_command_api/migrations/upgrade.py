@@ -48,23 +48,23 @@ def migrate(database_url: str, wait_seconds: float = 60) -> None:
     logger.info("the tables are up to date")
 
 
-def _engine(place: MysqlServer | SqliteFile) -> sa.Engine:
-    if isinstance(place, SqliteFile):
-        place.keep_private()
+def _engine(server: MysqlServer | SqliteFile) -> sa.Engine:
+    if isinstance(server, SqliteFile):
+        server.keep_private()
         # With the driver's own handling of transactions off, DDL is part of ours.
         return sa.create_engine(
             "sqlite://",
-            creator=lambda: sqlite3.connect(place.path, isolation_level=None, timeout=_LOCK_SECONDS),
+            creator=lambda: sqlite3.connect(server.path, isolation_level=None, timeout=_LOCK_SECONDS),
             poolclass=sa.NullPool,
         )
     options: dict[str, Any] = {
-        "host": place.host,
-        "port": place.port,
-        "user": place.user,
-        "password": place.password,
-        "database": place.database,
-        "unix_socket": place.unix_socket,
-        "ssl": place.tls(),
+        "host": server.host,
+        "port": server.port,
+        "user": server.user,
+        "password": server.password,
+        "database": server.database,
+        "unix_socket": server.unix_socket,
+        "ssl": server.tls(),
         "charset": "utf8mb4",
         "connect_timeout": 5,
         "init_command": SESSION,

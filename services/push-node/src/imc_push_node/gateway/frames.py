@@ -70,7 +70,8 @@ def pushes(push_format: PushFormat, epoch: str, entries: Iterable[Entry]) -> lis
         return [text_frame(b"%b%b}" % (_JAVA_HEADS[kind], body)) for _, kind, body in entries]
     cursor = b',"cursor":"%b.' % epoch.encode()
     return [
-        text_frame(b'%b%b%b%b"}' % (_V1_HEADS[kind], body, cursor, place)) for place, kind, body in entries
+        text_frame(b'%b%b%b%b"}' % (_V1_HEADS[kind], body, cursor, entry_id))
+        for entry_id, kind, body in entries
     ]
 
 

@@ -45,8 +45,8 @@ class Arrival:
     door: Door
     app_id: str
     gateway_id: str
-    place: str
-    """The name of its place in the gateway quota, which it has."""
+    slot: str
+    """The name of its slot in the gateway quota, which it has."""
     push_format: PushFormat
     offered: Cursor | None
     """The cursor to resume after."""
@@ -92,7 +92,7 @@ class Connections:
         try:
             await self._let_in(socket, arrival)
         except _NotLetIn as fault:
-            self.gateway_quota.give_back(arrival.app_id, arrival.place)
+            self.gateway_quota.give_back(arrival.app_id, arrival.slot)
             self._turn_away(socket, arrival.push_format, ErrorCode.UNAVAILABLE, fault.code, fault.reason)
 
     def refuse(self, socket: GatewayWebSocket, door: Door, refused: Refused) -> None:
@@ -115,7 +115,7 @@ class Connections:
         self._refuse_while_draining()
         gateway = Gateway(arrival.app_id, arrival.gateway_id, socket, arrival.grant, arrival.push_format)
         app = self.hub.enter(gateway)
-        self.gateway_quota.enter(gateway, arrival.place)
+        self.gateway_quota.enter(gateway, arrival.slot)
         socket.listen(
             _SocketEvents(self, gateway, app, arrival.door, self._bad_frames),
             self._buffer_bytes,

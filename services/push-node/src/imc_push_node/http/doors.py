@@ -28,8 +28,8 @@ class Door:
     offered_cursor: Callable[[Query], Cursor | None]
     """The cursor to resume after; raises `Refused` if it is none."""
     read_frames: ReadFrames
-    place: Callable[[str], str]
-    """The name of a new connection's place in the gateway quota, given its gatewayId."""
+    slot: Callable[[str], str]
+    """The name of a new connection's slot in the gateway quota, given its gatewayId."""
     is_exclusive: bool
     """Whether a new connection replaces an older one of the same gatewayId."""
     ignores_binary_frames: bool
@@ -53,8 +53,8 @@ def _v1_cursor(query: Query) -> Cursor | None:
         raise Refused(ErrorCode.INVALID_FIELD, f"cursor is not valid: {_CURSOR_RULE}") from None
 
 
-def _place_of_its_own(gateway_id: str) -> str:
-    # An id holds no line break, so that no gatewayId of v1 is the name of such a place.
+def _slot_of_its_own(gateway_id: str) -> str:
+    # An id holds no line break, so that no gatewayId of v1 is the name of such a slot.
     return f"{gateway_id}\n{uuid.uuid4().hex}"
 
 
@@ -63,7 +63,7 @@ V1 = Door(
     push_format=_v1_format,
     offered_cursor=_v1_cursor,
     read_frames=read_frames,
-    place=lambda gateway_id: gateway_id,
+    slot=lambda gateway_id: gateway_id,
     is_exclusive=True,
     ignores_binary_frames=False,
 )
@@ -73,7 +73,7 @@ JAVA = Door(
     push_format=lambda _query: PushFormat.JAVA,
     offered_cursor=lambda _query: None,
     read_frames=read_java_frames,
-    place=_place_of_its_own,
+    slot=_slot_of_its_own,
     is_exclusive=False,
     ignores_binary_frames=True,
 )

@@ -42,14 +42,14 @@ def _handshake_at(door: Door) -> Callable[[WebSocket], Awaitable[None]]:
             connections.refuse(socket, door, refused)
             return
         try:
-            await connections.gateway_quota.take(arrival.app_id, arrival.place)
+            await connections.gateway_quota.take(arrival.app_id, arrival.slot)
         except Refused as refused:
             await _deny(websocket, refused)
             return
         try:
             await websocket.accept()
         except WebSocketDisconnect:
-            connections.gateway_quota.give_back(arrival.app_id, arrival.place)
+            connections.gateway_quota.give_back(arrival.app_id, arrival.slot)
             raise
         await connections.open(socket, arrival)
 
@@ -67,7 +67,7 @@ def _read_arrival(websocket: WebSocket, door: Door) -> Arrival:
         door=door,
         app_id=ids.app_id,
         gateway_id=ids.gateway_id,
-        place=door.place(ids.gateway_id),
+        slot=door.slot(ids.gateway_id),
         push_format=door.push_format(query),
         offered=door.offered_cursor(query),
         grant=grant_in(websocket.scope),

@@ -88,7 +88,7 @@ class LogReader:
         return Stretch(
             state=state,
             start=start,
-            places=frozenset(at for at, _ in known),
+            entry_ids=frozenset(at for at, _ in known),
             entries=entries,
             end=state.point if is_last else Cursor(state.epoch, known[-1][0]),
             is_last=is_last,

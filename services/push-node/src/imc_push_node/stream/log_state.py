@@ -60,7 +60,7 @@ class Stretch:
 
     state: LogState
     start: Cursor
-    places: frozenset[EntryId]
+    entry_ids: frozenset[EntryId]
     """The ids of all entries read, ``start`` and entries that are none of ours included."""
     entries: list[Entry]
     """The entries after ``start``, without the content of recalled messages."""
@@ -76,8 +76,8 @@ class Stretch:
         Trimming removes only the oldest entries. So this is not the log that the entry came from: for
         example, a replica that had not received the entry has taken over.
         """
-        is_within = any(place < entry for place in self.places) and entry <= self.end.entry
-        return is_within and entry not in self.places
+        is_within = any(entry_id < entry for entry_id in self.entry_ids) and entry <= self.end.entry
+        return is_within and entry not in self.entry_ids
 
     def proves(self, point: Cursor) -> bool:
         """Whether everything that followed ``point``, up to ``end``, is here.
@@ -92,7 +92,7 @@ class Stretch:
         if point.epoch != self.state.epoch:
             return False
         entry = point.entry
-        return entry == self.state.last or entry in self.places or entry.following in self.places
+        return entry == self.state.last or entry in self.entry_ids or entry.following in self.entry_ids
 
 
 def read(now: tuple[int, int], fields: Sequence[bytes | None]) -> LogState:

@@ -66,7 +66,7 @@ class NodeProof:
 
     async def _run(self, word: str) -> None:
         app_id = names.NO_APP
-        gateways, places = names.gateways(app_id), names.gateway_places(app_id)
+        gateways, slots = names.gateways(app_id), names.gateway_slots(app_id)
         fence, state = names.gateway_fence(app_id), names.log_state(app_id)
         # These commands find nothing to do, or are undone within the transaction.
         async with self._redis.pipeline(transaction=True) as pipe:
@@ -76,16 +76,16 @@ class NodeProof:
             run("ZRANGEBYSCORE", names.recalled(app_id), 0, 0)
             run("HSETNX", state, "proof", 1)
             run("HMGET", state, *log_state.FIELDS)
-            for key in (gateways, places, fence, names.PUSH_NODES):
+            for key in (gateways, slots, fence, names.PUSH_NODES):
                 run("ZADD", key, "XX", 0, FENCE)
             run("ZREMRANGEBYSCORE", gateways, 0, 0)
             run("ZMSCORE", gateways, FENCE)
             run("ZINCRBY", fence, 1, FENCE)
             run("ZSCORE", fence, FENCE)
             run("ZREM", fence, FENCE)
-            run("ZREM", places, FENCE)
-            run("ZCARD", places)
-            run("PEXPIRE", places, 1)
+            run("ZREM", slots, FENCE)
+            run("ZCARD", slots)
+            run("PEXPIRE", slots, 1)
             run("ZREMRANGEBYSCORE", names.PUSH_NODES, 0, 0)
             run("ZRANGE", names.PUSH_NODES, 0, 0)
             run("ZREM", names.PUSH_NODES, FENCE)

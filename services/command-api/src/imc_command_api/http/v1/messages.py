@@ -99,7 +99,7 @@ def parse_batch(body: bytes) -> list[SendMessage | Refused]:
     except Refused:
         # A message is at fault, or the whole batch. Reading it again message by message is slow, but tells.
         items = parse_json(_UnreadBatch, body).messages
-        return [_parse_item(item, place) for place, item in enumerate(items)]
+        return [_parse_item(item, index) for index, item in enumerate(items)]
 
 
 def _batch_reply(answers: list[SendReceipt | Refused]) -> Response:
@@ -128,8 +128,8 @@ def _if_allowed(command: SendMessage, grant: Grant) -> SendMessage | Refused:
     return command
 
 
-def _parse_item(item: Any, place: int) -> SendMessage | Refused:
+def _parse_item(item: Any, index: int) -> SendMessage | Refused:
     try:
-        return parse_fields(SendMessage, item, "messages", place)
+        return parse_fields(SendMessage, item, "messages", index)
     except Refused as refused:
         return refused
