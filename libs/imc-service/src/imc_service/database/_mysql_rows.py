@@ -124,7 +124,8 @@ def _end_of_head(data: bytes) -> int:
 def _take_rows(data: bytes, offset: int, converters: tuple[Convert, ...], rows: list[Row]) -> int:
     """Add the rows from ``offset`` on to ``rows``. Return the offset of the first packet after them.
 
-    That packet is no row, or is not complete. One loop in one function: a page has some hundred values, and a call costs as much as a value.
+    That packet is no row, or is not complete.
+    One loop in one function: a page has some hundred values, and a call costs as much as a value.
     """
     known = len(data)
     while (at := offset + 4) < known:
