@@ -19,6 +19,7 @@ _OURS = [
 _MAY_BLOCK = [
     ("imc_service/redis/client.py", "script_in"),  # reads a script's file when a process starts
     ("imc_command_api/store/statements.py", "statements"),  # reads files of SQL when a process starts
+    ("imc_query_api/queries/statements.py", "read_sql"),  # the same
     ("importlib/metadata/__init__.py", "version"),  # redis-py asks for its own version
     ("linecache.py", "updatecache"),  # a traceback shows its source lines
 ]

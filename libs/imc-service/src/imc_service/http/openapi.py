@@ -30,6 +30,12 @@ COMMAND: Mapping[int, str] = {
 }
 """What any command may be refused with."""
 
+QUERY: Mapping[int, str] = {
+    **ANY_CALL,
+    503: "50301: the database is out of reach; `Retry-After` says when to retry.",
+}
+"""What any query may be refused with."""
+
 RETRY_AFTER = {
     "Retry-After": {
         "description": "Seconds after which to retry.",

@@ -13,6 +13,7 @@ from imc_service.database.database import Row, Session, Values
 
 from imc_query_api.queries.numbered_pages import NumberedPage, NumberedPages
 from imc_query_api.queries.selection import Owner, Times, Window
+from imc_query_api.queries.statements import read_sql
 from imc_query_api.queries.store import Store
 from imc_query_api.queries.tables import MESSAGE_TABLE
 
@@ -20,12 +21,6 @@ DEEP = 2_000
 """From this offset on the total is read first. Skipping fewer rows costs less than that query."""
 
 _ATTEMPTS = 3
-
-# Null if the times exclude messages, or the group has none: then the messages are counted.
-_KNOWN_TOTAL = (
-    f"(SELECT message_total FROM {GROUPS} "  # noqa: S608 - a table name, no values
-    "WHERE app_id = ? AND group_id = ? AND newest_create_time < ? AND ? = 0)"
-)
 _COLUMNS = ("app_id", "group_id")
 
 
@@ -39,9 +34,12 @@ class GroupHistory:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._oldest_first = NumberedPages(store, MESSAGE_TABLE, _COLUMNS, beside=_KNOWN_TOTAL)
+        # Null if the times exclude messages, or the group has none: then the messages are counted.
+        known_total = read_sql("known_total.sql", groups=GROUPS)
+        self._known_total_sql = f"SELECT {known_total}"
+        self._oldest_first = NumberedPages(store, MESSAGE_TABLE, _COLUMNS, beside=known_total)
         self._newest_first = NumberedPages(
-            store, MESSAGE_TABLE, _COLUMNS, newest_first=True, beside=_KNOWN_TOTAL
+            store, MESSAGE_TABLE, _COLUMNS, newest_first=True, beside=known_total
         )
 
     async def page(self, owner: Owner, window: Window) -> NumberedPage[Message]:
@@ -55,13 +53,13 @@ class GroupHistory:
 
     async def total(self, session: Session, owner: Owner, times: Times) -> int:
         """The number of messages of the group between the times."""
-        known = await _known_total(session, _known(owner, times))
+        known = await self._known_total(session, _known(owner, times))
         return await self._oldest_first.count(session, owner, times) if known is None else known
 
     async def _read(self, session: Session, owner: Owner, window: Window) -> _Found:
         known = _known(owner, window.times)
         if window.size == 0:
-            return _Found([], await _known_total(session, known))
+            return _Found([], await self._known_total(session, known))
         if window.offset >= DEEP:
             found = await self._read_from_end(session, owner, window, known)
             if found is not None:
@@ -77,7 +75,7 @@ class GroupHistory:
         reads the total and the one that reads the page. The second statement reads the total again, in the
         same snapshot as its rows. If it has changed, the rows are not the page, and the read is repeated.
         """
-        total = await _known_total(session, known)
+        total = await self._known_total(session, known)
         for _ in range(_ATTEMPTS):
             if total is None or window.offset * 2 <= total:
                 return None
@@ -92,13 +90,12 @@ class GroupHistory:
             total = found.total
         return None
 
+    async def _known_total(self, session: Session, known: Values) -> int | None:
+        return (await session.fetch_all(self._known_total_sql, known))[0][0]
+
 
 def _known(owner: Owner, times: Times) -> Values:
     return (*owner.values, times.end, times.start)
-
-
-async def _known_total(session: Session, known: Values) -> int | None:
-    return (await session.fetch_all(f"SELECT {_KNOWN_TOTAL}", known))[0][0]
 
 
 def _with_total(rows: list[Row]) -> _Found:

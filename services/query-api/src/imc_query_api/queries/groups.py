@@ -16,41 +16,13 @@ from imc_service.database.database import Row, Session
 
 from imc_query_api.queries.keyset_pages import AFTER_ALL, Anchor, KeysetPage
 from imc_query_api.queries.listing import Listing, ListingReader, read_in_batches
+from imc_query_api.queries.statements import read_sql
 from imc_query_api.queries.store import Store
 from imc_query_api.queries.tables import MESSAGE_TABLE
 
 LEAP = 1_000
 """How many of the user's messages are read before the rest of a group is skipped."""
 
-# With a plain DISTINCT, MariaDB skips messages only if users have many messages per group on average. For one
-# user with many messages among many users with few, it reads every message.
-_OF_USER = """
-    SELECT g.newest_create_time, g.newest_message_id, {size}, own.group_id, g.message_total, own.passed
-    FROM (
-        SELECT group_id, COUNT(*) AS passed
-        FROM (
-            SELECT group_id FROM {through}
-            WHERE app_id = ? AND user_id = ? AND group_id > ?
-            ORDER BY group_id
-            LIMIT {leap}
-        ) AS next
-        GROUP BY group_id
-        ORDER BY NULL
-    ) AS own
-    LEFT JOIN {groups} AS g ON g.app_id = ? AND g.group_id = own.group_id
-    LEFT JOIN {messages} AS m ON m.app_id = g.app_id AND m.message_id = g.newest_message_id
-"""
-_OF_APP = """
-    SELECT g.newest_create_time, g.newest_message_id, {size}, g.group_id, g.message_total
-    FROM (
-        SELECT app_id, group_id FROM {through}
-        WHERE app_id = ? AND newest_create_time <= ? AND (newest_create_time < ? OR newest_message_id < ?)
-        ORDER BY newest_create_time DESC, newest_message_id DESC
-        LIMIT ?
-    ) AS page
-    LEFT JOIN {groups} AS g ON g.app_id = page.app_id AND g.group_id = page.group_id
-    LEFT JOIN {messages} AS m ON m.app_id = g.app_id AND m.message_id = g.newest_message_id
-"""
 _ANCHOR = f"SELECT create_time FROM {MESSAGES} WHERE app_id = ? AND message_id = ?"  # noqa: S608
 
 
@@ -73,10 +45,12 @@ class Groups:
         self._store = store
         self.reader = ListingReader(store, MESSAGE_TABLE)
         names = {"size": store.byte_length("m.content"), "groups": GROUPS, "messages": MESSAGES}
-        self.of_user_sql = _OF_USER.format(
-            through=store.through(MESSAGES, "imc_message_user_group"), leap=LEAP, **names
-        )
-        self.of_app_sql = _OF_APP.format(through=store.through(GROUPS, "imc_group_activity"), **names)
+        # With a plain DISTINCT, MariaDB skips messages only if users have many messages per group on average.
+        # For one user with many messages among many users with few, it reads every message.
+        by_user = store.through(MESSAGES, "imc_message_user_group")
+        self.of_user_sql = read_sql("groups_of_user.sql", indexed_messages=by_user, leap=str(LEAP), **names)
+        by_activity = store.through(GROUPS, "imc_group_activity")
+        self.of_app_sql = read_sql("groups_of_app.sql", indexed_groups=by_activity, **names)
 
     async def all_of_user(self, app_id: str, user_id: str) -> Listing[Group]:
         """All groups that the user has written in; raises `Refused` (`UNAVAILABLE`)."""

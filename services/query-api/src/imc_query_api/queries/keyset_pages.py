@@ -13,18 +13,9 @@ from imc_service.database.database import Row, Session
 
 from imc_query_api.queries.listing import Item, Listing, ListingReader, PageStatement
 from imc_query_api.queries.selection import Keyset, Owner
+from imc_query_api.queries.statements import read_sql
 from imc_query_api.queries.store import Store
 from imc_query_api.queries.tables import Table, View
-
-# The separate condition on the time lets MariaDB use the index. For an equivalent comparison of pairs it
-# would read the whole history.
-_PAGE = """
-    SELECT app_id, {key} FROM {through}
-    WHERE {condition} AND create_time >= ? AND create_time < ?
-        AND (create_time {beyond} ? OR {key} {beyond} ?)
-    ORDER BY create_time {direction}, {key} {direction}
-    LIMIT ?
-"""
 
 
 class Anchor(NamedTuple):
@@ -55,10 +46,7 @@ class Anchors(Generic[View]):
 
     def __init__(self, table: Table[View]) -> None:
         self._table = table
-        self._sql = (
-            "SELECT create_time, group_id, user_id "  # noqa: S608 - names, no values
-            f"FROM {table.name} WHERE app_id = ? AND {table.key} = ?"
-        )
+        self._sql = read_sql("anchor.sql", table=table.name, key=table.key)
 
     async def find(self, session: Session, owner: Owner, keyset: Keyset) -> Anchor | None:
         """The anchor of the page, or None if the owner has no row with that id."""
@@ -86,15 +74,12 @@ class KeysetPages(Generic[View]):
         self, store: Store, table: Table[View], columns: tuple[str, ...], condition: str | None = None
     ) -> None:
         self.reader = ListingReader(store, table)
-        conditions = [f"{column} = ?" for column in columns] + ([condition] if condition else [])
-        names = {
-            "key": table.key,
-            "through": store.through(table.name, table.indexes[columns]),
-            "condition": " AND ".join(conditions),
-        }
+        history = self.reader.history(columns, condition)
 
+        # The condition on the time alone lets MariaDB use the index. For an equivalent comparison of pairs
+        # it would read the whole history.
         def statement(beyond: str, direction: str) -> PageStatement:
-            return self.reader.statement(_PAGE.format(beyond=beyond, direction=direction, **names))
+            return self.reader.statement("keyset_page.sql", beyond=beyond, direction=direction, **history)
 
         self.before, self.after = statement("<", "DESC"), statement(">", "ASC")
 

@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from imc_service.database.database import Row, Session, Values
 
+from imc_query_api.queries.statements import read_sql
 from imc_query_api.queries.store import Store
 from imc_query_api.queries.tables import Table, View
 
@@ -77,24 +78,36 @@ class ListingReader(Generic[View]):
         self._store = store
         self._table = table
         self._sized_columns = f"m.create_time, m.{table.key}, {store.byte_length('m.content')}"
-        self.batch_sql = (
-            f"SELECT {table.columns} FROM {store.by_key(table.name, 'm')} "  # noqa: S608 - names, no values
-            f"WHERE m.app_id = ? AND m.{table.key} IN ({{}})"
+        self.batch_sql = read_sql(
+            "rows_by_key.sql",
+            columns=table.columns,
+            table=table.name,
+            through_key=store.through_key,
+            key=table.key,
+            keys="{}",
         )
 
-    def statement(self, page: str, beside: str | None = None) -> PageStatement:
-        """The statement for the rows whose ``app_id`` and key the subquery ``page`` finds.
+    def history(self, columns: tuple[str, ...], condition: str | None) -> dict[str, str]:
+        """The parts that all statements for the rows of an owner share, see `read_sql`.
+
+        The owner is selected by ``columns``; ``condition`` restricts the rows.
+        """
+        conditions = [f"{column} = ?" for column in columns] + ([condition] if condition else [])
+        return {
+            "key": self._table.key,
+            "indexed_table": self._store.through(self._table.name, self._table.indexes[columns]),
+            "condition": " AND ".join(conditions),
+        }
+
+    def statement(self, file: str, beside: str | None = None, **parts: str) -> PageStatement:
+        """The statement in ``file`` with ``parts`` (see `read_sql`).
 
         ``beside`` is an additional expression, the last column of each row. Its values come first.
         """
 
         def sql(columns: str) -> str:
             more = f", {beside}" if beside else ""
-            key = self._table.key
-            return (
-                f"SELECT {columns}{more} FROM ({page}) AS page "  # noqa: S608 - names, no values
-                f"LEFT JOIN {self._table.name} AS m ON m.app_id = page.app_id AND m.{key} = page.{key}"
-            )
+            return read_sql(file, columns=columns + more, table=self._table.name, **parts)
 
         return PageStatement(sql(self._table.columns), sql(self._sized_columns))
 

@@ -18,21 +18,10 @@ from imc_contracts.log_changes import LogChange
 from imc_contracts.views import STATUS_NORMAL, STATUS_RETIRED, Notice
 from imc_service.database.database import Row
 
+from imc_query_api.queries.statements import read_sql
 from imc_query_api.queries.store import Store
 from imc_query_api.queries.tables import MESSAGE_TABLE, NOTICE_TABLE, Table
 from imc_query_api.queries.views import message_of, notice_of
-
-_PAGE = """
-    SELECT {columns}, page.place
-    FROM (
-        SELECT app_id, {key}, {place} AS place FROM {through}
-        WHERE app_id = ? AND {condition}{place} > ? AND {place} < ?
-        ORDER BY {place}
-        LIMIT ?
-    ) AS page
-    LEFT JOIN {table} AS m ON m.app_id = page.app_id AND m.{key} = page.{key}
-"""
-_RETIRED = f"status = {STATUS_RETIRED} AND "
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +69,14 @@ class LogChanges:
 def _sources(store: Store) -> list[_Source]:
     def source(kind: EventKind, table: Table[Any], index: str, view_of: Callable[[Row], Any]) -> _Source:
         retires = kind in (EventKind.MESSAGE_RECALLED, EventKind.NOTICE_DELETED)
-        sql = _PAGE.format(
+        sql = read_sql(
+            "log_changes.sql",
             columns=table.columns,
             key=table.key,
             table=table.name,
-            through=store.through(table.name, index),
+            indexed_table=store.through(table.name, index),
             place="last_log_id" if retires else "log_id",
-            condition=_RETIRED if retires else "",
+            condition=f"app_id = ? AND status = {STATUS_RETIRED}" if retires else "app_id = ?",
         )
         return _Source(kind, sql, view_of)
 

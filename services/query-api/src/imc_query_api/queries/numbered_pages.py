@@ -5,18 +5,11 @@ from typing import Generic
 
 from imc_service.database.database import Row, Session, Values
 
-from imc_query_api.queries.listing import Listing, ListingReader, PageStatement
+from imc_query_api.queries.listing import Listing, ListingReader
 from imc_query_api.queries.selection import Owner, Times, Window
+from imc_query_api.queries.statements import read_sql
 from imc_query_api.queries.store import Store
 from imc_query_api.queries.tables import Table, View
-
-_PAGE = """
-    SELECT app_id, {key} FROM {through}
-    WHERE {condition} AND create_time >= ? AND create_time < ?
-    ORDER BY create_time {direction}, {key} {direction}
-    LIMIT ? OFFSET ?
-"""
-_COUNT = "SELECT COUNT(*) FROM {through} WHERE {condition} AND create_time >= ? AND create_time < ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +38,10 @@ class NumberedPages(Generic[View]):
     ) -> None:
         self._newest_first = newest_first
         self.reader = ListingReader(store, table)
-        conditions = [f"{column} = ?" for column in columns] + ([condition] if condition else [])
-        names = {
-            "key": table.key,
-            "through": store.through(table.name, table.indexes[columns]),
-            "condition": " AND ".join(conditions),
-            "direction": "DESC" if newest_first else "ASC",
-        }
-        self.page: PageStatement = self.reader.statement(_PAGE.format_map(names), beside)
-        self.count_sql = _COUNT.format_map(names)
+        history = self.reader.history(columns, condition)
+        direction = "DESC" if newest_first else "ASC"
+        self.page = self.reader.statement("numbered_page.sql", beside, direction=direction, **history)
+        self.count_sql = read_sql("count.sql", **history)
 
     async def rows(
         self, session: Session, owner: Owner, window: Window, beside: Values = (), most: int | None = None

@@ -48,9 +48,10 @@ class Store:
         self._sources.add(source)
         return source
 
-    def by_key(self, table: str, alias: str) -> str:
-        """``table`` as a FROM clause names it, to be read through its primary key and no other way."""
-        return f"{table} AS {alias}" if self._is_sqlite else f"{table} AS {alias} FORCE INDEX (PRIMARY)"
+    @property
+    def through_key(self) -> str:
+        """What follows a table in a FROM clause, so that it is read through its primary key alone."""
+        return "" if self._is_sqlite else "FORCE INDEX (PRIMARY)"
 
     def byte_length(self, text: str) -> str:
         """The expression for the bytes of the expression ``text``."""

@@ -44,15 +44,19 @@ class Table(Generic[View]):
     """What a row is called in refusals."""
 
 
+def _indexes(prefix: str) -> dict[tuple[str, ...], str]:
+    return {
+        ("app_id", "group_id"): f"{prefix}_group",
+        ("app_id", "user_id"): f"{prefix}_user",
+        ("app_id", "user_id", "group_id"): f"{prefix}_user_group",
+    }
+
+
 MESSAGE_TABLE = Table(
     MESSAGES,
     "message_id",
     MESSAGE_COLUMNS,
-    {
-        ("app_id", "group_id"): "imc_message_group",
-        ("app_id", "user_id"): "imc_message_user",
-        ("app_id", "user_id", "group_id"): "imc_message_user_group",
-    },
+    _indexes("imc_message"),
     message_of,
     message_place,
     ErrorCode.MESSAGE_NOT_FOUND,
@@ -62,11 +66,7 @@ NOTICE_TABLE = Table(
     NOTICES,
     "information_id",
     NOTICE_COLUMNS,
-    {
-        ("app_id", "group_id"): "imc_notice_group",
-        ("app_id", "user_id"): "imc_notice_user",
-        ("app_id", "user_id", "group_id"): "imc_notice_user_group",
-    },
+    _indexes("imc_notice"),
     notice_of,
     notice_place,
     ErrorCode.NOTICE_NOT_FOUND,

@@ -11,26 +11,10 @@ from imc_contracts.errors import Refused
 from imc_service.http import openapi, replies
 
 from imc_query_api.http import parameters
-from imc_query_api.http.java_door.parameters import (
-    MAX_PAGE_SIZE,
-    PARAMETER_RULES,
-    OfGroup,
-    OfUser,
-    OfUserInGroup,
-)
+from imc_query_api.http.java_door.parameters import MAX_PAGE_SIZE, PARAMETER_RULES
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Model = TypeVar("Model", bound=parameters.Parameters)
-
-PAGED = (
-    ("findByGroupId", "ByGroupId", OfGroup, "of a group"),
-    ("findByUserId", "ByUserId", OfUser, "of a user"),
-    ("findByGroupIdAndUserId", "ByGroupIdAndUserId", OfUserInGroup, "of a user in a group"),
-)
-"""The calls that both messages and notices have: path, end of the operation id, parameters, whose items."""
-
-
-_DATABASE = {503: "50301: the database is out of reach; `Retry-After` says when to retry."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +40,7 @@ def add(router: APIRouter, call: JavaCall, endpoint: Endpoint) -> None:
         operation_id=call.operation_id,
         description=call.description,
         response_model=JavaAnswer[call.data] if call.business else Envelope[call.data],
-        responses=openapi.java_replies({**openapi.ANY_CALL, **_DATABASE}, business=call.business),
+        responses=openapi.java_replies(openapi.QUERY, business=call.business),
         openapi_extra=parameters.described(call.model, PARAMETER_RULES),
     )
     router.add_api_route(call.path, _options, methods=["OPTIONS"], include_in_schema=False)

@@ -7,20 +7,25 @@ from imc_contracts.views import JavaMessagePage, Message
 from imc_service.http import replies
 
 from imc_query_api.http.java_door import calls
-from imc_query_api.http.java_door.parameters import ALL, MAX_PAGE_SIZE, NextToMessage, Paged
+from imc_query_api.http.java_door.pages import Pages, add_pages
+from imc_query_api.http.java_door.parameters import ALL, MAX_PAGE_SIZE, NextToMessage
 from imc_query_api.http.listings import listing_reply
 from imc_query_api.http.state import query_api
 from imc_query_api.queries.selection import Keyset, Owner
 
+_PAGES = Pages(
+    path="/chat/message",
+    operation_id="javaFindMessages",
+    description="Messages {whose}, oldest first; recalled ones without content.",
+    data=JavaMessagePage,
+    read=lambda queries, owner, window: queries.messages.numbered_page(owner, window),
+    data_of=lambda total, items: JavaMessagePage(total=total, pageMessageList=items),
+)
+
 
 def add_routes(router: APIRouter) -> None:
     """Add the calls about messages."""
-    for name, operation, model, whose in calls.PAGED:
-        description = f"Messages {whose}, oldest first; recalled ones without content."
-        call = calls.JavaCall(
-            f"/chat/message/{name}", f"javaFindMessages{operation}", description, model, JavaMessagePage
-        )
-        calls.add(router, call, _page_of(model))
+    add_pages(router, _PAGES)
     for name, is_before, where in (
         ("findBeforeByMessageId", True, "before"),
         ("findAfterByMessageId", False, "after"),
@@ -34,21 +39,6 @@ def add_routes(router: APIRouter) -> None:
             business="there is no such message",
         )
         calls.add(router, call, _next_to(is_before=is_before))
-
-
-def _page_of(model: type[Paged]) -> calls.Endpoint:
-    async def page(request: Request) -> Response:
-        asked = calls.read(request, model)
-        found = await query_api(request).messages.numbered_page(asked.owner(), asked.window())
-        if asked.page_size == ALL and found.total > MAX_PAGE_SIZE:
-            raise calls.too_many()
-
-        def data_of(items: list[Message]) -> JavaMessagePage:
-            return {"total": found.total, "pageMessageList": items}
-
-        return listing_reply(found.listing, data_of)
-
-    return page
 
 
 def _next_to(*, is_before: bool) -> calls.Endpoint:

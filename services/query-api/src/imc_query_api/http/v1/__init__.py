@@ -1,5 +1,6 @@
 """The queries of v1, ``/v1/queries``. Pages are continued with an id of the page before."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -18,27 +19,28 @@ from imc_query_api.http.v1.parameters import (
     PageOfNotices,
 )
 
-_DATABASE = {503: "50301: the database is out of reach; `Retry-After` says when to retry."}
-_REPLIES = openapi.v1_replies({**openapi.ANY_CALL, **_DATABASE})
-_NO_MESSAGE = openapi.v1_replies({404: "40401: there is no such message."})
-_NO_NOTICE = openapi.v1_replies({404: "40402: there is no such notice."})
+_Endpoint = Callable[[Request], Awaitable[Response]]
 
-
-def _described(model: type[Parameters]) -> dict[str, Any]:
-    return described(model, PARAMETER_RULES)
+_NO_MESSAGE = "40401: there is no such message."
+_NO_NOTICE = "40402: there is no such notice."
 
 
 def routes() -> APIRouter:
     """All queries of v1."""
-    router = APIRouter(prefix="/v1/queries", responses=_REPLIES)
+    router = APIRouter(prefix="/v1/queries", responses=openapi.v1_replies(openapi.QUERY))
 
-    @router.get(
-        "/messages",
-        operation_id="queryMessages",
-        response_model=Envelope[MessagePage],
-        responses=_NO_MESSAGE,
-        openapi_extra=_described(PageOfMessages),
-    )
+    def query(
+        path: str, operation_id: str, model: type[Parameters], data: Any, *, missing: str
+    ) -> Callable[[_Endpoint], _Endpoint]:
+        return router.get(
+            path,
+            operation_id=operation_id,
+            response_model=Envelope[data],
+            responses=openapi.v1_replies({404: missing}),
+            openapi_extra=described(model, PARAMETER_RULES),
+        )
+
+    @query("/messages", "queryMessages", PageOfMessages, MessagePage, missing=_NO_MESSAGE)
     async def messages(request: Request) -> Response:
         """Messages of a group, of a user, or of a user in a group, oldest first.
 
@@ -54,25 +56,13 @@ def routes() -> APIRouter:
 
         return listing_reply(page.listing, data_of)
 
-    @router.get(
-        "/message",
-        operation_id="queryMessage",
-        response_model=Envelope[Message],
-        responses=_NO_MESSAGE,
-        openapi_extra=_described(OneMessage),
-    )
+    @query("/message", "queryMessage", OneMessage, Message, missing=_NO_MESSAGE)
     async def message(request: Request) -> Response:
         """One message. A recalled one has no content."""
         asked = read(request, OneMessage, PARAMETER_RULES)
         return replies.success(await query_api(request).messages.one(asked.app_id, asked.message_id))
 
-    @router.get(
-        "/groups",
-        operation_id="queryGroups",
-        response_model=Envelope[GroupPage],
-        responses=_NO_MESSAGE,
-        openapi_extra=_described(PageOfGroups),
-    )
+    @query("/groups", "queryGroups", PageOfGroups, GroupPage, missing=_NO_MESSAGE)
     async def groups(request: Request) -> Response:
         """The groups that a user has written in, or all groups of the app, newest activity first.
 
@@ -86,13 +76,7 @@ def routes() -> APIRouter:
 
         return listing_reply(page.listing, data_of)
 
-    @router.get(
-        "/notices",
-        operation_id="queryNotices",
-        response_model=Envelope[NoticePage],
-        responses=_NO_NOTICE,
-        openapi_extra=_described(PageOfNotices),
-    )
+    @query("/notices", "queryNotices", PageOfNotices, NoticePage, missing=_NO_NOTICE)
     async def notices(request: Request) -> Response:
         """Notices of a group, of a user, or of a user in a group, newest first.
 

@@ -1,0 +1,3 @@
+SELECT COUNT(*)
+FROM {indexed_table}
+WHERE {condition} AND create_time >= ? AND create_time < ?

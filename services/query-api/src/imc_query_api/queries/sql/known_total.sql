@@ -1,0 +1,5 @@
+(
+    SELECT message_total
+    FROM {groups}
+    WHERE app_id = ? AND group_id = ? AND newest_create_time < ? AND ? = 0
+)

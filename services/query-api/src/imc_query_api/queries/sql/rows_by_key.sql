@@ -1,0 +1,3 @@
+SELECT {columns}
+FROM {table} AS m {through_key}
+WHERE m.app_id = ? AND m.{key} IN ({keys})
