@@ -87,10 +87,10 @@ NOTICE_RECEIPT: NoticeReceipt = {
     "duplicate": False,
 }
 
-TOMBSTONE: MessageChange = {"place": "1796169600000-0", "kind": "s", "view": RECALLED}
-RECALL: MessageChange = {"place": "1796169660000-0", "kind": "r", "view": RECALLED}
-PUBLICATION: NoticeChange = {"place": "1796169660000-1", "kind": "p", "view": PUBLISHED}
-DELETION: NoticeChange = {"place": "1796169660001-0", "kind": "d", "view": DELETED}
+TOMBSTONE: MessageChange = {"entryId": "1796169600000-0", "kind": "s", "view": RECALLED}
+RECALL: MessageChange = {"entryId": "1796169660000-0", "kind": "r", "view": RECALLED}
+PUBLICATION: NoticeChange = {"entryId": "1796169660000-1", "kind": "p", "view": PUBLISHED}
+DELETION: NoticeChange = {"entryId": "1796169660001-0", "kind": "d", "view": DELETED}
 LOG_CHANGES: list[LogChange] = [TOMBSTONE, RECALL, PUBLICATION, DELETION]
 
 WRITTEN: dict[str, Any] = {

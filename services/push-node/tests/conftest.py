@@ -75,7 +75,9 @@ class AppLog:
         redis = cast(Any, self.redis)
         epoch, _, _, *ids = await redis.eval(APPEND.read_text(), len(keys), *keys, *arguments)
         for entry_id, event, view in zip(ids, events, views, strict=True):
-            self.changes.append({"place": entry_id.decode(), "kind": event.kind.value.decode(), "view": view})
+            self.changes.append(
+                {"entryId": entry_id.decode(), "kind": event.kind.value.decode(), "view": view}
+            )
         return [Cursor(epoch.decode(), EntryId.parse(entry_id)) for entry_id in ids]
 
     async def trim(self, first: Cursor) -> None:
@@ -277,7 +279,7 @@ class FakeQueryApi:
         between = [
             change
             for change in known
-            if after < EntryId.parse(change["place"]) < before and change["kind"] in kinds
+            if after < EntryId.parse(change["entryId"]) < before and change["kind"] in kinds
         ]
         return between[: int(query["limit"])]
 

@@ -241,7 +241,7 @@ class TestWithoutAnswer:
         query_api.gate.clear()
         async with connect(node.url, app_log.app_id, "one", cursor=str(cursors[0])) as gateway:
             await wait_until(lambda: query_api.calls)
-            app_log.changes[PAGE + 1 :] = [{"place": str(cursors[-2].entry), "kind": "s", "view": None}]
+            app_log.changes[PAGE + 1 :] = [{"entryId": str(cursors[-2].entry), "kind": "s", "view": None}]
             query_api.gate.set()
             (gap,) = await gateway.wait_for_code(4002)
             assert gap["data"] == {"from": str(cursors[PAGE]), "to": str(cursors[-1])}

@@ -67,13 +67,13 @@ class Model:
         sent, ended = ("s", "r") if table == MESSAGES else ("p", "d")
         if made:
             shown = view if table == MESSAGES else {**view, "deleteTime": 0, "status": 1}
-            self.changes.append({"place": str(made), "kind": sent, "view": shown})
+            self.changes.append({"entryId": str(made), "kind": sent, "view": shown})
         if retired:
-            self.changes.append({"place": str(retired), "kind": ended, "view": view})
+            self.changes.append({"entryId": str(retired), "kind": ended, "view": view})
 
     async def store(self, database: Database) -> None:
         """Insert the rows."""
-        self.changes.sort(key=place_of)
+        self.changes.sort(key=sort_key_of)
         async with database.transaction() as session:
             for table, rows in self.rows.items():
                 columns = (*COLUMNS[table], *LOG_COLUMNS)
@@ -87,12 +87,12 @@ class Model:
         return [
             change
             for change in self.changes
-            if after < place_of(change) < before and (notices or change["kind"] in "sr")
+            if after < sort_key_of(change) < before and (notices or change["kind"] in "sr")
         ]
 
 
-def place_of(change: dict[str, Any]) -> EntryId:
-    return EntryId.parse(change["place"])
+def sort_key_of(change: dict[str, Any]) -> EntryId:
+    return EntryId.parse(change["entryId"])
 
 
 def new_id() -> int:
@@ -150,7 +150,7 @@ async def test_pages_concatenate_to_the_log(
         found += page
         if len(page) < limit:
             break
-        after = place_of(page[-1])
+        after = sort_key_of(page[-1])
     assert found == expected
 
 
@@ -158,7 +158,7 @@ async def test_changes_are_found_between_any_two_log_ids(
     client: httpx.AsyncClient, model: Model, app_id: str
 ) -> None:
     chance = random.Random(3)
-    places = [ORIGIN, END, *(place_of(change) for change in model.changes)]
+    places = [ORIGIN, END, *(sort_key_of(change) for change in model.changes)]
     places += [place.following for place in places] + [place.preceding for place in places[1:]]
     for _ in range(60):
         after, before = chance.choice(places), chance.choice(places)
@@ -172,9 +172,9 @@ async def test_a_message_recalled_after_the_range_has_no_content(
     recall = next(change for change in reversed(model.changes) if change["kind"] == "r")
     sent = next(c for c in model.changes if c["kind"] == "s" and c["view"] == recall["view"])
     shown, *_ = await ask(
-        client, app_id, after=str(place_of(sent).preceding), before=str(place_of(sent).following)
+        client, app_id, after=str(sort_key_of(sent).preceding), before=str(sort_key_of(sent).following)
     )
-    assert place_of(recall) > place_of(shown) == place_of(sent)
+    assert sort_key_of(recall) > sort_key_of(shown) == sort_key_of(sent)
     assert (shown["kind"], shown["view"]["content"], shown["view"]["status"]) == ("s", "", 0)
 
 

@@ -18,19 +18,19 @@ PATH = "/internal/log/changes"
 class MessageChange(TypedDict):
     """A message was sent, or recalled.
 
-    ``place`` is the id of the entry, ``kind`` an `EventKind`. A sent message is shown in its current state:
+    ``entryId`` is the id of the entry, ``kind`` an `EventKind`. A sent message is shown in its current state:
     without content if it was recalled later.
     """
 
-    place: str
+    entryId: str
     kind: Literal["s", "r"]
     view: Message
 
 
 class NoticeChange(TypedDict):
-    """A notice was published (shown as it was then) or deleted. ``place`` as in `MessageChange`."""
+    """A notice was published (shown as it was then) or deleted. ``entryId`` as in `MessageChange`."""
 
-    place: str
+    entryId: str
     kind: Literal["p", "d"]
     view: Notice
 

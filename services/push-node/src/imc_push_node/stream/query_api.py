@@ -64,4 +64,4 @@ class QueryApiClient:
 
 def _entry(change: LogChange) -> Entry:
     event = Event(EventKind(change["kind"].encode()), orjson.dumps(change["view"]))
-    return event.at(EntryId.parse(change["place"]))
+    return event.at(EntryId.parse(change["entryId"]))

@@ -118,14 +118,14 @@ class ListingReader(Generic[View]):
         """
         rows = await session.fetch_all(statement.for_rows(most), values)
         if most <= SMALL_PAGE:
-            rows.sort(key=self._table.place_of)
+            rows.sort(key=self._table.sort_key_of)
         else:
             rows.sort()
         return rows
 
-    def place_of(self, row: Row, most: int) -> tuple[int, int]:
+    def sort_key_of(self, row: Row, most: int) -> tuple[int, int]:
         """The time and id of a row that `fetch` gave for a page of at most ``most``."""
-        return self._table.place_of(row) if most <= SMALL_PAGE else (row[0], row[1])
+        return self._table.sort_key_of(row) if most <= SMALL_PAGE else (row[0], row[1])
 
     async def listing(self, app_id: str, rows: Sequence[Row], most: int) -> Listing[View]:
         """The listing of rows that `fetch` gave for a page of at most ``most``.

@@ -75,7 +75,7 @@ def _sources(store: Store) -> list[_Source]:
             key=table.key,
             table=table.name,
             indexed_table=store.through(table.name, index),
-            place="last_log_id" if retires else "log_id",
+            log_id="last_log_id" if retires else "log_id",
             condition=f"app_id = ? AND status = {STATUS_RETIRED}" if retires else "app_id = ?",
         )
         return _Source(kind, sql, view_of)
@@ -94,4 +94,4 @@ def _as_published(row: Row) -> Notice:
 
 
 def _change(column: str, kind: EventKind, view: Any) -> LogChange:
-    return {"place": str(EntryId.from_column(column)), "kind": kind.value.decode(), "view": view}  # pyright: ignore[reportReturnType]
+    return {"entryId": str(EntryId.from_column(column)), "kind": kind.value.decode(), "view": view}  # pyright: ignore[reportReturnType]

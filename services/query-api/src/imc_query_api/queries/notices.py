@@ -53,8 +53,8 @@ class Notices:
         most = keyset.limit + 1
         if with_deleted:
             # Shown ones are read first: one that is deleted between the statements is found twice, not never.
-            by_place = {shown.reader.place_of(row, most): row for row in (*rows, *deleted)}
-            rows = [by_place[place] for place in sorted(by_place)]
+            by_key = {shown.reader.sort_key_of(row, most): row for row in (*rows, *deleted)}
+            rows = [by_key[key] for key in sorted(by_key)]
         rows, has_more = cut(rows, keyset)
         rows.reverse()
         return KeysetPage(await shown.reader.listing(owner.app_id, rows, most), has_more)

@@ -34,7 +34,7 @@ class Table(Generic[View]):
     """The index that selects rows by these columns and lists them by time and key."""
 
     view_of: Callable[[Row], View]
-    place_of: Callable[[Row], tuple[int, int]]
+    sort_key_of: Callable[[Row], tuple[int, int]]
     """The sort key of a row: time, then key."""
 
     not_found: ErrorCode
