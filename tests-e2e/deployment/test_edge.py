@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
 TEMPLATE = """\
 daemon off;
+{user}
 pid {folder}/pid;
 error_log stderr warn;
 events {{}}
@@ -49,7 +51,9 @@ def configuration(folder: Path, port: int, ports: dict[str, int]) -> str:
         edge = edge.replace(given, real)
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     paths = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
-    return TEMPLATE.format(folder=folder, edge=edge, paths=paths)
+    # Workers of a root's nginx are another user's, who may not read what only root may.
+    user = "user root;" if os.geteuid() == 0 else ""
+    return TEMPLATE.format(folder=folder, edge=edge, paths=paths, user=user)
 
 
 @contextlib.asynccontextmanager
