@@ -30,7 +30,7 @@ test: check           ## everything that must pass, on a real MariaDB and Redis:
 short: setup          ## what depends on the version of Python and is quick: all that needs no server, a start of each process
 	$(BIN)/pytest -m 'not servers or programs' --numprocesses=2 --dist=loadfile libs services tests-e2e/test_programs.py
 
-unit: setup           ## what needs no server: under a minute on two quiet cores
+unit: setup           ## what needs no server: a minute and a half on two quiet cores
 	$(BIN)/pytest -m 'not servers' --numprocesses=2 --dist=loadfile
 
 # By COUNT=200, SEED=1, JOBS=2, and ONLY="leases" (an area) or ONLY=writer.py (part of a path). An area whose tests
