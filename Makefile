@@ -1,6 +1,6 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
-.PHONY: run test unit short mutants check faults clients soak fuzz audit bench bench-full bench-table fmt setup lock settings-table
-.PHONY: clean openapi pictures version images push-images release
+.PHONY: run test unit short mutants check faults engines clients browser soak fuzz audit bench bench-full bench-table fmt setup lock settings-table
+.PHONY: docs docs-serve demo kills capacity cluster clean console-pictures openapi pictures version images push-images release
 
 # The interpreter to use: by default the best one that is installed, see requirements/python-versions.
 PYTHON ?=
@@ -15,9 +15,16 @@ DOCKER ?= docker
 REGISTRY ?=
 
 export UV_PYTHON_DOWNLOADS = never
+# The theme would tell of its successor at each build.
+export NO_MKDOCS_2_WARNING = 1
 
-run: setup            ## start everything in one process, on http://127.0.0.1:8000; nobody is asked for a token
+# Where nothing is installed yet, this installs what it needs, in a tenth of the time that all tools take.
+run:                  ## start everything in one process, on http://127.0.0.1:8000; nobody is asked for a token
+	@sh requirements/environment.sh standalone $(VENV) "$(PYTHON)" $(MEMBERS)
 	@IMC_AUTH="$${IMC_AUTH:-off}" IMC_PORT="$${IMC_PORT:-$${PORT:-8000}}" exec $(BIN)/imc-standalone
+
+demo: setup           ## a group chat in the browser: an IMC of separate processes, and two gateways, on PORT=9001 and the next
+	@exec $(BIN)/python examples/group-chat/demo.py
 
 # Two files at once, since many tests wait more than they compute; in the order of the folders, so that the
 # installations of tests-e2e, which stay until the end, begin after the tests that want a Redis to themselves.
@@ -42,8 +49,24 @@ mutants: setup        ## some 200 subtle changes of what holds promises: each mu
 faults: setup         ## each fault in turn, and those that come again and again at length: some ten minutes
 	LONG=1 $(BIN)/pytest -s tests-e2e/faults
 
+engines: setup        ## servers of Galera, of Redis Cluster and Sentinel die and hang at random: MINUTES=10 each, SEED=1
+	ENGINES=1 MINUTES="$(or $(MINUTES),10)" SEED="$(or $(SEED),1)" $(BIN)/pytest -s tests-e2e/engines
+
+kills: setup          ## the client while processes are killed at random, for MINUTES=60, with SEED=1
+	KILLS=1 MINUTES="$(or $(MINUTES),60)" SEED="$(or $(SEED),1)" $(BIN)/pytest -s tests-e2e/gateways/test_random_kills.py
+
+# No root, and no containers: nodes are made up. Go builds the control plane once, in ~/.cache/imc/cluster.
+cluster: setup        ## the manifests on a real control plane of Kubernetes; needs Go: a quarter of an hour, once more to build
+	CLUSTER=1 $(BIN)/pytest tests-e2e/cluster
+
 clients: setup        ## clients in Java, JavaScript, Go and Python; their packages come from public registries
-	CLIENTS=1 $(BIN)/pytest tests-e2e/clients
+	CLIENTS=1 $(BIN)/pytest tests-e2e/clients tests-e2e/gateways/test_languages.py tests-e2e/gateways/test_client_page.py
+
+browser: setup        ## the console and the group chat in Chromium, driven by packages of public registries
+	CLIENTS=1 $(BIN)/pytest tests-e2e/console tests-e2e/gateways/test_group_chat.py
+
+console-pictures: setup ## the pictures of the console, in docs/pictures
+	CLIENTS=1 PICTURES=1 $(BIN)/pytest tests-e2e/console/test_pictures.py -k taken
 
 check: setup          ## style and types
 	$(BIN)/ruff format --check .
@@ -74,6 +97,9 @@ fmt: setup            ## put the code into its one form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+capacity: setup       ## what an installation needs, such as ARGS="--apps 200 --sends 2000", or ARGS="simulate --masters 8"
+	@$(BIN)/imc capacity $(ARGS)
+
 settings-table: setup ## the tables of settings in docs, from the code
 	$(BIN)/python docs/settings_table.py
 
@@ -82,6 +108,13 @@ openapi: setup        ## the description of all calls, in docs/openapi.json
 
 pictures: setup       ## dark and Chinese pictures, from docs/images/*-light.svg
 	$(BIN)/python docs/pictures.py
+
+docs: setup           ## the documents as a site, in .site, in English and Chinese; a link that leads nowhere fails
+	$(BIN)/mkdocs build --strict
+	$(BIN)/mkdocs build --strict --config-file mkdocs.zh-CN.yml
+
+docs-serve: setup     ## the same in English on PORT=8100, made anew when a document changes; CONFIG=mkdocs.zh-CN.yml in Chinese
+	$(BIN)/mkdocs serve --dev-addr "127.0.0.1:$(or $(PORT),8100)" --config-file "$(or $(CONFIG),mkdocs.yml)"
 
 version: setup        ## write the version of pyproject.toml wherever else it stands
 	$(BIN)/python deploy/version.py
@@ -101,17 +134,18 @@ release:              ## push the images of TAG=v1.2.3, and publish its section 
 	$(MAKE) push-images && gh release create "$(TAG)" --verify-tag --title "$(TAG)" --notes-file "$$notes"
 
 setup:                ## the tools and all packages, in .uv and .venv
-	@sh requirements/environment.sh $(VENV) "$(PYTHON)" $(MEMBERS)
+	@sh requirements/environment.sh dev $(VENV) "$(PYTHON)" $(MEMBERS)
 
 clean:                ## remove what `make` made here, but for the data of `make run`
-	rm -rf .uv .venv .venv-* .audit .bench .clients .pytest_cache .ruff_cache .hypothesis
+	rm -rf .uv .venv .venv-* .audit .bench .clients .site .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: setup           ## choose versions anew: requirements/*.txt, pins with hashes that name no index
 	$(UV) lock --quiet --upgrade
 	for package in $(LOCKED); do \
+	  case $$package in command-api|standalone) tools="--package imc-cli" ;; *) tools= ;; esac; \
 	  $(UV) export --quiet --frozen --no-dev --no-header --no-annotate --no-emit-workspace \
-	    --package imc-$$package --output-file requirements/$$package.txt; done
+	    --package imc-$$package $$tools --extra tracing --output-file requirements/$$package.txt; done
 	$(UV) export --quiet --frozen --no-header --no-annotate --no-emit-workspace \
 	  --all-groups --output-file requirements/dev.txt
 	for tool in uv pip-audit; do echo $$tool | $(UV) pip compile --quiet --universal --python-version 3.11 \

@@ -1,10 +1,15 @@
 """What every test of the workspace can ask for, and the watch over all of them."""
 
-from collections.abc import Generator
+import io
+import json
+import logging
+from collections.abc import Callable, Generator
+from typing import Any, cast
 
 import pytest
 import structlog
 from blockbuster import BlockBuster
+from imc_service.logs import configure
 
 pytest_plugins = ["imc_testkit.plugin"]
 
@@ -17,8 +22,8 @@ _OURS = [
 ]
 
 _MAY_BLOCK = [
-    ("imc_service/redis/client.py", "script_in"),  # reads a script's file when a process starts
-    ("imc_command_api/store/statements.py", "statements"),  # reads files of SQL when a process starts
+    ("imc_service/redis/masters.py", "script"),  # reads a script's file when a process starts
+    ("imc_command_api/store/statements.py", "read_sql"),  # reads files of SQL when a process starts
     ("imc_query_api/queries/statements.py", "read_sql"),  # the same
     ("importlib/metadata/__init__.py", "version"),  # redis-py asks for its own version
     ("linecache.py", "updatecache"),  # a traceback shows its source lines
@@ -45,3 +50,29 @@ def no_blocked_loop() -> Generator[None]:
     watch.activate()
     yield
     watch.deactivate()
+
+
+@pytest.fixture
+def lines_of_logs() -> Generator[Callable[[], list[dict[str, Any]]]]:
+    """Log as a process does, for one test. Returns the lines that were written since the last call."""
+    root = logging.getLogger()
+    before, level, config = root.handlers[:], root.level, structlog.get_config()
+    root.handlers.clear()  # or they were closed, and pytest uses them again
+    configure("test", "info")
+    # Loggers would keep this configuration for all tests that follow.
+    structlog.configure(cache_logger_on_first_use=False)
+    own = cast("logging.StreamHandler[io.StringIO]", root.handlers[0])
+    written = io.StringIO()
+    own.setStream(written)
+
+    def take() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in written.getvalue().splitlines()]
+        written.truncate(0)
+        written.seek(0)
+        return lines
+
+    yield take
+    structlog.configure(**config)
+    root.removeHandler(own)
+    root.handlers += [each for each in before if each not in root.handlers]
+    root.setLevel(level)

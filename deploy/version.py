@@ -6,17 +6,22 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-_NUMBER = r"\d+\.\d+\.\d+[\w.+-]*"
+_NUMBER = {"()": r"\d+\.\d+\.\d+[\w.+-]*", "(-)": r"\d+-\d+-\d+[\w-]*"}
 PLACES = {
     "bench/pyproject.toml": r'^version = "()"$',
     "libs/*/pyproject.toml": r'^version = "()"$',
     "services/*/pyproject.toml": r'^version = "()"$',
     "docker-compose.yml": r"\bimage: imc-[a-z-]+:()",
     "deploy/k8s/**/kustomization.yaml": r"\bnewTag: ()",
+    "deploy/k8s/base/migrate.yaml": r"\bname: migrate-(-)",
     "deploy/k8s/README.md": r"\bimc-[a-z-]+:()",
-    "docs/operations.md": r"/imc-\$p:()",
+    "docs/operations/install-kubernetes.md": r"/imc-\$p:()",
+    "docs/operations/*.md": r"\bmigrate-(-)",
 }
-"""Files, and what stands around the version in them: it is where the empty group is."""
+"""Files, and what stands around the version in them: it is where the empty group is.
+
+``(-)`` stands for the version as a name of Kubernetes has it, with dashes for dots.
+"""
 
 
 def version() -> str:
@@ -26,8 +31,10 @@ def version() -> str:
 
 def with_version(text: str, around: str, number: str) -> str:
     """A file's text with ``number`` for every version that stands in ``around``."""
-    before, after = around.split("()")
-    return re.sub(f"({before}){_NUMBER}(?={after})", rf"\g<1>{number}", text, flags=re.MULTILINE)
+    group = "(-)" if "(-)" in around else "()"
+    before, after = around.split(group)
+    written = re.sub(r"[^\w]", "-", number) if group == "(-)" else number
+    return re.sub(f"({before}){_NUMBER[group]}(?={after})", rf"\g<1>{written}", text, flags=re.MULTILINE)
 
 
 def main() -> None:

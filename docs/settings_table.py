@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from imc_cli.checks.settings import CheckSettings
 from imc_command_api.dead_letters.settings import DeadLettersSettings
 from imc_command_api.migrations.settings import MigrateSettings
 from imc_command_api.projector.settings import ProjectorSettings
@@ -29,9 +30,10 @@ PROCESSES: dict[str, type[Settings]] = {
     "query-api": QueryApiSettings,
     "push-node": PushNodeSettings,
     "migrate": MigrateSettings,
-    "deadletters": DeadLettersSettings,
+    "imc deadletters": DeadLettersSettings,
     "standalone": StandaloneSettings,
-    "imc-token": TokenSettings,
+    "imc token": TokenSettings,
+    "imc check": CheckSettings,
 }
 
 

@@ -1,12 +1,14 @@
 #!/bin/sh
 # Makes the environment that everything runs in: the installer in .uv, the pinned packages and ours in VENV.
 # One that is whole and new enough is left alone; one that is neither is made again.
-#   environment.sh VENV PYTHON MEMBER...    from the root of the project; PYTHON may be empty
+#   environment.sh PINS VENV PYTHON MEMBER...    from the root of the project; PYTHON may be empty
+# PINS is dev for everything, or the name of a package for what that needs: the tenth of it, where nothing is there yet.
 set -eu
 
-venv=$1
-python=$2
-shift 2
+pins=$1
+venv=$2
+python=$3
+shift 3
 
 python=${python:-$(sh requirements/python.sh best)}
 sh requirements/python.sh check "$python"
@@ -31,8 +33,12 @@ fetch() {
 if [ "$(version_of "$venv/bin/python")" != "$(version_of "$python")" ]; then rm -rf "$venv"; fi
 manifests=
 for member in "$@"; do manifests="$manifests $member/pyproject.toml"; done
+# An environment with everything has what each package needs.
+if [ -e "$venv/ready" ]; then pins=dev; fi
+ready="$venv/ready"
+if [ "$pins" != dev ]; then ready="$venv/ready-$pins"; fi
 # Says something, too, where there is no such file yet.
-if [ -z "$(find requirements/dev.txt requirements/uv.txt $manifests -newer "$venv/ready" 2>&1)" ]; then exit; fi
+if [ -z "$(find "requirements/$pins.txt" requirements/uv.txt $manifests -newer "$ready" 2>&1)" ]; then exit; fi
 
 if ! cmp -s requirements/uv.txt .uv/ready && ! .uv/bin/pip --version >/dev/null 2>&1; then
     rm -rf .uv
@@ -48,7 +54,7 @@ fi
 uv=.uv/bin/uv
 export VIRTUAL_ENV="$venv"
 if ! [ -x "$venv/bin/python" ]; then $uv venv --quiet --python "$python" "$venv"; fi
-fetch $uv pip sync --quiet --require-hashes requirements/dev.txt
+fetch $uv pip sync --quiet --require-hashes "requirements/$pins.txt"
 for member in "$@"; do set -- "$@" --editable "./$member"; shift; done
 if [ $# -gt 0 ]; then fetch $uv pip install --quiet --no-deps "$@"; fi
-touch "$venv/ready"
+touch "$ready"

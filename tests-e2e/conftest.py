@@ -1,6 +1,7 @@
 """Installations to test end to end, and a client of them."""
 
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ from imc_testkit.deployment import Deployment, separate, standalone
 from imc_testkit.gateway import connect
 from imc_testkit.tokens import JWT, bearer
 from imc_testkit.waiting import wait_until
+from redis_users import filled_in
 
 Reply = dict[str, Any]
 
@@ -69,8 +71,16 @@ async def http() -> AsyncGenerator[httpx.AsyncClient]:
 
 
 @pytest.fixture(scope="session")
+def users(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the users of the template, for ``--aclfile``; the password of each is its name."""
+    path = tmp_path_factory.mktemp("acl") / "users.acl"
+    path.write_text(filled_in())
+    return path
+
+
+@pytest.fixture(scope="session")
 async def separate_processes(redis_url: str, database_url: str) -> AsyncGenerator[Deployment]:
-    async with separate(redis_url, database_url, JWT) as deployment:
+    async with separate(redis_url, database_url, {**JWT, "IMC_METRICS_BY_APP": "100"}) as deployment:
         yield deployment
 
 

@@ -28,7 +28,10 @@ NOTICED_SECONDS = 30
 than `health.CHECK_SECONDS`: that keeps readiness within 5 seconds of a fault."""
 
 PASSWORD = "secret-of-the-worker"
-TABLES = ("imc_chat_message", "imc_notice_information", "imc_group", "imc_schema_version")
+TABLES = (
+    *("imc_message", "imc_notice", "imc_group", "imc_projection", "imc_heartbeat"),
+    *("imc_erasure", "imc_schema_version"),
+)
 SCRIPTS = ("imc-projector", "imc-command-api", "imc-query-api", "imc-standalone")
 WRITERS = ("imc-projector", "imc-command-api", "imc-standalone")
 READERS = ("imc-query-api", "imc-standalone")
@@ -213,14 +216,14 @@ FAULTS: dict[str, tuple[Fault, str, Sequence[str]]] = {
         SCRIPTS,
     ),
     "a column is missing": (
-        renamed("imc_chat_message", "COLUMN content TO body", "COLUMN body TO content"),
+        renamed("imc_message", "COLUMN content TO body", "COLUMN body TO content"),
         "1054 Unknown column 'content'",
         SCRIPTS,
     ),
     "a column too many": (
         changing(
-            "ALTER TABLE imc_notice_information ADD COLUMN x INT NOT NULL",
-            mend=["ALTER TABLE imc_notice_information DROP COLUMN x"],
+            "ALTER TABLE imc_notice ADD COLUMN x INT NOT NULL",
+            mend=["ALTER TABLE imc_notice DROP COLUMN x"],
         ),
         "1364 Field 'x' doesn't have a default value",
         WRITERS,
@@ -228,14 +231,14 @@ FAULTS: dict[str, tuple[Fault, str, Sequence[str]]] = {
     "an index is missing": (
         # No other name may begin with it: a hint finds an index by the beginning of its name.
         renamed(
-            "imc_chat_message", "INDEX imc_message_user_group TO away", "INDEX away TO imc_message_user_group"
+            "imc_message", "INDEX imc_message_user_group TO away", "INDEX away TO imc_message_user_group"
         ),
         "1176 Key 'imc_message_user_group' doesn't exist",
         READERS,
     ),
-    "no INSERT": (revoked("INSERT", "imc_chat_message"), "1142 INSERT command denied", WRITERS),
+    "no INSERT": (revoked("INSERT", "imc_message"), "1142 INSERT command denied", WRITERS),
     "no UPDATE": (revoked("UPDATE", "imc_group"), "1142 UPDATE command denied", WRITERS),
-    "no SELECT": (revoked("SELECT", "imc_notice_information"), "1142 SELECT command denied", SCRIPTS),
+    "no SELECT": (revoked("SELECT", "imc_notice"), "1142 SELECT command denied", SCRIPTS),
     "another password": (
         changing(
             "ALTER USER worker@'127.0.0.1' IDENTIFIED BY 'another'",
@@ -318,7 +321,7 @@ async def test_a_command_api_takes_sends_meanwhile_and_who_routes_to_it_can_tell
             assert sent.status_code == 200
         await wait_until(lambda: _all_ready(client, site), 60)
         [(stored,)] = await wait_until(
-            lambda: site.run("SELECT content FROM imc_chat_message WHERE app_id = 'a'"), 20
+            lambda: site.run("SELECT content FROM imc_message WHERE app_id = 'a'"), 20
         )
         assert stored == "c"
 
@@ -404,7 +407,6 @@ async def test_a_full_disk_is_told_once_something_can_not_be_stored(app_id: str)
 
 
 async def _append(redis: Redis, app_id: str, count: int) -> None:
-    await redis.sadd(names.APPS, app_id)  # pyright: ignore[reportGeneralTypeIssues]
     async with redis.pipeline() as pipe:
         for number in range(1, count + 1):
             message = {
@@ -420,10 +422,10 @@ async def _append(redis: Redis, app_id: str, count: int) -> None:
                 "type": None,
             }
             pipe.xadd(names.log(app_id), {"k": "s", "v": json.dumps(message)})
-        pipe.hincrby(names.log_state(app_id), "appended", count)
+        pipe.zadd(names.pending(names.shard_of(app_id)), {app_id: 0})
         await pipe.execute()
 
 
 async def _count(url: str, app_id: str, wanted: int) -> bool:
-    rows = await databases.run(url, f"SELECT COUNT(*) FROM imc_chat_message WHERE app_id = '{app_id}'")
+    rows = await databases.run(url, f"SELECT COUNT(*) FROM imc_message WHERE app_id = '{app_id}'")
     return rows == [(wanted,)]

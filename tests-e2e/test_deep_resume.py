@@ -7,22 +7,24 @@ from typing import Any
 
 import httpx
 import pytest
-from imc_command_api.projector.log_group import LogGroup
+from imc_command_api.projector.logs import Logs, Retention
 from imc_contracts import names
 from imc_contracts.cursor import Cursor
+from imc_service.redis.masters import Masters
 from imc_testkit.databases import new_database, run
 from imc_testkit.deployment import Deployment, Start, separate, standalone
+from imc_testkit.events import read_page
 from imc_testkit.gateway import Frame, Gateway, connect
 from imc_testkit.processes import run_script
 from imc_testkit.servers import PrivateRedis, private_redis
-from imc_testkit.tokens import JWT
+from imc_testkit.tokens import JWT, token
 from imc_testkit.waiting import wait_until
 from redis.asyncio import Redis
 
 BODY = {"groupId": "g", "userId": "u"}
 MISSED = 100_000
 MISS = """
-    INSERT INTO imc_chat_message
+    INSERT INTO imc_message
         (message_id, app_id, group_id, user_id, content, create_time, status, log_id, last_log_id)
     SELECT
         {first_id} + seq, '{app_id}', 'g', 'u', CONCAT('missed ', seq), {ms}, 1,
@@ -63,11 +65,12 @@ async def trim(redis: Redis, app_id: str) -> Cursor:
     """Wait for the projection, trim the log as the projector does, and return the first entry left."""
 
     async def is_projected() -> bool:
-        fields: Any = await redis.hmget(names.log_state(app_id), ["appended", "projected"])
+        fields: Any = await redis.hmget(names.log_state(app_id), ["last", "projected"])
         return fields[0] is not None and fields[0] == fields[1]
 
     await wait_until(is_projected, what="all entries to be projected")
-    while await LogGroup(redis).trim(app_id, 0, 1):
+    logs = await asyncio.to_thread(Logs, Masters(redis), "trimmer", Retention(0, 1, 86_400_000))
+    while (await logs.tidy(app_id))[0]:
         pass
     entries: Any = await redis.xrange(names.log(app_id))
     epoch: Any = await redis.hget(names.log_state(app_id), "epoch")  # pyright: ignore
@@ -162,6 +165,33 @@ async def test_a_deep_resume_gets_missed_and_live_events_once_and_in_order(
                 assert id_ in live
                 assert one["data"] in (other["data"], masked[id_])
     assert any(Cursor.parse(push["cursor"]) < trimmed for push in pushes(plain))
+
+
+async def test_pages_over_http_go_back_into_the_database(client: Any, redis: Redis, app_id: str):
+    async with client.gateway(app_id, "witness", notices=True) as witness:
+        await witness.wait_for_code(2000)
+        start = (await client.send(app_id, "seen"))["cursor"]
+        sent = await send_many(client, app_id, [f"missed {n}" for n in range(600)])
+        await notices(client, app_id, 2)
+        recalled = await recall(client, sent[::100])
+        trimmed = await trim(redis, app_id)
+        await send_many(client, app_id, ["still in the log"] * 300)
+        await witness.wait_for_code(2001, 901)
+        await witness.wait_for_code(2002, 6)
+    found, cursor, has_more = list[Frame](), start, True
+    while has_more:
+        url, query = client.deployment.push_nodes[0].url, {"cursor": cursor, "limit": 90, "notices": 1}
+        page = (await read_page(url, app_id, "pages", **query, access_token=token())).json()["data"]
+        assert page["recovered"] is True
+        found += page["events"]
+        cursor, has_more = page["cursor"], page["hasMore"]
+    expected = pushes(witness, start)
+    assert [(push["code"], push["cursor"]) for push in found] == [
+        (push["code"], push["cursor"]) for push in expected
+    ]
+    assert Cursor.parse(found[0]["cursor"]) < trimmed
+    shown = {push["data"]["messageId"]: push["data"]["content"] for push in found if push["code"] == 2001}
+    assert {shown[id_] for id_ in recalled} == {""}
 
 
 def contents_of(frame: Frame) -> str | None:

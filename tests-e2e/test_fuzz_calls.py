@@ -16,7 +16,7 @@ RULES = Path(__file__).with_name("schemathesis.toml")
 TOOL = Path(sys.executable).parent / "schemathesis"
 SETTINGS = {**JWT, "IMC_ADVERTISE_URL": "ws://127.0.0.1:1"}
 
-pytestmark = pytest.mark.timeout(120 + 4 * SECONDS)
+pytestmark = pytest.mark.timeout(600 + 4 * SECONDS)
 
 
 @pytest.fixture(scope="module")

@@ -132,6 +132,10 @@ async def test_no_log_has_what_was_sent_or_by_whom(client: Any, http: httpx.Asyn
     tokens = [http.headers["Authorization"].split()[1], bearer(app_id)["Authorization"].split()[1]]
     await http.get(client.deployment.query_apis[0].url + f"/{mark}", params={"access_token": tokens[1]})
     for process in client.deployment.processes:
-        for secret in (mark, app_id, SECRET, SERVICE_SECRET, *tokens, *(each[-30:] for each in tokens)):
+        # The audit trail names apps and ids, but no user, and nothing that one wrote.
+        lines = process.log.splitlines()
+        log = "\n".join(line for line in lines if '"component": "audit"' not in line)
+        for secret in (mark, SECRET, SERVICE_SECRET, *tokens, *(each[-30:] for each in tokens)):
             assert secret not in process.log, process.script
+        assert app_id not in log, process.script
         assert "password" not in process.log.lower()

@@ -26,12 +26,15 @@ MAX_FUNCTION_LINES = 48
 MEANINGLESS_NAMES = {"utils", "util", "common", "base", "helpers", "helper", "misc"}
 SERVICES = {"imc_command_api", "imc_query_api", "imc_push_node"}
 MAY_IMPORT = {
+    "imc_capacity": {"imc_contracts", "imc_service"},
+    "imc_cli": {"imc_capacity", "imc_contracts", "imc_gateway", "imc_service", "imc_standalone", *SERVICES},
     "imc_contracts": set[str](),
+    "imc_gateway": set[str](),
     "imc_service": {"imc_contracts"},
     "imc_testkit": {"imc_contracts"},
     "imc_standalone": {"imc_contracts", "imc_service", *SERVICES},
     **{service: {"imc_contracts", "imc_service"} for service in SERVICES},
-    "imc_bench": {"imc_contracts", "imc_service", "imc_testkit", *SERVICES},
+    "imc_bench": {"imc_capacity", "imc_contracts", "imc_service", "imc_testkit", *SERVICES},
 }
 """The packages of this repository that each package may import, besides itself."""
 
@@ -238,8 +241,9 @@ def undeclared(folder: Path, modules: list[Module]) -> set[str]:
 
 
 DISTRIBUTIONS = {
-    # pyjwt provides jwt. fastapi promises to depend on starlette.
+    # pyjwt provides jwt. fastapi promises to depend on starlette. Several packages share opentelemetry.
     "jwt": "pyjwt",
+    "opentelemetry": "opentelemetry-api",
     "starlette": "fastapi",
 }
 

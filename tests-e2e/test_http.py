@@ -161,7 +161,7 @@ async def test_what_answers_get_answers_head(deployment: Deployment, http: Any, 
             for path in ("/livez", "/readyz", "/openapi.json")
         ),
         (deployment.query_apis[0], query),
-        (deployment.push_nodes[0], "/test.html"),
+        (deployment.query_apis[0], "/console/"),
         (deployment.push_nodes[0], f"/v1/gateways/{app_id}/g/node"),
     ):
         head, got = await http.head(process.url + path), await http.get(process.url + path)

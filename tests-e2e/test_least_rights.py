@@ -9,6 +9,9 @@ from typing import Any
 import aiomysql
 import httpx
 import pytest
+from imc_command_api.store.due_rows import DueRows
+from imc_command_api.store.removal import Removal, Removed
+from imc_contracts.cursor import EntryId
 from imc_service.database.database import StoreUnavailable, open_database
 from imc_testkit import databases
 from imc_testkit.deployment import Deployment, Start, separate
@@ -21,7 +24,7 @@ from imc_testkit.waiting import wait_until
 from redis.asyncio import Redis
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
-USERS = ("command-api", "projector", "push-node", "query-api", "migrate")
+USERS = ("command-api", "projector", "push-node", "query-api", "migrate", "operator", "exporter")
 PASSWORDS = {user: f"pass-{user}.1~" for user in USERS}
 _ENVIRONMENT = {
     f"IMC_{store}_{user.upper().replace('-', '_')}_PASSWORD": password
@@ -134,7 +137,7 @@ async def deployment(
         "",
         command_apis=start("command-api"),
         projectors=start("projector"),
-        query_apis=start("query-api", redis=False),
+        query_apis=start("query-api"),
         push_nodes=start("push-node", database=False),
     ) as deployment:
         yield deployment
@@ -182,21 +185,54 @@ async def test_the_journey_needs_no_more_rights_than_are_given(
         assert [(entry["username"], entry["object"]) for entry in await redis.acl_log()] == []
 
 
+async def test_the_projector_may_remove_rows(
+    deployment: Deployment, mariadb_server: PrivateMariadb, app_id: str
+):
+    admin = mariadb_server.url.replace("/mysql", "/imc")
+    await databases.run(
+        admin,
+        "INSERT INTO imc_message (message_id, app_id, group_id, user_id, content, create_time, log_id)"
+        f" VALUES (1, '{app_id}', 'g', 'u', '', 1, '{EntryId(1, 1).column}')",
+        f"INSERT INTO imc_group VALUES ('{app_id}', 'g', 1, 1, 1)",
+    )
+    url = f"mysql://imc-projector:{PASSWORDS['projector']}@127.0.0.1:{mariadb_server.port}/imc"
+    async with open_database(url) as database:
+        assert await DueRows(database).apps(app_id[:-1], 1) == [app_id]
+        assert await Removal(database).remove(app_id, message_ids=[1]) == Removed(1, 0, 1)
+
+
 FORBIDDEN_IN_MARIADB = [
     *(
         (user, statement)
         for user in ("command-api", "projector", "query-api")
         for statement in (
-            "DROP TABLE imc_chat_message",
-            "ALTER TABLE imc_chat_message ADD COLUMN x INT",
+            "DROP TABLE imc_message",
+            "ALTER TABLE imc_message ADD COLUMN x INT",
             "CREATE TABLE x (y INT)",
-            "DELETE FROM imc_chat_message",
             "SELECT * FROM mysql.user",
             "SELECT 1 INTO OUTFILE '/tmp/imc-forbidden'",
         )
     ),
-    ("query-api", "UPDATE imc_chat_message SET content = ''"),
-    ("query-api", "INSERT INTO imc_notice_information (information_id) VALUES (1)"),
+    ("command-api", "DELETE FROM imc_message"),
+    ("query-api", "DELETE FROM imc_message"),
+    ("query-api", "UPDATE imc_message SET content = ''"),
+    ("query-api", "INSERT INTO imc_notice (information_id) VALUES (1)"),
+    *(
+        (user, statement)
+        for user in ("operator", "exporter")
+        for statement in (
+            "DELETE FROM imc_message",
+            "UPDATE imc_message SET content = ''",
+            "DROP TABLE imc_message",
+            "CREATE USER x",
+            "SELECT * FROM mysql.user",
+            "SELECT 1 INTO OUTFILE '/tmp/imc-forbidden'",
+            "SET GLOBAL read_only = 1",
+        )
+    ),
+    ("exporter", "SELECT content FROM imc_message"),
+    ("exporter", "KILL 1"),
+    ("exporter", "SET GLOBAL max_connections = 10"),
     ("migrate", "CREATE USER x"),
     ("migrate", "SELECT * FROM mysql.user"),
 ]
@@ -209,7 +245,7 @@ async def test_what_a_process_has_no_need_of_the_database_refuses_it(
     url = f"mysql://imc-{user}:{PASSWORDS[user]}@127.0.0.1:{mariadb_server.port}/imc"
     with pytest.raises(aiomysql.OperationalError) as refused:  # pyright: ignore[reportUnknownArgumentType]
         await databases.run(url, statement)
-    assert refused.value.args[0] in (1044, 1045, 1142, 1227)
+    assert refused.value.args[0] in (1044, 1045, 1095, 1142, 1227)
 
 
 @pytest.mark.parametrize("password", ["", "a b", "x' OR '1", "on\n>", "p|w"])

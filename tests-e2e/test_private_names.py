@@ -60,8 +60,10 @@ HOOKS = {
         {
             redis.asyncio.connection.AbstractConnection: (
                 *("_reader", "_writer", "pack_command", "send_packed_command", "read_response"),
+                *("is_connected",),
                 *("async def connect(", "async def disconnect(", "nowait: bool"),
             ),
+            redis.asyncio.connection.Connection: ("self.host", "self.port"),
             redis.asyncio.connection.ConnectionPool: (
                 *("self.connection_class", "self.connection_kwargs", "def make_connection("),
             ),

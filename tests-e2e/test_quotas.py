@@ -2,16 +2,15 @@
 
 import asyncio
 import itertools
-import json
 import time
 from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from imc_testkit.deployment import Deployment, Start, separate
 from imc_testkit.gateway import connect
+from imc_testkit.policies import FileOfApps, quotas_text
 from imc_testkit.waiting import wait_until
 from websockets.exceptions import InvalidStatus
 
@@ -25,9 +24,9 @@ def body(app_id: str, **fields: Any) -> dict[str, Any]:
 
 
 class Installation:
-    """Two command-apis and two push-nodes with one file of quotas."""
+    """Two command-apis and two push-nodes with one file of apps."""
 
-    def __init__(self, deployment: Deployment, file: Path, http: httpx.AsyncClient) -> None:
+    def __init__(self, deployment: Deployment, file: FileOfApps, http: httpx.AsyncClient) -> None:
         self.senders = [process.url for process in deployment.command_apis]
         self.nodes = [node.url for node in deployment.push_nodes]
         self._file = file
@@ -39,9 +38,7 @@ class Installation:
         """Give an app a quota, and wait until every process keeps it."""
         mark = f"mark-{next(self._marks)}"
         self._apps |= {app_id: quota, mark: {"sends_per_second": 0, "gateways": 0}}
-        new = self._file.with_name("new")
-        new.write_text(json.dumps({"apps": self._apps}))
-        new.rename(self._file)
+        self._file.write(quotas_text(self._apps))
 
         async def is_kept() -> bool:
             sent = [await self.post(SEND, body(mark), url) for url in self.senders]
@@ -77,9 +74,8 @@ class Installation:
 async def installation(
     redis_url: str, database_url: str, tmp_path_factory: pytest.TempPathFactory, http: httpx.AsyncClient
 ) -> AsyncGenerator[Installation]:
-    file = tmp_path_factory.mktemp("quotas") / "quotas.json"
-    file.write_text("{}")
-    env = {"IMC_QUOTAS_FILE": str(file)}
+    file = FileOfApps(tmp_path_factory.mktemp("apps") / "apps.toml")
+    env = {"IMC_APPS_FILE": str(file.path)}
     async with separate(redis_url, database_url, env, projectors=[Start()]) as deployment:
         yield Installation(deployment, file, http)
 

@@ -33,6 +33,10 @@ def faults(workflow: dict[str, Any]) -> list[str]:
     return found
 
 
+def test_nothing_is_left_of_a_merge():
+    assert project_files(".orig", ".rej") == []
+
+
 @pytest.mark.parametrize("path", project_files(".yml", ".yaml"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_yaml_can_be_read(path: Path):
     assert [each for each in yaml.safe_load_all(path.read_text()) if each is not None] != []

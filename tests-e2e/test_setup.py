@@ -41,10 +41,13 @@ def project(tmp_path: Path) -> Path:
 
 
 def set_up(folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
+    return done_in(folder, ["make", "setup", "MEMBERS="], **env)
+
+
+def done_in(folder: Path, command: list[str], **env: str) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, **env}
     for name in ("VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "VENV"):
         environment.pop(name, None)
-    command = ["make", "setup", "MEMBERS="]
     return subprocess.run(
         command,
         cwd=folder,
@@ -117,6 +120,33 @@ def test_without_a_network_it_says_so_in_one_line_and_works_later(project: Path)
 
     # From here on nothing is fetched until something is asked for that is not there.
     assert own_words(set_up(project, PYTHON=sys.executable, **nowhere)) == []
+
+
+def installed(folder: Path) -> set[str]:
+    """Which of two small packages are in the environment."""
+    there = "from importlib.util import find_spec; print(*filter(find_spec, ('certifi', 'idna')))"
+    command = [str(folder / ".venv/bin/python"), "-c", there]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_a_first_run_installs_no_more_than_it_needs(project: Path) -> None:
+    pins = project / "requirements"
+    needed = (pins / "dev.txt").read_text("utf-8")
+    more = re.search(r"^certifi==.*?(?=^\S)", (ROOT / "requirements/dev.txt").read_text("utf-8"), re.M | re.S)
+    assert more is not None
+    (pins / "standalone.txt").write_text(needed)
+    (pins / "dev.txt").write_text(more[0] + needed)
+    for_a_run = ["sh", "requirements/environment.sh", "standalone", ".venv", sys.executable]
+
+    assert done_in(project, for_a_run).returncode == 0
+    assert installed(project) == {"idna"}
+    assert set_up(project, PYTHON=sys.executable).returncode == 0
+    assert installed(project) == {"certifi", "idna"}
+
+    # A run takes nothing out again of an environment that has everything, also when that has to be renewed.
+    (pins / "dev.txt").write_text(needed + more[0])
+    assert done_in(project, for_a_run).returncode == 0
+    assert installed(project) == {"certifi", "idna"}
 
 
 def found(question: str, home: Path, path: str) -> "subprocess.CompletedProcess[str]":

@@ -69,7 +69,7 @@ async def test_the_same_app_and_gateway_in_both_are_two(
             assert again.with_code(2001) == []
     # Every channel that is listened to bears the number of its database, and the third one is untouched.
     async with Redis.from_url(server.url) as redis:  # pyright: ignore[reportUnknownMemberType]
-        everything = {name.decode() for name in await redis.pubsub_channels()}  # pyright: ignore
+        everything = {name.decode() for name in await redis.pubsub_shardchannels()}  # pyright: ignore
         assert {name.rpartition(":")[2] for name in everything} == {"1", "2"}
         assert await redis.dbsize() == 0  # pyright: ignore
 

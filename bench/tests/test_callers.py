@@ -56,6 +56,28 @@ async def test_a_reply_in_pieces_is_joined() -> None:
     assert calls.replies == [[b"a longer body", b"a longer body"]]
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def test_a_chunked_reply_is_joined() -> None:
+    chunks = b"4\r\none,\r\n" + b"a;x=y\r\n\r\ntwo\r\nend\r\n" + b"0\r\n\r\n"
+    async with server(CHUNKED + chunks) as (url, _):
+        calls = await callers.call(url, 1, math.inf, lambda _: iter([b"one\n", b"two\n"]))
+    assert calls.replies == [[b"one,\r\ntwo\r\nend"] * 2]
+
+
+def test_a_chunked_reply_is_complete_only_at_its_end() -> None:
+    whole = CHUNKED + b"10\r\n0123456789abcdef\r\n3\r\n\r\n0\r\n0\r\n\r\n"
+    assert callers.body_of(whole) == b"0123456789abcdef\r\n0"
+    assert [callers.body_of(whole[:end]) for end in range(len(whole))] == [None] * len(whole)
+
+
+async def test_a_reply_without_a_length_is_an_invalid_run() -> None:
+    async with server(b"HTTP/1.1 200 OK\r\n\r\nendless") as (url, _):
+        with pytest.raises(InvalidRun, match="without a length"):
+            await callers.call(url, 1, 1, lambda _: itertools.repeat(b"again\n"))
+
+
 async def test_the_load_ends_after_its_time() -> None:
     async with server(reply(b"yes")) as (url, asked):
         calls = await callers.call(url, 2, 0.05, lambda _: itertools.repeat(b"again\n"))

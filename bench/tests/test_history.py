@@ -76,7 +76,7 @@ def running(url: str, statement: str) -> Callable[[], Awaitable[object]]:
 
 
 async def test_a_plan_with_a_scan_or_a_sort_is_found(stored: History) -> None:
-    by_index = f"SELECT * FROM {MESSAGES} WHERE message_id = 1"
+    by_index = f"SELECT * FROM {MESSAGES} WHERE app_id = 'bench' AND message_id = 1"
     assert "1 statements" in await plans.check(stored.url, running(stored.url, by_index))
     for costly in (
         f"SELECT * FROM {MESSAGES} WHERE content = 'x'",

@@ -8,9 +8,11 @@ from imc_testkit.deployment import Deployment
 from clients.program import Program
 from clients.toolchains import QUICK_JAVA, go, java, node, python
 
-JAVA_GATEWAYS = ["java.net.http", "tyrus", "spring", "java-websocket"]
+JAVA_GATEWAYS = ["java.net.http", "tyrus", "spring", "java-websocket", "okhttp", "tomcat"]
 OTHER_GATEWAYS = ["ws", "websocket-client", "coder/websocket"]
-JAVA_CALLS = ["RestTemplate", "HttpClient"]
+JAVA_CALLS = ["RestTemplate", "HttpClient", "OkHttp", "Feign"]
+WITHOUT_BODIES_IN_QUERIES = ["OkHttp", "Feign"]
+"""Clients that send no body with a GET."""
 
 
 def java_command(*arguments: str) -> tuple[list[str], Path]:
@@ -31,7 +33,12 @@ def gateway_command(client: str, address: str) -> tuple[list[str], Path]:
             return java_command(client, address)
 
 
-@pytest.fixture(params=[*JAVA_GATEWAYS, *OTHER_GATEWAYS])
+GATEWAYS = [*JAVA_GATEWAYS, *OTHER_GATEWAYS]
+TOMCAT_CHARACTERS = 8_192
+"""The longest text that Tomcat's client takes, unless it is told otherwise."""
+
+
+@pytest.fixture(params=GATEWAYS)
 def gateway(request: pytest.FixtureRequest, standalone_process: Deployment, app_id: str) -> Program:
     """A gateway of ``app_id`` at the Java door, with each client in turn."""
     origin = standalone_process.push_nodes[0].url.replace("http", "ws", 1)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from imc_contracts.codes import PushCode
 from imc_testkit.deployment import Deployment
-from imc_testkit.gateway import Frame, connect
+from imc_testkit.gateway import Frame, connect, connect_at
 from jsonschema import Draft202012Validator
 from project_files import ROOT
 from websockets.asyncio.client import connect as connect_websocket
@@ -29,6 +29,9 @@ FRAMES = {
     PushCode.SEND_ACKNOWLEDGED: "sendAcknowledged",
     PushCode.NOTICE_PUBLISHED: "noticePublished",
     PushCode.NOTICE_DELETED: "noticeDeleted",
+    PushCode.ERASED: "erased",
+    PushCode.GROUPS_HELD: "groupsHeld",
+    PushCode.POSITION: "position",
     PushCode.NOT_CONNECTED: "notConnected",
     PushCode.FRAME_REFUSED: "frameRefused",
     PushCode.GAP: "gap",
@@ -70,7 +73,7 @@ def test_it_describes_every_frame_at_both_paths():
     for channel, frames in (("gateway", FRAMES), ("javaGateway", JAVA_FRAMES)):
         described = document()["channels"][channel]["messages"].values()
         pushed = {each["$ref"].rpartition("/")[2] for each in described} - {"sendMessage", "sendMessages"}
-        assert pushed - {"newToken", "javaSendMessage"} == set(frames.values())
+        assert pushed - {"newToken", "changeGroups", "javaSendMessage"} == set(frames.values())
     for message in document()["components"]["messages"].values():
         Draft202012Validator.check_schema(message["payload"])
 
@@ -96,7 +99,18 @@ async def test_frames_of_v1_are_as_described(
         notice = await command("publish-notice", **BODY, title="Tonight", jumpUrl="https://example.com/")
         await command("delete-notice", informationId=notice["informationId"])
         await gateway.wait_for_code(PushCode.NOTICE_DELETED)
-    frames = [*gateway.frames, await refused_connection(f"{url}/v1/gateways/{app_id}/{'g' * 128}")]
+        async with connect_at(f"{url}/v1/gateways/{app_id}/gateway-2?groups=listed") as listed:
+            await listed.websocket.send(json.dumps({"addGroups": ["another"]}))
+            await listed.wait_for_code(PushCode.GROUPS_HELD)
+            await command("send-message", **BODY)
+            await listed.wait_for_code(PushCode.POSITION)
+            await command("erase-user", userId="ann")
+            await gateway.wait_for_code(PushCode.ERASED)
+    frames = [
+        *gateway.frames,
+        *listed.frames,
+        await refused_connection(f"{url}/v1/gateways/{app_id}/{'g' * 128}"),
+    ]
     assert {frame["code"] for frame in frames} == FRAMES.keys()
     assert [(frame, found) for frame in frames if (found := faults(FRAMES[frame["code"]], frame))] == []
 

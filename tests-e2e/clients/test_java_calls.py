@@ -1,6 +1,7 @@
-"""Clients of the Java version's HTTP calls: RestTemplate and HttpClient, as they are by default.
+"""Clients of the Java version's calls: RestTemplate, HttpClient, OkHttp and Feign, as they are by default.
 
-Each reply is parsed as what its SDK declares, by a Jackson that refuses unknown fields and other types.
+Each reply is read as what its SDK declares, by a Jackson that refuses unknown fields and other types. For
+OkHttp, Gson parses it before.
 """
 
 import json
@@ -12,6 +13,7 @@ import pytest
 from imc_testkit.deployment import Deployment
 from imc_testkit.waiting import wait_until
 
+from clients.conftest import JAVA_CALLS, WITHOUT_BODIES_IN_QUERIES
 from clients.program import Event, Program
 
 BOUNDARY = "as-its-documentation-says"
@@ -123,7 +125,11 @@ async def test_every_query_of_messages(java: JavaClient):
     assert groups[0]["messageTotal"] == 5
 
 
+@pytest.mark.parametrize(
+    "calls", [each for each in JAVA_CALLS if each not in WITHOUT_BODIES_IN_QUERIES], indirect=True
+)
 async def test_a_form_in_the_body_of_a_query_is_ignored(java: JavaClient):
+    """Some clients are not asked, since they send no body with a query."""
     ids = [await java.create(f"message {number}") for number in range(6)]
     await found(java, "/chat/message/findByGroupId", "message page", 6)
     page = await java.find("/chat/message/findByGroupId", "message page", java.of_ann, form=True)

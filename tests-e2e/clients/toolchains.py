@@ -77,7 +77,7 @@ def files_of(folder: Path) -> dict[str, str]:
 def ask_for(*programs: str) -> None:
     """Skip the test unless clients of other languages were asked for and these programs are installed."""
     if not os.environ.get("CLIENTS"):
-        pytest.skip("clients of other languages need packages of their registries: run `make clients`")
+        pytest.skip("packages of public registries are needed: run `make clients` or `make browser`")
     for program in programs:
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")

@@ -26,16 +26,34 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy/docker/Dockerfile"
 GATEWAY_PATH = "/v1/gateways/some-id/some-id"
 
+OPERATION_PATHS = (
+    "/v1/apps",
+    "/v1/dead-letters",
+    "/v1/dead-letters/drop",
+    "/v1/dead-letters/replay",
+    "/v1/commands/erase-user",
+    "/v1/commands/erase-group",
+    "/v1/commands/erase-app",
+    "/v1/erasures",
+    "/v1/installation",
+    "/v1/installation/activity",
+)
 PUBLIC_PATHS: dict[str, tuple[str, ...]] = {
-    "command-api": COMMAND_PATHS,
+    "command-api": (*COMMAND_PATHS, *OPERATION_PATHS),
     "query-api": QUERY_PATHS,
     "push-node": (
         GATEWAY_PATH,
         GATEWAY_PATH + "/node",
+        GATEWAY_PATH + "/events",
+        GATEWAY_PATH + "/disconnect",
+        "/v1/gateways",
         "/chat/message/broadcast/some-id/some-id",
     ),
 }
 """What clients are promised: each path, with ids filled in, by the service that answers it."""
+CONSOLE = {"/console/": "query-api"}
+"""The console, and the service that answers it."""
+
 JAVA_DOOR = ("/chat/", "/notice/")
 """Below these are the paths of the Java version, which may end in a slash."""
 
@@ -80,11 +98,12 @@ def promised_paths() -> dict[str, str]:
 
 @cache
 def public_paths() -> dict[str, str]:
-    """Each public path and its service, also in the forms with a slash at the end."""
+    """Each public path and its service, also in the forms with a slash at the end, and the console."""
     promised = promised_paths()
-    return promised | {
+    ending_in_a_slash = {
         f"{path}/": service for path, service in promised.items() if path.startswith(JAVA_DOOR)
     }
+    return promised | ending_in_a_slash | CONSOLE
 
 
 @cache

@@ -4,13 +4,16 @@ import copy
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import yaml
+from imc_service.settings import Model, load
 
 from deployment.code import PROCESSES, ROOT, Process, image_environment
 
@@ -30,8 +33,13 @@ def render(overlay: str) -> list[Document]:
 
 @cache
 def _rendered(overlay: str) -> list[Document]:
+    return rendered(K8S, overlay)
+
+
+def rendered(k8s: Path, overlay: str) -> list[Document]:
+    """The documents of an overlay in ``k8s``, a folder such as deploy/k8s."""
     assert KUBECTL is not None
-    command = [KUBECTL, "kustomize", str(K8S / "overlays" / overlay)]
+    command = [KUBECTL, "kustomize", str(k8s / "overlays" / overlay)]
     made = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert made.returncode == 0, made.stderr
     return [document for document in yaml.load_all(made.stdout, yaml.CSafeLoader) if document]
@@ -54,15 +62,28 @@ def files() -> dict[str, list[Document]]:
 
 def secrets_of(overlay: str) -> Secrets:
     """The Secrets that the instructions for ``overlay`` create."""
-    folder = K8S / "overlays" / ("trial" if overlay == "trial" else "production")
+    folder = K8S / "overlays" / overlay
     if overlay == "trial":
-        text = subprocess.run(
-            ["sh", str(folder / "secrets.sh")], capture_output=True, text=True, check=True
-        ).stdout
-    else:
-        text = (folder / "secrets.example.yaml").read_text()
-        # Fill in the blanks, which no process would accept.
-        text = re.sub(r"<openssl[^>]*>", lambda blank: sha256(blank[0].encode()).hexdigest(), text)
+        done = subprocess.run(["sh", str(folder / "secrets.sh")], capture_output=True, text=True, check=True)
+        return _secrets_in(done.stdout)
+    secrets = _secrets_in(_filled_in(K8S / "overlays/production/secrets.example.yaml"))
+    differing = folder / "secrets.example.yaml"
+    if overlay != "production" and differing.exists():
+        text = _filled_in(differing)
+        for name, values in _secrets_in(text).items():
+            secrets[name].update(values)
+        for name in re.findall(r"^# The Secret (\S+) is not needed", text, re.MULTILINE):
+            del secrets[name]
+    return secrets
+
+
+def _filled_in(example: Path) -> str:
+    """The text of an example with values for its blanks, which no process would accept."""
+    blank = r"<openssl[^>]*>"
+    return re.sub(blank, lambda found: sha256(found[0].encode()).hexdigest(), example.read_text())
+
+
+def _secrets_in(text: str) -> Secrets:
     return {each["metadata"]["name"]: each["stringData"] for each in yaml.safe_load_all(text)}
 
 
@@ -74,7 +95,8 @@ class Workload:
 
     @property
     def name(self) -> str:
-        return self.document["metadata"]["name"]
+        """The name of what it runs. That of a Job bears the version too."""
+        return self.labels["app.kubernetes.io/name"]
 
     @property
     def pod(self) -> Document:
@@ -129,6 +151,11 @@ class Installation:
         """The workloads that run processes of IMC, with the process."""
         return [(each, each.process) for each in self.workloads if each.process is not None]
 
+    @property
+    def exporters(self) -> list[Workload]:
+        """The workloads that make metrics of Redis and the database."""
+        return [each for each in self.workloads if each.name.endswith("-exporter")]
+
     def max_replicas(self, workload: Workload) -> int:
         """The maximum number of pods."""
         for scaler in self.of("ScaledObject", "HorizontalPodAutoscaler"):
@@ -146,6 +173,34 @@ class Installation:
                 # As in Kubernetes, $(NAME) refers to variables defined before.
                 found[entry["name"]] = re.sub(r"\$\((\w+)\)", lambda name: found[name[1]], value)
         return found
+
+    def settings(self, workload: Workload, model: type[Model], index: int = 0) -> Model:
+        """What a process in pod number ``index`` reads. Files of ConfigMaps are where the pod has them.
+
+        Raises `KeyError` for a reference that does not exist, and `SettingsError`.
+        """
+        environment = self.environment(workload, index)
+        with tempfile.TemporaryDirectory() as folder:
+            copies: dict[str, str] = {}
+            for number, (path, text) in enumerate(self._mounted(workload).items()):
+                copy = Path(folder, f"{number}-{Path(path).name}")
+                copy.write_text(text)
+                copies[path] = str(copy)
+            return load(model, {name: copies.get(value, value) for name, value in environment.items()})
+
+    def _mounted(self, workload: Workload) -> dict[str, str]:
+        """The files of ConfigMaps that the pods of a workload see: their texts by path."""
+        folders = {mount["name"]: mount["mountPath"] for mount in workload.container.get("volumeMounts", [])}
+        maps = {
+            folders[volume["name"]]: self.named("ConfigMap", volume["configMap"]["name"])
+            for volume in workload.pod.get("volumes", [])
+            if "configMap" in volume
+        }
+        return {
+            f"{folder}/{name}": text
+            for folder, document in maps.items()
+            for name, text in (document or {"data": {}})["data"].items()
+        }
 
     def _resolve(self, source: Mapping[str, Document], workload: Workload, index: int) -> str | None:
         [(kind, reference)] = source.items()

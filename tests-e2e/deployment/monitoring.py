@@ -114,13 +114,14 @@ def _series(metrics: dict[str, Metrics], job: str | None) -> dict[str, set[str]]
 
 
 def scraped(installation: Installation, monitor: Document) -> Iterator[str]:
-    """Check that every process is scraped, and no pod twice."""
+    """Check that every process and exporter is scraped, and no pod twice."""
     wanted: dict[str, str] = monitor["spec"]["selector"]["matchLabels"]
     services = [
         each for each in installation.of("Service") if wanted.items() <= each["metadata"]["labels"].items()
     ]
     jobs = [each["metadata"]["labels"].get(monitor["spec"]["jobLabel"]) for each in services]
     permanent = {workload.name for workload, _ in installation.ours if workload.document["kind"] != "Job"}
+    permanent |= {exporter.name for exporter in installation.exporters}
     if sorted(jobs, key=str) != sorted(permanent):
         yield f"the ServiceMonitor scrapes {jobs}"
     for endpoint in monitor["spec"]["endpoints"]:

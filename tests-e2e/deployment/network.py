@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from deployment.manifests import Document, Installation, Workload
 
-PORTS = {"redis": 6379, "rediss": 6379, "mysql": 3306, "mariadb": 3306}
+PORTS = {"redis": 6379, "redis+cluster": 6379, "redis+sentinel": 26379, "mysql": 3306, "mariadb": 3306}
 OUTSIDE = "outside"
 Flow = tuple[str, str, int]
 """A connection: from a workload, to a workload or outside, at a port."""
@@ -66,23 +66,35 @@ def selects(selector: dict[str, str], workload: Workload) -> bool:
 
 
 def needs(installation: Installation) -> Iterator[Flow]:
-    """The connections that the settings of each process need."""
-    for workload, _ in installation.ours:
+    """The connections that the settings of each process and exporter need."""
+    for workload in [*(workload for workload, _ in installation.ours), *installation.exporters]:
         for name, value in installation.environment(workload).items():
-            if not name.endswith("_URL") or name == "IMC_ADVERTISE_URL":
+            if not name.endswith(("_URL", "_ADDR", "_ADDRESS")) or name == "IMC_ADVERTISE_URL":
                 continue
-            url = urlsplit(value)
-            port = url.port or PORTS[url.scheme]
-            service = installation.named("Service", url.hostname or "")
-            if service is None:
-                yield workload.name, OUTSIDE, port
-                continue
-            [target] = [each["targetPort"] for each in service["spec"]["ports"] if each["port"] == port] or [
-                None
-            ]
-            for other in installation.workloads:
-                if selects(service["spec"]["selector"], other):
-                    yield workload.name, other.name, other.ports.get(target or "", 0)
+            for host, port in _addresses(value):
+                yield from ((workload.name, *target) for target in _targets(installation, host, port))
+
+
+def _addresses(value: str) -> Iterator[tuple[str, int]]:
+    """The hosts and ports that an address or a URL leads to, which may have several hosts."""
+    url = urlsplit(value if "://" in value else f"//{value}")
+    scheme = url.scheme.replace("rediss", "redis")
+    for each in url.netloc.rpartition("@")[2].split(","):
+        host, _, port = each.partition(":")
+        yield host, int(port or PORTS[scheme])
+        if scheme == "redis+sentinel":
+            yield host, PORTS["redis"]  # of the master, which the sentinel names
+
+
+def _targets(installation: Installation, host: str, port: int) -> Iterator[tuple[str, int]]:
+    service = installation.named("Service", host)
+    if service is None:
+        yield OUTSIDE, port
+        return
+    [target] = [each["targetPort"] for each in service["spec"]["ports"] if each["port"] == port] or [None]
+    for other in installation.workloads:
+        if selects(service["spec"]["selector"], other):
+            yield other.name, other.ports.get(target or "", 0)
 
 
 def allows(installation: Installation) -> Iterator[Flow]:

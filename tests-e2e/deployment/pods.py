@@ -8,7 +8,7 @@ from imc_push_node.cluster.drain import SETTLE_SECONDS
 from imc_service import health
 from imc_service.health import Readiness
 from imc_service.http.server import SHUTDOWN_SECONDS
-from imc_service.settings import SettingsError, load
+from imc_service.settings import SettingsError
 from prometheus_client import CollectorRegistry
 
 from deployment.code import Process, paths_of, project
@@ -63,8 +63,12 @@ def image(_: Installation, workload: Workload, process: Process) -> Iterator[str
         return
     if workload.image["package"] != process.package:
         yield f"runs {process.script}, which its image lacks"
-    if workload.image["tag"] != str(project(process.package)["version"]):
+    version = str(project(process.package)["version"])
+    if workload.image["tag"] != version:
         yield f"runs another version: {workload.image['tag']}"
+    is_job, name = workload.document["kind"] == "Job", workload.document["metadata"]["name"]
+    if is_job and name != f"{workload.name}-{version.replace('.', '-')}":
+        yield "can't be applied beside the Job of another version"
     if process.script not in project(process.package)["scripts"]:
         yield f"runs {process.script}, which is no script of its package"
 
@@ -76,9 +80,14 @@ def environment(installation: Installation, workload: Workload, process: Process
         yield f"refers to a variable that does not exist: {error}"
         return
     try:
-        load(process.settings, found)
+        installation.settings(workload, process.settings)
     except SettingsError as error:
         yield str(error)
+    for entry in workload.container["env"]:
+        field = entry.get("valueFrom", {}).get("fieldRef")
+        if field is not None and "apiVersion" not in field:
+            name = entry["name"]
+            yield f"leaves a field to the API server that two ways of applying disagree about: {name}"
     given = {name for name in found if name.startswith("IMC_")} - set(installation.image)
     for name in sorted(given - set(process.settings.variables())):
         yield f"is given {name}, which it does not read"

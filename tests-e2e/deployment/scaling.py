@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from imc_contracts.names import SHARDS
+
 from deployment.manifests import Installation, Workload
 
 
@@ -15,6 +17,8 @@ def faults(installation: Installation) -> Iterator[str]:
             yield f"{scaler['kind']} {scaler['metadata']['name']} has no target"
     for workload in permanent:
         yield from (f"{workload.name} {fault}" for fault in of_one(installation, workload))
+        if workload.name == "projector" and installation.max_replicas(workload) > SHARDS:
+            yield f"projector has pods that can own none of the {SHARDS} shards"
 
 
 def of_one(installation: Installation, workload: Workload) -> Iterator[str]:
@@ -32,6 +36,8 @@ def of_one(installation: Installation, workload: Workload) -> Iterator[str]:
         "kubernetes.io/hostname",
     }:
         yield "is not spread over zones and nodes"
+    if not own.items() <= workload.document["metadata"]["labels"].items():
+        yield "can't be selected by its name"
     if (
         not own.items() <= workload.labels.items()
         or workload.document["spec"]["selector"]["matchLabels"] != own

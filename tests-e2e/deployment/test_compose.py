@@ -113,7 +113,11 @@ def test_a_service_drops_rights_and_has_time_to_stop(service: str):
 
 
 def test_the_services_form_a_small_production_installation():
-    count = {name: service.get("deploy", {}).get("replicas", 1) for name, service in SERVICES.items()}
+    count = {
+        name: service.get("deploy", {}).get("replicas", 1)
+        for name, service in SERVICES.items()
+        if "profiles" not in service
+    }
     assert count.pop("command-api") == 2
     assert set(count) == {
         "mariadb",
@@ -145,6 +149,38 @@ def test_services_call_existing_hosts_and_ports():
         if host != "localhost":
             assert host in names
             assert called == port
+
+
+def test_prometheus_scrapes_each_process_and_exporter():
+    assert [name for name, service in SERVICES.items() if service.get("profiles") == ["monitoring"]] == [
+        "redis-exporter",
+        "mysqld-exporter",
+        "prometheus",
+        "grafana",
+    ]
+    scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    targets = {each["job_name"]: each["dns_sd_configs"] for each in scraped}
+    port = int(image_environment()["IMC_PORT"])
+    ports = dict.fromkeys(("command-api", "projector", "query-api", "push-node"), port)
+    ports |= {"redis-exporter": 9121, "mysqld-exporter": 9104}
+    assert targets == {name: [{"names": [name], "type": "A", "port": port}] for name, port in ports.items()}
+    assert set(ports) <= {*SERVICES, *SERVICES["push-node-0"]["networks"]["default"]["aliases"]}
+
+
+def test_grafana_has_the_dashboard_and_its_figures():
+    mounted = {
+        inside: ROOT / outside
+        for outside, inside, _ in (volume.split(":") for volume in SERVICES["grafana"]["volumes"])
+    }
+    folder = "/etc/grafana/provisioning"
+    [source] = yaml.safe_load(mounted[f"{folder}/datasources/imc.yml"].read_text())["datasources"]
+    scheme, _, address = source["url"].partition("://")
+    assert (source["type"], scheme, address) == ("prometheus", "http", "prometheus:9090")
+    assert SERVICES["prometheus"]["ports"] == ["127.0.0.1:9090:9090"]
+    [provider] = yaml.safe_load(mounted[f"{folder}/dashboards/imc.yml"].read_text())["providers"]
+    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert Path(home).parent == Path(provider["options"]["path"])
+    assert mounted[home] == ROOT / "deploy/grafana/imc.json"
 
 
 def test_services_depend_on_services_with_health_checks():

@@ -67,9 +67,19 @@ def test_each_process_has_its_own_user(service: str, store: str):
     assert url.hostname == store
 
 
-@pytest.mark.parametrize("store", TEMPLATES)
-def test_each_user_belongs_to_a_process(store: str):
-    assert {url.username for _, of, url in URLS if of == store} == set(users(store))
+@pytest.mark.parametrize(("store", "prefix"), [("redis", ""), ("mariadb", "imc-")])
+def test_each_user_belongs_to_a_process_or_an_exporter_or_to_people(store: str, prefix: str):
+    processes = {url.username for _, of, url in URLS if of == store}
+    assert {*processes, f"{prefix}exporter", f"{prefix}operator"} == set(users(store))
+
+
+def test_the_exporters_have_their_own_users():
+    redis, mysqld = SERVICES["redis-exporter"], SERVICES["mysqld-exporter"]
+    given = redis["environment"]
+    assert given["REDIS_ADDR"] == "redis://redis:6379"
+    assert users("redis")[given["REDIS_USER"]] in given["REDIS_PASSWORD"]
+    assert mysqld["command"] == ["--mysqld.address=mariadb:3306", "--mysqld.username=imc-exporter"]
+    assert users("mariadb")["imc-exporter"] in mysqld["environment"]["MYSQLD_EXPORTER_PASSWORD"]
 
 
 def test_one_documented_line_makes_all_secrets(tmp_path: Path):

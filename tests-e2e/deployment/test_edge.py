@@ -14,9 +14,10 @@ import httpx
 import pytest
 from imc_testkit.child import Child, free_port
 from imc_testkit.deployment import Deployment
+from imc_testkit.events import read_page, stream
 from imc_testkit.gateway import connect
 from imc_testkit.programs import search_path
-from imc_testkit.tokens import bearer
+from imc_testkit.tokens import bearer, token
 from imc_testkit.waiting import wait_until
 
 from deployment.code import ROOT, internal_paths, public_paths
@@ -69,7 +70,7 @@ async def running(folder: Path, ports: dict[str, int]) -> AsyncGenerator[int]:
             async def answers() -> bool:
                 assert child.exit_code is None, child.log
                 try:
-                    return (await client.get("/")).status_code == 404
+                    return (await client.get("/livez")).status_code == 404
                 except httpx.TransportError:
                     return False
 
@@ -274,7 +275,7 @@ async def test_each_call_comes_to_the_service_that_answers_it(
             through = await edge.request(method, path)
             async with httpx.AsyncClient(base_url=behind[service].url, trust_env=False) as client:
                 direct = await client.request(method, path)
-            assert (through.status_code, through.json()) == (direct.status_code, direct.json()), path
+            assert (through.status_code, through.content) == (direct.status_code, direct.content), path
             assert through.status_code != 404, path
 
 
@@ -290,8 +291,16 @@ async def test_it_describes_the_calls_and_frames_of_all_services(edge: httpx.Asy
     assert "/v1/gateways/{appId}/{gatewayId}" in reply.text
 
 
+async def test_the_bare_address_leads_to_the_console(edge: httpx.AsyncClient):
+    for path in ("/", "/console", "/test.html"):
+        page = await edge.get(path, follow_redirects=True)
+        assert (page.status_code, page.url.path) == (200, "/console/"), path
+        assert page.url.port == edge.base_url.port
+        assert "main.js" in page.text
+
+
 async def test_internal_paths_can_not_be_reached(edge: httpx.AsyncClient):
-    for path in internal_paths() - {"/docs", "/openapi.json"}:
+    for path in internal_paths() - {"/docs", "/openapi.json", "/"}:
         for prefix in ("", "/push/1"):
             reply = await edge.get(prefix + path)
             assert (reply.status_code, reply.json()["code"], reply.json()["data"]) == (404, 40400, None), path
@@ -320,3 +329,27 @@ async def test_a_gateway_reaches_any_node_and_a_pinned_one_its_own(
             f"{url}/push/1", app_id, "pinned", notices=True, additional_headers=bearer(app_id)
         ):
             assert await gateways(1) == before[1] + 1
+
+
+@pytest.mark.parametrize("prefix", ["", "/push/1"])
+async def test_events_come_through_as_they_happen(edge: httpx.AsyncClient, app_id: str, prefix: str):
+    """Nothing is kept back until there is more of it, and a poll lasts as long as it is asked to."""
+    url = str(edge.base_url).rstrip("/") + prefix
+
+    async def send(content: str) -> str:
+        body = {"appId": app_id, "groupId": "g", "userId": "u", "content": content}
+        reply = await edge.post("/v1/commands/send-message", json=body, headers=bearer(app_id))
+        return reply.json()["data"]["messageId"]
+
+    async with stream(url, app_id, "stream", headers=bearer(app_id)) as events:
+        await events.wait_for_code(2000)
+        for number in range(3):
+            await send(f"message {number}")
+            await events.wait_for_code(2001, number + 1)
+    query = {"cursor": events.last_id, "wait": 20, "access_token": token(app_id)}
+    poll = asyncio.create_task(read_page(url, app_id, "poll", **query))
+    await asyncio.wait({poll}, timeout=1)
+    assert not poll.done()
+    sent = await send("awaited")
+    page = (await poll).json()["data"]
+    assert [event["data"]["messageId"] for event in page["events"]] == [sent]

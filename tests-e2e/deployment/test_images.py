@@ -24,10 +24,10 @@ PACKAGES = sorted({process.package for process in PROCESSES.values()} | {"standa
 BUILD, LAST = DOCKERFILE.read_text().split("\nFROM ")[1:]
 UV = ROOT / ".uv/bin"
 CONFINED = Path(__file__).with_name("confined.sh")
-TOOLS = {"command-api": {"imc-token", "imc-deadletters"}, "standalone": {"imc-token"}}
-"""Programs of an image that run to their end, beside `PROCESSES`."""
+WITH_COMMAND_LINE = ("command-api", "standalone")
+"""The packages whose images hold the command `imc`."""
 
-ARGUMENTS = {"imc-token": ["--app", "a", "--scope", "send"], "imc-deadletters": ["list"]}
+COMMANDS = ["token mint --app a --scope send", "capacity", "deadletters list --direct", "check"]
 NOT_GIVEN = {"USER", "HOME", "PYTHONUTF8"}
 """What the image sets for libraries that ask who they are; no process of ours depends on it."""
 
@@ -55,7 +55,8 @@ def lay_out(folder: Path, package: str) -> None:
             for member in (ROOT / name).iterdir():
                 if (member / "src").is_dir() and member.name != "imc-testkit":
                     shutil.copytree(member / "src", folder / name / member.name / "src")
-                    shutil.copy(member / "pyproject.toml", folder / name / member.name)
+                    for file in (member / "pyproject.toml", *member.glob("README.md")):
+                        shutil.copy(file, folder / name / member.name)
         else:
             target = folder / (name if name.startswith("requirements") else Path(name).name)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -158,8 +159,8 @@ def test_manifests_let_a_process_write_to_nothing_but_tmp() -> None:
 
 PROGRAMS_OF_IMAGES = [
     *((process.package, script) for script, process in sorted(PROCESSES.items())),
-    *((package, "imc") for package in PACKAGES),
-    *((package, tool) for package, tools in TOOLS.items() for tool in sorted(tools)),
+    *((package, "imc-service") for package in PACKAGES),
+    *((package, f"imc {command}") for package in WITH_COMMAND_LINE for command in COMMANDS),
 ]
 
 
@@ -170,16 +171,17 @@ async def test_it_runs_and_ends_as_in_a_container(
     package, environment = installed
     stores = {"IMC_REDIS_URL": redis_url, "IMC_DATABASE_URL": database_url}
     variables = variables_of(environment) | {
-        **(stores if package != "standalone" else {"IMC_DATA_DIR": "/data/imc"}),
+        **(stores if script != "imc-service" or package != "standalone" else {"IMC_DATA_DIR": "/data/imc"}),
         "IMC_COMMAND_API_URL": "http://127.0.0.1:1",
         "IMC_AUTH": "off",
         "IMC_JWT_SECRET": secrets.token_hex(32),
     }
-    command = [str(environment / "bin" / script), *ARGUMENTS.get(script, [])]
+    program, *arguments = script.split()
+    command = [str(environment / "bin" / program), *arguments]
     child = Child([*confinement, *command], variables)
     child.spawn()
     try:
-        if script == "imc-migrate" or script in ARGUMENTS:
+        if script == "imc-migrate" or program == "imc":
             assert await child.wait(60) == 0, child.log
             return
         await well(child, environment, variables)
@@ -224,7 +226,9 @@ def test_nothing_points_back_to_the_sources(installed: tuple[str, Path]):
     services = {path.name for path in modules.glob("imc_*") if path.is_dir() and "dist-info" not in path.name}
     assert "imc_testkit" not in services
     if package != "standalone":
-        assert services == {"imc_contracts", "imc_service", f"imc_{package.replace('-', '_')}"}
+        tools = {"imc_capacity", "imc_cli", "imc_gateway"}
+        also = tools if package in WITH_COMMAND_LINE else set[str]()
+        assert services == {"imc_contracts", "imc_service", f"imc_{package.replace('-', '_')}", *also}
 
 
 def ignored_but(folder: Path) -> set[str]:

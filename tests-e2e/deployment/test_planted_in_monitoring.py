@@ -54,6 +54,11 @@ MONITORING: Planted = [
         ),
         "the ServiceMonitor scrapes",
     ),
+    (
+        "production",
+        lambda it: (it.named("Service", "redis-exporter") or {})["metadata"]["labels"].pop("imc/scraped"),
+        "the ServiceMonitor scrapes",
+    ),
 ]
 
 

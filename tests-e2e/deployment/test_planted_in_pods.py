@@ -25,7 +25,7 @@ FIELDS: Planted = [
     ("trial", lambda it: misspell(container(it, "redis"), "args", "arg"), "'arg' was unexpected"),
     (
         "trial",
-        lambda it: misspell(spec(it, "Job", "migrate"), "backoffLimit", "backOffLimit"),
+        lambda it: misspell(it.of("Job")[0]["spec"], "backoffLimit", "backOffLimit"),
         "'backOffLimit'",
     ),
     ("trial", lambda it: spec(it, "Deployment", "projector").update(replicas="one"), "'one' is not of type"),
@@ -57,6 +57,16 @@ def test_a_misspelt_field_is_found(overlay: str, plant: Plant, finding: str):
 
 
 PODS: Planted = [
+    (
+        "trial",
+        lambda it: it.of("Job")[0]["metadata"].update(name="migrate"),
+        "migrate can't be applied beside the Job of another version",
+    ),
+    (
+        "trial",
+        lambda it: variable(it, "push-node", "POD_NAME")["valueFrom"]["fieldRef"].pop("apiVersion"),
+        "push-node leaves a field to the API server that two ways of applying disagree about: POD_NAME",
+    ),
     (
         "trial",
         lambda it: variable(it, "push-node", "IMC_QUERY_API_URL").update(name="IMC_QUERY_URL"),
@@ -117,6 +127,11 @@ PODS: Planted = [
         "trial",
         lambda it: pod(it, "mariadb").pop("automountServiceAccountToken"),
         "mariadb gets a token of the API server",
+    ),
+    (
+        "production-read-replica",
+        lambda it: it.secrets["query-api"].pop("IMC_READ_DATABASE_URL"),
+        "query-api refers to a variable that does not exist: 'IMC_READ_DATABASE_URL'",
     ),
 ]
 

@@ -1,8 +1,11 @@
 """Errors planted into Services, NetworkPolicies, routes and numbers of pods."""
 
+from typing import Any
+
 import pytest
 
 from deployment import edges, network, scaling
+from deployment.manifests import Installation
 from deployment.planting import Plant, Planted, found_after, needs_kubectl, spec, variable
 
 pytestmark = needs_kubectl
@@ -19,7 +22,7 @@ NETWORK: Planted = [
             spec(it, "NetworkPolicy", "to-redis").update(podSelector={}),
             spec(it, "NetworkPolicy", "into-redis")["ingress"][0].update({"from": [{"podSelector": {}}]}),
         ],
-        "query-api may reach redis at 6379, but does not need to",
+        "migrate may reach redis at 6379, but does not need to",
     ),
     (
         "trial",
@@ -30,6 +33,18 @@ NETWORK: Planted = [
         "production",
         lambda it: spec(it, "NetworkPolicy", "to-database")["egress"][0]["ports"][0].update(port=3307),
         "projector can't reach outside at 3306",
+    ),
+    (
+        "production-redis-sentinel",
+        lambda it: it.documents.remove(it.named("NetworkPolicy", "to-sentinels") or {}),
+        "push-node can't reach outside at 26379",
+    ),
+    (
+        "production",
+        lambda it: spec(it, "NetworkPolicy", "to-redis")["podSelector"]["matchExpressions"][0][
+            "values"
+        ].remove("redis-exporter"),
+        "redis-exporter can't reach outside at 6379",
     ),
     (
         "trial",
@@ -55,6 +70,17 @@ def test_an_error_in_the_network_is_found(overlay: str, plant: Plant, finding: s
     assert any(finding in fault for fault in found), found
 
 
+def paths_of(installation: Installation) -> list[dict[str, Any]]:
+    """The paths of the Ingress, each with the service that it leads to."""
+    return spec(installation, "Ingress", "imc")["rules"][0]["http"]["paths"]
+
+
+def path_of(installation: Installation, path: str) -> dict[str, Any]:
+    """The rule for a path."""
+    [found] = [each for each in paths_of(installation) if each["path"] == path]
+    return found
+
+
 EDGES: Planted = [
     (
         "trial",
@@ -68,22 +94,22 @@ EDGES: Planted = [
     ),
     (
         "production-gateway-api",
-        lambda it: spec(it, "HTTPRoute", "push-nodes").update(hostnames=["x.example.com"]),
+        lambda it: spec(it, "HTTPRoute", "push-node-0").update(hostnames=["x.example.com"]),
         "wss://imc.example.com/push/0 does not reach push-node-0",
     ),
     (
         "production-ingress",
-        lambda it: spec(it, "Ingress", "imc")["rules"][0]["http"]["paths"].pop(0),
+        lambda it: paths_of(it).remove(path_of(it, "/v1/commands")),
         "/v1/commands/send-message does not reach command-api",
     ),
     (
         "production-ingress",
-        lambda it: spec(it, "Ingress", "imc")["rules"][0]["http"]["paths"].pop(3),
+        lambda it: paths_of(it).remove(path_of(it, "/chat/message/broadcast")),
         "/chat/message/broadcast/some-id/some-id does not reach push-node",
     ),
     (
         "production-ingress",
-        lambda it: spec(it, "Ingress", "imc")["rules"][0]["http"]["paths"][4].update(pathType="Exact"),
+        lambda it: path_of(it, "/chat/message/create").update(pathType="Exact"),
         "/chat/message/create/ does not reach command-api",
     ),
     (
@@ -100,7 +126,7 @@ EDGES: Planted = [
     ),
     (
         "production-ingress",
-        lambda it: spec(it, "Ingress", "imc")["rules"][0]["http"]["paths"].append(
+        lambda it: paths_of(it).append(
             {
                 "path": "/",
                 "pathType": "Prefix",
@@ -125,6 +151,13 @@ def test_a_wrong_route_is_found(overlay: str, plant: Plant, finding: str):
 
 SCALING: Planted = [
     (
+        "trial",
+        lambda it: (it.named("Deployment", "projector") or {})["metadata"]["labels"].pop(
+            "app.kubernetes.io/name"
+        ),
+        "projector can't be selected by its name",
+    ),
+    (
         "production",
         lambda it: spec(it, "HorizontalPodAutoscaler", "query-api")["scaleTargetRef"].update(name="query"),
         "HorizontalPodAutoscaler query-api has no target",
@@ -138,6 +171,11 @@ SCALING: Planted = [
         "trial",
         lambda it: it.documents.remove(it.named("PodDisruptionBudget", "projector") or {}),
         "projector has no PodDisruptionBudget with maxUnavailable 1",
+    ),
+    (
+        "production-redis-cluster",
+        lambda it: spec(it, "ScaledObject", "projector").update(maxReplicaCount=257),
+        "projector has pods that can own none of the 256 shards",
     ),
 ]
 

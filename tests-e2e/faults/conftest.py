@@ -18,7 +18,7 @@ from imc_testkit.servers import PrivateMariadb, PrivateRedis, private_mariadb, p
 from imc_testkit.stores import Stores
 
 SEED = int(os.environ.get("SEED", "1"))
-QUICK = {"IMC_CLAIM_IDLE_SECONDS": "1", "IMC_DRAIN_SECONDS": "0.5", "IMC_LINGER_SECONDS": "1"}
+QUICK = {"IMC_DRAIN_SECONDS": "0.5", "IMC_LINGER_SECONDS": "1"}
 """Settings that shorten the recovery from faults."""
 
 _seeds = itertools.count(SEED * 1000)
@@ -27,31 +27,31 @@ Judge = Callable[..., Awaitable[Report]]
 LoadOn = Callable[..., AbstractAsyncContextManager[Load]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def own_redis() -> AsyncGenerator[PrivateRedis]:
     async with private_redis() as redis:
         yield redis
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def own_mariadb() -> AsyncGenerator[PrivateMariadb]:
     async with private_mariadb() as mariadb:
         yield mariadb
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def own_database_url(own_mariadb: PrivateMariadb) -> AsyncGenerator[str]:
     async with new_database(own_mariadb.url) as url:
         await run_script("imc-migrate", {"IMC_DATABASE_URL": url})
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def own_stores(own_redis: PrivateRedis, own_database_url: str) -> Stores:
     return Stores(own_redis.url, own_database_url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def shared_installation(own_redis: PrivateRedis, own_database_url: str) -> AsyncGenerator[Deployment]:
     async with separate(own_redis.url, own_database_url, QUICK) as deployment:
         yield deployment
@@ -108,9 +108,10 @@ def load_between() -> LoadOn:
 
 
 def _load(
-    stores: Stores, deployment: Deployment, *, apps: int = 2, gateways: int = 3
+    stores: Stores, deployment: Deployment, *, apps: int = 2, gateways: int = 3, listed: int = 1, **more: int
 ) -> AbstractAsyncContextManager[Load]:
-    return load_on(deployment, stores, seed=next(_seeds), apps=apps, gateways=gateways)
+    listed = min(listed, gateways)
+    return load_on(deployment, stores, seed=next(_seeds), apps=apps, gateways=gateways, listed=listed, **more)
 
 
 @pytest.fixture

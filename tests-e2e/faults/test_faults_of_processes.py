@@ -39,7 +39,7 @@ async def test_nothing_is_lost_when_processes_are_killed(
 async def test_nothing_is_lost_when_processes_die_at_critical_points(
     small: Make, load_small: Make, judge: Judge, tmp_path: Path
 ) -> None:
-    """Before and after the append, after reading, before COMMIT, before XACK, in the middle of a frame."""
+    """Around the append, after reading, before COMMIT, before a position moves, in the middle of a frame."""
     marks: list[Path] = []
 
     def dies(name: str, time: int) -> Start:
@@ -52,11 +52,12 @@ async def test_nothing_is_lost_when_processes_die_at_critical_points(
             projectors=(
                 dies("fails-after-reading", 5),
                 dies("fails-before-commit", 5),
-                dies("fails-before-acknowledging", 5),
+                dies("fails-before-advancing", 5),
             ),
             push_nodes=(dies("fails-mid-frame", 60), Start()),
         ) as deployment,
-        load_small(deployment) as load,
+        # So many apps that each projector has shards of some.
+        load_small(deployment, apps=24) as load,
     ):
         load.begin()
         restarting = asyncio.create_task(restart_dead(deployment))

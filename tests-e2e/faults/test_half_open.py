@@ -48,7 +48,7 @@ async def test_a_half_open_gateway_is_dropped(
     environment = {**EVERYWHERE, "IMC_GATEWAY_BUFFER_BYTES": str(buffer_bytes)}
     async with (
         small(push_nodes=(Start(environment),)) as deployment,
-        load_small(deployment, apps=1, gateways=2) as load,
+        load_small(deployment, apps=1, gateways=2, listed=0) as load,
     ):
         node = deployment.push_nodes[0]
         url = f"ws://{machine.here}:{node.port}/v1/gateways/{load.app_ids[0]}/far"

@@ -77,13 +77,17 @@ def lines_with(process: Process, words: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in process.log.splitlines() if words in line]
 
 
+NO_NAME = "fe80::1%no-such-interface"
+"""No name server is asked for it, which might be slow, or limit how often it is asked."""
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 async def test_a_name_that_does_not_resolve_is_told_once(script: str, tmp_path: Path):
-    async with started(script, "redis://no-such-name.invalid:6379/0", tmp_path) as process:
-        await wait_until_told(process, "the name no-such-name.invalid does not resolve")
+    async with started(script, f"redis://[{NO_NAME}]:6379/0", tmp_path) as process:
+        await wait_until_told(process, f"the name {NO_NAME} does not resolve")
         # Tries enough for each to have been told again, if it were.
         for _ in range(5):
-            await wait_until_told(process, "the name no-such-name.invalid does not resolve")
+            await wait_until_told(process, f"the name {NO_NAME} does not resolve")
         events = [(line["event"], line.get("part")) for line in lines_with(process, "does not resolve")]
         assert len(events) == len(set(events)), events
         work = "command-api" if script == "imc-standalone" else script[4:]
@@ -100,12 +104,10 @@ async def test_a_node_of_a_cluster_is_told(script: str, tmp_path: Path):
     ):
         await wait_until_told(process, "CLUSTERDOWN Hash slot not served")
         async with Redis.from_url(server.url) as redis:  # pyright: ignore[reportUnknownMemberType]
-            # All slots are this node's: nothing is refused, but the logs of two apps can't be read at once.
+            # All slots are this node's: nothing is refused, until another node joins.
             await redis.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")  # pyright: ignore
             await wait_until_up(redis)
-        # A transaction of push-node's that touches several slots is refused by the server itself.
-        words = "CROSSSLOT Keys in request" if script == "imc-push-node" else "Redis is a node of a cluster"
-        await wait_until_told(process, words)
+        await wait_until_told(process, "Redis is a node of a cluster")
 
 
 async def test_a_node_that_redirects_is_told(tmp_path: Path):
@@ -114,7 +116,8 @@ async def test_a_node_that_redirects_is_told(tmp_path: Path):
         private_redis("--cluster-enabled", "yes") as other,
     ):
         async with Redis.from_url(server.url) as redis, Redis.from_url(other.url) as at_other:  # pyright: ignore[reportUnknownMemberType]
-            await redis.execute_command("CLUSTER", "MEET", "127.0.0.1", str(other.port))  # pyright: ignore
+            address = ("127.0.0.1", str(other.port), str(other.cluster_port))
+            await redis.execute_command("CLUSTER", "MEET", *address)  # pyright: ignore
             await at_other.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")  # pyright: ignore
             await wait_until_up(redis)
         async with contextlib.AsyncExitStack() as stack:

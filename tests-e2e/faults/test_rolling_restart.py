@@ -27,7 +27,7 @@ async def test_nothing_is_lost_when_every_process_is_restarted(
     async with load_with(pair) as load:
         load.begin()
         await load.more(20)
-        # The order that docs/operations.md gives for an upgrade.
+        # The order that docs/operations/upgrade.md gives for an upgrade.
         for process in (*pair.projectors, *pair.query_apis, *pair.push_nodes, *pair.command_apis):
             began = time.monotonic()
             assert await process.terminate() == 0

@@ -3,26 +3,30 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, cast
 
 import hiredis
 import pytest
 import structlog
+from imc_contracts import names
+from imc_contracts.commands import ChangeGroups
 from imc_contracts.cursor import Cursor
 from imc_contracts.events import LiveBatch, read_live_batch, read_message
-from imc_contracts.quotas import Quotas
+from imc_contracts.policies import Policies
+from imc_push_node.cluster.admission import Admission
 from imc_push_node.cluster.drain import Drain
 from imc_push_node.cluster.gateway_quota import GatewayQuota
 from imc_push_node.cluster.monitor import Monitor
 from imc_push_node.cluster.takeover import Takeover
+from imc_push_node.gateway.changed_gateways import ChangedGateways
 from imc_push_node.gateway.gateway import Gateway, State
 from imc_push_node.gateway.push_format import PushFormat
 from imc_push_node.gateway.token_expiry import TokenExpiry
 from imc_push_node.http.connection import Arrival, Connections
 from imc_push_node.http.doors import JAVA, V1
 from imc_push_node.metrics import NodeMetrics
-from imc_push_node.pubsub.subscriber import ChannelListener
+from imc_push_node.pubsub.channels import ChannelListener
 from imc_push_node.stream.delivery import Delivery
 from imc_push_node.stream.follower import Follower
 from imc_push_node.stream.framed_entries import Pushes
@@ -30,8 +34,11 @@ from imc_push_node.stream.hub import App, Hub
 from imc_push_node.stream.log_reader import LogReader
 from imc_push_node.stream.log_state import Stretch
 from imc_push_node.stream.recall_marks import RecallMarks
+from imc_push_node.stream.recent_pages import LogPage
+from imc_service.activity import Activity
 from imc_service.auth.gatekeeper import Gatekeeper
 from imc_service.auth.grant import EVERYTHING
+from imc_service.redis.masters import Masters
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.memory_socket import MemorySocket
 from imc_testkit.push_model import NEVER, Moment
@@ -39,6 +46,7 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Unreachable
 
+APP = "app"
 PAGE = 3
 BUFFER_BYTES = 600
 STALL_SECONDS = 20.0
@@ -58,16 +66,25 @@ class Wire:
         self._under_way: deque[Callable[[], object]] = deque()
         self._last_due = 0.0
         self._newest: tuple[str, bytes] | None = None
+        self._has_moved = False
+        """Whether the shard is on another master, which is not listened to yet."""
 
-    def subscribe(self, channel: str, listener: ChannelListener) -> None:
+    def subscribe(self, shard: int, channel: str, listener: ChannelListener) -> None:
+        assert names.shard_of(APP) == shard
         self._listeners[channel] = listener
-        self._later(listener.on_subscribed)
+        if not self._has_moved:
+            self._later(listener.on_subscribed)
 
-    def unsubscribe(self, channel: str) -> None:
+    def unsubscribe(self, shard: int, channel: str) -> None:
+        assert names.shard_of(APP) == shard
         self._listeners.pop(channel, None)
 
-    async def ask(self, commands: bytes, count: int) -> list[Any]:
-        if not self._redis.is_reachable:
+    def by_master(self, shards: Iterable[int]) -> list[list[int]]:
+        return [] if self._has_moved else [list(shards)]
+
+    async def ask(self, shards: Iterable[int], commands: bytes, count: int) -> list[Any]:
+        assert set(shards) == {names.shard_of(APP)}
+        if self._has_moved or not self._redis.is_reachable:
             raise Unreachable("out of reach")
         reader = hiredis.Reader()
         reader.feed(commands)
@@ -82,12 +99,14 @@ class Wire:
         return {
             b"TIME": keys.time,
             b"HMGET": lambda: keys.hmget(key, rest),
-            b"ZSCORE": lambda: keys.zscore(key, *rest),
+            b"ZMSCORE": lambda: keys.zmscore(key, rest),
+            b"XRANGE": lambda: _listed(keys.xrange(key, rest[0], rest[1], int(rest[3]))),
+            b"XREVRANGE": lambda: _listed(keys.xrevrange(key, count=int(rest[3]))),
         }[name]()
 
     def publish(self, channel: str, payload: bytes) -> None:
         """Called within Redis, once for each message."""
-        if channel not in self._listeners:
+        if self._has_moved or channel not in self._listeners:
             return
         if ":live:" in channel:
             self._newest = channel, payload
@@ -102,6 +121,16 @@ class Wire:
             channel, payload = self._newest
             self._later(lambda: self._hear(channel, payload))
 
+    def move(self, seconds: float) -> None:
+        """The shard moves to another master, which is listened to after so long."""
+        self._has_moved = True
+        asyncio.get_running_loop().call_later(seconds, self._has_arrived)
+
+    def _has_arrived(self) -> None:
+        self._has_moved = False
+        for listener in self._listeners.values():
+            self._later(listener.on_subscribed)
+
     def _hear(self, channel: str, payload: bytes) -> None:
         listener = self._listeners.get(channel)
         if listener is not None:
@@ -114,6 +143,11 @@ class Wire:
         self._last_due = max(loop.time() + self.lag, self._last_due)
         self._under_way.append(arrive)
         loop.call_at(self._last_due, lambda: self._under_way.popleft()())
+
+
+def _listed(entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[Any]:
+    """Entries as they come from a server."""
+    return [[at, [part for pair in fields.items() for part in pair]] for at, fields in entries]
 
 
 class _SmallPages(LogReader):
@@ -132,20 +166,32 @@ class MemoryNode:
         self._loop = asyncio.get_running_loop()
         self._now = now
         self._heard: dict[str, Moment] = {}
-        redis, subscriber = cast(Redis, self.redis), cast(Any, self.wire)
+        masters, subscriber = Masters(cast(Redis, self.redis)), cast(Any, self.wire)
         self._registry = CollectorRegistry()
         metrics = NodeMetrics(self._registry)
-        reader = _SmallPages(redis, metrics.skipped)
-        self.hub = Hub(reader=reader, archive=None, subscriber=subscriber, metrics=metrics, linger_seconds=2)
-        takeover = Takeover(redis, self.hub)
-        gateway_quota = GatewayQuota(redis, Quotas(), metrics.gateway_quota_refusals)
+        reader = _SmallPages(masters, metrics.skipped)
+        self.hub = Hub(
+            reader=reader,
+            archive=None,
+            subscriber=subscriber,
+            metrics=metrics,
+            linger_seconds=2,
+            changed=ChangedGateways(),
+            activity=Activity(masters),
+            on_disconnected=lambda _app_id, _command, _closed: None,
+        )
+        takeover = Takeover(masters, self.hub)
+        policies = Policies()
+        gatekeeper = Gatekeeper(None, policies)
+        gateway_quota = GatewayQuota(masters, policies, metrics.gateway_quota_refusals)
         watch = Monitor(self.hub, takeover, subscriber, STALL_SECONDS)
         nothing_is_sent = cast(Any, None)
         drain = Drain(self.hub, nothing_is_sent, 0)
-        tokens = TokenExpiry(Gatekeeper(None), metrics.frames_refused)
+        tokens = TokenExpiry(gatekeeper, metrics.frames_refused)
         self._connections = Connections(
             self.hub,
             takeover,
+            Admission(policies, gatekeeper, self.hub),
             gateway_quota,
             nothing_is_sent,
             drain,
@@ -163,11 +209,13 @@ class MemoryNode:
         gateway_id: str,
         push_format: PushFormat,
         cursor: Cursor | None,
+        *,
+        lists_groups: bool = False,
     ) -> None:
         """Begin to let a gateway in."""
         door = V1 if push_format.has_cursors else JAVA
         slot = door.slot(gateway_id)
-        arrival = Arrival(door, app_id, gateway_id, slot, push_format, cursor, EVERYTHING)
+        arrival = Arrival(door, app_id, gateway_id, slot, push_format, cursor, EVERYTHING, lists_groups)
         self._tasks.append(asyncio.create_task(self._connections.open(cast(Any, socket), arrival)))
 
     def heard(self, message_id: str) -> Moment:
@@ -285,13 +333,34 @@ def no_replay_at_the_java_door(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Delivery, "push", push_to_v1)
 
 
+def list_counts_from_the_head(patch: pytest.MonkeyPatch) -> None:
+    """A gateway that has listed its groups is live at once, whatever came before that."""
+    hold = Delivery.hold
+
+    def hold_at_the_head(delivery: Delivery, gateway: Gateway, change: ChangeGroups) -> None:
+        delivery.flush()
+        if gateway.state is State.LISTING:
+            gateway.position = delivery.outbox.head
+        hold(delivery, gateway, change)
+
+    patch.setattr(Delivery, "hold", hold_at_the_head)
+
+
+def no_list_in_replays(patch: pytest.MonkeyPatch) -> None:
+    """What is read from the log is pushed of all groups."""
+    after = LogPage.after
+    patch.setattr(LogPage, "after", lambda page, point, push_format, _groups: after(page, point, push_format))
+
+
 def no_retire_guard(patch: pytest.MonkeyPatch) -> None:
     """The log takes a recall however often it comes."""
     append = Keys._append_one
 
-    def append_anyhow(keys: Keys, names: Sequence[str], write: Sequence[Any], lines: list[bytes]) -> bytes:
-        keys.hashes[names[int(write[3]) - 1]].pop(b"%d" % write[2], None)
-        return append(keys, names, write, lines)
+    def append_anyhow(
+        keys: Keys, names: Sequence[str], app_id: str, write: Sequence[Any], lines: list[bytes]
+    ) -> bytes:
+        keys.hashes[names[int(write[3]) - 1]].pop(b"%d %b" % (write[2], app_id.encode()), None)
+        return append(keys, names, app_id, write, lines)
 
     patch.setattr(Keys, "_append_one", append_anyhow)
 
@@ -302,11 +371,14 @@ def older_connections_stay(patch: pytest.MonkeyPatch) -> None:
 
 
 FINDINGS = {
-    no_hole_repair: "does not follow",
+    # A gateway that wants no notices may see nothing behind the hole.
+    no_hole_repair: "does not follow|got pushes up to",
     no_look_at_the_replay_buffer: "got pushes up to",
     no_masking: "was recalled",
     position_off_by_one: "does not follow|resumes from",
     no_replay_at_the_java_door: "does not follow|got pushes up to",
+    list_counts_from_the_head: "leaves out what follows",
+    no_list_in_replays: "which is not held",
     no_retire_guard: "recalled twice",
     older_connections_stay: "two connections",
 }

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from imc_contracts import names
 from imc_contracts.cursor import Cursor, EntryId
 from imc_push_node.stream.log_reader import LogReader
+from imc_service.redis.masters import Masters
 from imc_testkit.deployment import Deployment
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.push_model import NEVER, ConnectionModel, LogModel, Moment
@@ -78,7 +79,7 @@ class Installation(RuleBasedStateMachine):
         self.recalled_at: dict[str, Moment] = {}
         self.notices: list[Reply] = []
         self.cursors: list[str] = []
-        reader = LogReader(self.redis, Counter("skipped", "Skipped.", registry=CollectorRegistry()))
+        reader = LogReader(Masters(self.redis), Counter("skipped", "Skipped.", registry=CollectorRegistry()))
         unborn = self.run(reader.state(self.app_id)).epoch
         self.happened = LogModel(lambda: unborn)
         self.links: list[Link] = []
@@ -254,11 +255,7 @@ class Installation(RuleBasedStateMachine):
         """Whether each open gateway was told of the newest of what it asked for."""
         return all(
             link.gateway.close_code is not None
-            or self.happened.reaches(
-                Cursor.parse(link.gateway.cursor or ""),
-                self.happened.end,
-                with_notices=link.told.with_notices,
-            )
+            or link.told.reaches(Cursor.parse(link.gateway.cursor or ""), self.happened.end)
             for link in self.links
         )
 

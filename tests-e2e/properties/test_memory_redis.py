@@ -14,9 +14,10 @@ from imc_contracts import events, names
 from imc_contracts.cursor import ORIGIN, UNBORN, Cursor, EntryId
 from imc_contracts.errors import Refused
 from imc_contracts.events import EventKind, LiveBatch, RecallMark, read_live_batch, read_message
-from imc_contracts.quotas import Quotas
+from imc_contracts.policies import Policies
 from imc_contracts.views import Message, recalled
 from imc_push_node.stream.log_reader import LogReader
+from imc_service.redis.masters import Masters
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry, Counter
@@ -35,13 +36,14 @@ class Log:
         self.app_id = app_id
         self.published: list[bytes] = []
         self.pubsub: Any = None
-        self.reader = LogReader(redis, Counter("skipped", "Skipped.", registry=CollectorRegistry()))
-        quota = SendQuota(Quotas(), SendQuotaMetrics(CollectorRegistry()))
-        self._script = AppendScript(redis, Limits(BACKLOG, 60_000, 60_000), quota)
+        masters = Masters(redis)
+        self.reader = LogReader(masters, Counter("skipped", "Skipped.", registry=CollectorRegistry()))
+        quota = SendQuota(Policies(), SendQuotaMetrics(CollectorRegistry()))
+        self._script = AppendScript(masters, Limits(BACKLOG, lambda: 60_000, 60_000), quota)
         self._ids = itertools.count(1_000_000_000_000_000_000)
 
     async def append(self, *writes: Write) -> list[Outcome | Refused]:
-        return (await self._script.run(self.app_id, writes)).outcomes
+        return await self._script.run(self.app_id, writes)
 
     async def add(self, *writes: Write) -> list[Cursor]:
         outcomes = await self.append(*writes)
@@ -85,7 +87,7 @@ class Log:
 async def real_log(redis: Redis, app_id: str) -> AsyncGenerator[Log]:
     log = Log(redis, app_id)
     async with cast(Any, redis).pubsub() as log.pubsub:
-        await log.pubsub.subscribe(names.live(app_id, 0))
+        await log.pubsub.ssubscribe(names.live(app_id, 0))
         yield log
 
 

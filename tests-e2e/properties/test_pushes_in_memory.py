@@ -27,17 +27,25 @@ from imc_contracts import events, names
 from imc_contracts.codes import CloseCode
 from imc_contracts.cursor import UNBORN, Cursor, EntryId
 from imc_contracts.events import RecallMark, read_message
-from imc_contracts.quotas import Quotas
+from imc_contracts.policies import Policies
 from imc_contracts.views import Message, recalled
 from imc_push_node.gateway.push_format import PushFormat
 from imc_push_node.stream.log_reader import LogReader
+from imc_service.redis.masters import Masters
 from imc_testkit.memory_redis import Keys, MemoryRedis
 from imc_testkit.memory_socket import MemorySocket
-from imc_testkit.push_model import ConnectionModel, JavaConnectionModel, LogModel, Moment
+from imc_testkit.push_model import (
+    ConnectionModel,
+    JavaConnectionModel,
+    ListedConnectionModel,
+    LogModel,
+    Moment,
+)
 from imc_testkit.virtual_time import VirtualTimeLoop
 from prometheus_client import CollectorRegistry, Counter
 
 APP = "app"
+GROUPS = "gh"
 START_MS = 1_800_000_000_000
 SETTLE_SECONDS = 8.0
 
@@ -95,13 +103,13 @@ class PushMachine(RuleBasedStateMachine):
         self.turn = 0
         self.keys = Keys(lambda: START_MS + int(self.loop.time() * 1000))
         self.keys.on_publish = self.publish
-        redis = cast(Any, MemoryRedis(self.keys))
-        quota = SendQuota(Quotas(), SendQuotaMetrics(CollectorRegistry()))
-        self.script = AppendScript(redis, Limits(10_000, 60_000, 60_000), quota)
+        masters = Masters(cast(Any, MemoryRedis(self.keys)))
+        quota = SendQuota(Policies(), SendQuotaMetrics(CollectorRegistry()))
+        self.script = AppendScript(masters, Limits(10_000, lambda: 60_000, 60_000), quota)
         self.log = LogModel(lambda: self.keys.hashes[names.log_state(APP)].get(b"unborn", b"").decode())
         self.sent: list[tuple[Write, Cursor]] = []
         self.recalled: set[int] = set()
-        self.reader = LogReader(redis, Counter("skipped", "Skipped.", registry=CollectorRegistry()))
+        self.reader = LogReader(masters, Counter("skipped", "Skipped.", registry=CollectorRegistry()))
         self.cursors: list[Cursor] = [Cursor(UNBORN, EntryId(START_MS, 0))]
         self.links: list[Link] = []
         self.servers = 1
@@ -126,9 +134,19 @@ class PushMachine(RuleBasedStateMachine):
             node.wire.publish(channel, payload)
 
     def append(self, *writes: Write) -> list[Outcome]:
-        outcomes = self.run(self.script.run(APP, writes)).outcomes
+        outcomes = self.run(self.script.run(APP, writes))
         self.cursors += [outcome.cursor for outcome in outcomes if isinstance(outcome, Appended)]
         return outcomes
+
+    def listing_links(self) -> list[Link]:
+        """Those that list their groups, and are read from."""
+        return [
+            link
+            for link in self.open_links()
+            if isinstance(link.model, ListedConnectionModel)
+            and link.model.position is not None
+            and not link.socket.is_paused
+        ]
 
     def open_links(self) -> list[Link]:
         return [link for link in self.links if not link.socket.has_ended]
@@ -162,7 +180,8 @@ class PushMachine(RuleBasedStateMachine):
     @rule()
     def publish_notice(self) -> None:
         id_ = self.new_id()
-        notice = {"appId": APP, "groupId": "g", "userId": "u", "title": None, "content": "notice"}
+        group = GROUPS[self.turn % len(GROUPS)]
+        notice = {"appId": APP, "groupId": group, "userId": "u", "title": None, "content": "notice"}
         times = {"createTime": 1, "deleteTime": 0, "jumpUrl": None, "status": 1, "type": None}
         event = events.notice_published(cast(Any, {"informationId": str(id_), **notice, **times}))
         self.append(Write(event, id_))
@@ -174,17 +193,37 @@ class PushMachine(RuleBasedStateMachine):
         gateway=st.sampled_from("abc"),
         push_format=st.sampled_from(PushFormat),
         at=st.none() | choices,
+        lists_groups=st.booleans(),
     )
-    def connect(self, node: int, gateway: str, push_format: PushFormat, at: int | None) -> None:
+    def connect(
+        self, node: int, gateway: str, push_format: PushFormat, at: int | None, lists_groups: bool
+    ) -> None:
         offered = None if at is None or not push_format.has_cursors else choose(self.cursors, at)
         place = self.nodes[node]
-        link = Link(gateway, place, push_format, self.model(place, push_format, offered), self.now)
+        lists_groups = lists_groups and push_format in (PushFormat.V1, PushFormat.V1_WITH_NOTICES)
+        model = self.model(place, push_format, offered, lists_groups=lists_groups)
+        link = Link(gateway, place, push_format, model, self.now)
         self.links.append(link)
 
         async def begin() -> None:
-            place.connect(link.socket, APP, gateway, push_format, offered)
+            place.connect(link.socket, APP, gateway, push_format, offered, lists_groups=lists_groups)
 
         self.run(begin())
+
+    @precondition(lambda self: self.listing_links())
+    @rule(
+        at=choices,
+        add=st.frozensets(st.sampled_from(GROUPS)),
+        remove=st.frozensets(st.sampled_from(GROUPS)),
+        more=st.booleans(),
+    )
+    def change_groups(self, at: int, add: frozenset[str], remove: frozenset[str], more: bool) -> None:
+        link = choose(self.listing_links(), at)
+
+        async def say() -> None:
+            link.socket.say(link.model.ask(add, remove, more=more))
+
+        self.run(say())
 
     @rule()
     def keep_a_cursor(self) -> None:
@@ -238,6 +277,13 @@ class PushMachine(RuleBasedStateMachine):
     @rule(node=nodes, seconds=st.sampled_from([0.2, 1.0, 7.0]))
     def redis_is_unreachable(self, node: int, seconds: float) -> None:
         self.nodes[node].cut_off(seconds)
+
+    @rule(node=nodes, seconds=st.sampled_from([0.0, 0.3, 1.3]))
+    def the_shard_moves(self, node: int, seconds: float) -> None:
+        async def move() -> None:
+            self.nodes[node].wire.move(seconds)
+
+        self.run(move())
 
     @rule(keep=st.integers(0, 12))
     def trim(self, keep: int) -> None:
@@ -302,16 +348,20 @@ class PushMachine(RuleBasedStateMachine):
                 self.run(node.close())
             self.loop.close()
 
-    def model(self, node: Any, push_format: PushFormat, offered: Cursor | None) -> ConnectionModel:
+    def model(
+        self, node: Any, push_format: PushFormat, offered: Cursor | None, *, lists_groups: bool
+    ) -> ConnectionModel:
         knows = lambda at: node.knows(APP, at)  # noqa: E731
         begin = (self.log, offered, push_format.has_notices, self.now(), node.heard, knows)
+        if lists_groups:
+            return ListedConnectionModel(*begin)
         if push_format.has_cursors:
             return ConnectionModel(*begin)
         return JavaConnectionModel(*begin, head=lambda: node.head(APP), untold_gaps=node.untold_gaps)
 
     def message(self) -> Write:
         id_, now = self.new_id(), START_MS + int(self.loop.time() * 1000)
-        parties = {"appId": APP, "groupId": "g", "userId": "u"}
+        parties = {"appId": APP, "groupId": GROUPS[self.turn % len(GROUPS)], "userId": "u"}
         state = {"recallTime": 0, "recallCause": None, "status": 1, "type": None}
         body = {"messageId": str(id_), **parties, "content": f"text {id_}", "createTime": now, **state}
         event = events.message_sent(cast(Message, body))

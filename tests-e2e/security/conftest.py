@@ -11,13 +11,13 @@ ENVIRONMENT = {**JWT, "IMC_ALLOWED_ORIGINS": "https://page.test"}
 """Where tokens are asked for, origins are looked at only if some are listed."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def guarded_standalone(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Deployment]:
     async with standalone(tmp_path_factory.mktemp("guarded"), ENVIRONMENT) as deployment:
         yield deployment
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def guarded_separate(redis_url: str, database_url: str) -> AsyncGenerator[Deployment]:
     one = (Start(),)
     async with separate(
@@ -39,7 +39,7 @@ def both_forms(guarded_standalone: Deployment, guarded_separate: Deployment) -> 
     return [guarded_standalone, guarded_separate]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def stranger() -> AsyncGenerator[httpx.AsyncClient]:
     """A client that bears no token of its own."""
     async with httpx.AsyncClient(trust_env=False, timeout=20) as client:

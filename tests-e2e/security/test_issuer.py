@@ -56,7 +56,7 @@ async def test_a_process_believes_the_keys_that_its_issuer_publishes(
         "IMC_AUTH": "jwt",
         "IMC_JWKS_URL": issuer.url,
         "IMC_SERVICE_SECRET": SERVICE_SECRET,
-        "IMC_READ_DATABASE_URL": sqlite_url,
+        "IMC_DATABASE_URL": sqlite_url,
     }
     async with Process("imc-query-api", environment) as process:
         await process.ready()
@@ -84,7 +84,7 @@ async def test_a_process_without_any_key_says_that_it_is_not_ready(
         **JWT,
         "IMC_JWT_SECRET": "",
         "IMC_JWKS_URL": issuer.url,
-        "IMC_READ_DATABASE_URL": sqlite_url,
+        "IMC_DATABASE_URL": sqlite_url,
     }
     async with Process("imc-query-api", environment) as process:
 

@@ -7,9 +7,12 @@ import jwt
 import pytest
 from imc_contracts.log_changes import PATH as LOG_CHANGES
 from imc_contracts.scopes import Scope
+from imc_push_node.http.events import PATH as EVENTS
 from imc_push_node.http.node import PATH as NODE
+from imc_push_node.http.roster import DISCONNECT_PATH
+from imc_push_node.http.roster import PATH as ROSTER
 from imc_service.auth.service_tokens import COMMAND_API, QUERY_API, ServiceToken
-from imc_testkit.calls import CALLS, COMMANDS, Call
+from imc_testkit.calls import CALLS, COMMANDS, OPERATOR_CALLS, Call
 from imc_testkit.deployment import Deployment
 from imc_testkit.tokens import (
     EVERY_SCOPE,
@@ -36,12 +39,14 @@ async def test_no_call_is_left_out_here(guarded: Deployment, stranger: httpx.Asy
     described: set[str] = set()
     for process in (*guarded.command_apis, *guarded.query_apis):
         described |= set((await stranger.get(process.url + "/openapi.json")).json()["paths"])
-    # Those of operations are open; where a gateway belongs is asked in the tests of tokens of gateways.
-    others = {"/livez", "/readyz", "/metrics", LOG_CHANGES, NODE.replace(":path", "")}
-    assert described - others == {call.path for call in CALLS}
+    # Those of operations are open; those of push-node are called in the tests of gateways and of operators.
+    open_to_all = {"/livez", "/readyz", "/metrics"}
+    of_push_node = {path.replace(":path", "") for path in (NODE, ROSTER, EVENTS, DISCONNECT_PATH)}
+    others = {*open_to_all, *of_push_node, LOG_CHANGES}
+    assert described - others == {call.path for call in (*CALLS, *OPERATOR_CALLS)}
 
 
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+@pytest.mark.parametrize("call", [*CALLS, *OPERATOR_CALLS], ids=lambda call: call.name)
 async def test_no_bad_token_is_let_in(guarded: Deployment, stranger: httpx.AsyncClient, call: Call):
     async def is_refused(name: str, bad: str) -> None:
         reply = await call.make(guarded, stranger, {b"Authorization": f"Bearer {bad}".encode()})
@@ -103,7 +108,9 @@ async def test_what_tells_of_the_process_is_open(guarded: Deployment, stranger: 
         assert (await stranger.get(process.url + "/docs")).status_code == 200
         assert refused(await stranger.get(process.url + "/no/such/path")) == (401, 40101)
         assert refused(await stranger.get(process.url + "/no/such/path", headers=bearer())) == (404, 40400)
-    assert (await stranger.get(guarded.push_nodes[0].url + "/test.html")).status_code == 200
+    for path in ("/console/", "/console/main.js", "/console/views/live.js"):
+        assert (await stranger.get(guarded.query_apis[0].url + path)).status_code == 200
+    assert refused(await stranger.get(guarded.query_apis[0].url + "/console/none")) == (404, 40400)
 
 
 async def test_calls_between_services_are_for_services(

@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from imc_bench import catalogue, cores, cpu, machine, plots, results, table
@@ -21,8 +22,9 @@ def main() -> None:
     """Measure the selected rows. Exit with 1 if a row has no valid result."""
     parser = argparse.ArgumentParser(prog="python -m imc_bench", description=__doc__)
     parser.add_argument("scale", choices=["short", "full"])
+    usual = [row for row in catalogue.MODULES if row not in catalogue.ON_REQUEST]
     parser.add_argument(
-        "--rows", help="only these rows or curves, separated by commas", default=",".join(catalogue.MODULES)
+        "--rows", help="only these rows or curves, separated by commas", default=",".join(usual)
     )
     parser.add_argument("--folder", type=Path, default=FOLDER, help="folder for results")
     options = parser.parse_args()
@@ -63,7 +65,8 @@ def save(measured: Sequence[Result], scale: Scale, folder: Path) -> None:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     command = "make bench-full" if scale is FULL else "make bench"
     earlier = results.load(path).results if path.exists() else []
-    run = results.Run(today, machine.describe(), command, scale.name, earlier).with_results(measured)
+    dated = [replace(result, date=today, machine=machine.describe()) for result in measured]
+    run = results.Run(command, scale.name, earlier).with_results(dated)
     results.save(run, path)
     for result in measured:
         if result.curve is not None:

@@ -9,6 +9,7 @@ from imc_bench.rows import Result, Scale
 MODULES = {
     "1": "imc_bench.push.fan_out",
     "2": "imc_bench.push.single",
+    "2b": "imc_bench.push.fixed_rate",
     "3": "imc_bench.http.sends",
     "4": "imc_bench.http.batches",
     "5": "imc_bench.store.projector",
@@ -19,6 +20,9 @@ MODULES = {
     "10": "imc_bench.push.neighbours",
     "11": "imc_bench.push.resume",
     "12": "imc_bench.http.starts",
+    "13": "imc_bench.apps.redis_message",
+    "14": "imc_bench.apps.idle_apps",
+    "15": "imc_bench.apps.spread_sends",
     "hot-path": "imc_bench.http.hot_path",
     "quota": "imc_bench.http.quota",
     "gateways": "imc_bench.push.curve_gateways",
@@ -26,17 +30,28 @@ MODULES = {
     "apps": "imc_bench.push.curve_apps",
     "rows": "imc_bench.store.curve_rows",
     "backlog": "imc_bench.store.curve_backlog",
+    "retention": "imc_bench.store.retention",
+    "java": "imc_bench.push.java_door",
+    "groups": "imc_bench.push.groups",
+    "servers": "imc_bench.capacity.servers",
+    "sizes": "imc_bench.capacity.sizes",
 }
 """Modules by row. Each has ``measure(scale: Scale) -> list[Result]``."""
 
+ON_REQUEST = {"retention", "groups"}
+"""Rows that are measured only if they are named: they take long."""
+
 RECORDS = {
-    **dict.fromkeys(("1", "2"), ("0040",)),
-    **dict.fromkeys(("3", "4"), ("0042",)),
+    **dict.fromkeys(("1", "2"), ("0040", "0127")),
+    "2b": ("0127",),
+    "3": ("0042", "0127"),
+    "4": ("0042",),
     **dict.fromkeys(("6", "7"), ("0050",)),
     **dict.fromkeys(("10", "11"), ("0041",)),
     "12": ("0048",),
     "hot-path": ("0080",),
     "quota": ("0063",),
+    "retention": ("0120",),
 }
 """Numbers of the decision records that explain why a row may miss its goal."""
 

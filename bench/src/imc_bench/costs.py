@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imc_bench.results import Run
+from imc_bench.results import Run, measured_on
 from imc_bench.rows import Spread
 from imc_bench.table import digits
 
@@ -34,22 +34,53 @@ COSTS = (
 )
 
 
+CHINESE = {
+    "a send over HTTP": "一次 HTTP 发送",
+    "a message sent in a batch of 100": "100 条一批发送时的一条消息",
+    "the same, in Redis": "同上，在 Redis 里",
+    "a delivery, when many pushes go together": "一次投递，许多推送一起发出时",
+    "a delivery, when each goes alone": "一次投递，逐条发出时",
+    "a stored row, in the projector": "存储一行，在 projector 里",
+    "the same, in the database": "同上，在数据库里",
+    "a page of 20 messages": "一页 20 条消息",
+    "a gateway that is idle": "一个空闲的网关",
+    "the keep-alive of 5,000 of them": "其中 5,000 个的保活",
+    "of a core of command-api": "command-api 的一个核",
+    "of a core of Redis": "Redis 的一个核",
+    "of a core of push-node": "push-node 的一个核",
+    "of a core of the projector": "projector 的一个核",
+    "of a core of MariaDB": "MariaDB 的一个核",
+    "of a core of query-api": "query-api 的一个核",
+    "of a push-node's memory": "push-node 的内存",
+    "of push-node": "push-node 的一个核",
+}
+
+
 def markdown(run: Run) -> str:
     """The costs as a Markdown table, without those that were not measured."""
-    lines = [f"| {what} | {cost} |\n" for what, cost in _lines(run)]
-    head = f"Measured on {run.date} on {run.machine}, by `{run.command}`.\n\n| what | costs |\n|---|---|\n"
-    return head + "".join(lines)
+    head = f"Measured on {_measured_on(run, ' on ')}, by `{run.command}`.\n\n| what | costs |\n|---|---|\n"
+    return head + "".join(f"| {cost.what} | {figure} {cost.of} |\n" for cost, figure in _figures(run))
 
 
-def _lines(run: Run) -> Iterator[tuple[str, str]]:
+def in_chinese(run: Run) -> str:
+    """The same table in Chinese."""
+    head = f"{_measured_on(run, '，')}，用 `{run.command}` 测得。\n\n| 内容 | 开销 |\n|---|---|\n"
+    return head + "".join(
+        f"| {CHINESE[cost.what]} | {figure.removesuffix(' of a core')}（{CHINESE[cost.of]}） |\n"
+        for cost, figure in _figures(run)
+    )
+
+
+def _measured_on(run: Run, between: str) -> str:
+    rows = {cost.row for cost in COSTS}
+    return measured_on([result for result in run.results if result.row in rows], between)
+
+
+def _figures(run: Run) -> Iterator[tuple[Cost, str]]:
     for cost in COSTS:
-        figures = [
-            result.figures[cost.name]
-            for result in run.results
-            if result.row == cost.row and cost.name in result.figures
-        ]
-        if figures:
-            yield cost.what, f"{_cost(figures[0])} {cost.of}"
+        figure = run.figure(cost.row, cost.name)
+        if figure is not None:
+            yield cost, _cost(figure)
 
 
 def _cost(figure: Spread) -> str:

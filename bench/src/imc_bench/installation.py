@@ -14,6 +14,9 @@ from imc_testkit.servers import private_redis
 from imc_bench import cores
 from imc_bench.processes import PRODUCTION
 
+PUBSUB_BUFFER = ("--client-output-buffer-limit", "pubsub 256mb 64mb 60")
+"""Options of Redis: what it keeps for a subscriber that is behind."""
+
 
 @dataclass(frozen=True)
 class Installation:
@@ -35,7 +38,7 @@ async def installation(
     """
     folder = Path(tempfile.mkdtemp(prefix="imc-bench-"))
     try:
-        async with private_redis("--client-output-buffer-limit", "pubsub 256mb 64mb 60") as redis:
+        async with private_redis(*PUBSUB_BUFFER) as redis:
             database_url = f"sqlite:///{folder / 'imc.db'}"
             await run_script("imc-migrate", {"IMC_DATABASE_URL": database_url})
             async with separate(

@@ -1,11 +1,17 @@
 """Starts the measured processes of IMC and its peers, pinned to the server core."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
+from imc_testkit.child import Child
 from imc_testkit.processes import Process, free_port
+from imc_testkit.programs import search_path
+from imc_testkit.waiting import wait_until
 
 from imc_bench import cores
+
+START_SECONDS = 20.0
 
 PRODUCTION = {
     "IMC_AUTH": "off",
@@ -45,6 +51,34 @@ async def peer(application: str, env: Mapping[str, str], *options: str) -> Async
     async with _on_server_core(process):
         await process.ready()
         yield process
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    arguments: Sequence[str], env: Mapping[str, str], port: int, core: int | None = None
+) -> AsyncGenerator[Child]:
+    """Run a program that listens on the port in PORT, on the server core or another core."""
+    child = Child(arguments, {"PATH": search_path(), "PORT": str(port), **env})
+    try:
+        with cores.starting_on(cores.choose().server if core is None else core):
+            child.spawn()
+        try:
+            await wait_until(lambda: _listens(child, port), START_SECONDS, 0.02)
+        except AssertionError as error:
+            raise AssertionError(f"{arguments}: {error}\n{child.log}") from None
+        yield child
+    finally:
+        await child.close()
+
+
+async def _listens(child: Child, port: int) -> bool:
+    assert child.exit_code is None, f"the program ended with {child.exit_code}"
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,7 @@
 """``python -m imc_bench.readme``: write tables and charts of the last full run into the documents.
 
-``--check`` only compares, and exits with 1 if a document is stale.
+The constants of imc-capacity are made of the same run. ``--check`` only compares, and exits with 1 if a
+document is stale.
 """
 
 import sys
@@ -8,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imc_bench import comparison, costs, results, table
+from imc_bench.capacity import constants
+from imc_bench.capacity import document as capacity_document
 from imc_bench.results import Run
 from imc_bench.table import ENGLISH, Words
 
@@ -20,34 +23,36 @@ END = "<!-- measurements end -->"
 
 CHINESE = Words(("#", "内容", "目标", "测得", "比值", ""), "**达到**", "未达到", "缺少")
 _CAPTION = (
-    "Measured on {date} on {machine}, by `{command}`: medians of rounds in which all are measured in turn. "
+    "Measured on {measured_on}, by `{command}`: medians of rounds in which all are measured in turn. "
     "CPU-s is a second of CPU time of the process under measurement: what one core can do. "
     "*Plain* is an ordinary FastAPI application; *bare* does only what can't be avoided. "
     "[bench](../bench/README.md) has the curves over gateways, sizes, apps, rows and backlog."
 )
 _CHINESE_CAPTION = (
-    "{date} 在 {machine} 上用 `{command}` 测得：各方轮流测量，取各轮的中位数。"
+    "{measured_on}，用 `{command}` 测得：各方轮流测量，取各轮的中位数。"
     "CPU-s 指被测进程的一秒 CPU 时间，即一个核的能力。"
     "plain 是普通的 FastAPI 应用，bare 只做不可避免的事。"
     "随网关、大小、应用、行数与积压变化的曲线见 [bench](../bench/README.md)。"
 )
 
 
-def goals(run: Run, words: Words = ENGLISH, caption: str = _CAPTION) -> str:
+def goals(run: Run, words: Words = ENGLISH, caption: str = _CAPTION, between: str = " on ") -> str:
     """The table of goals and one chart, in English by default."""
-    heading = caption.format(date=run.date, machine=run.machine, command=run.command)
-    made = table.markdown(run.results, words, docs=".")
+    shown = [result for result in run.results if result.goal]
+    heading = caption.format(measured_on=results.measured_on(shown, between), command=run.command)
+    made = table.markdown(shown, words, docs=".")
     return f"{heading}\n\n{made}\n{_pictures(run, '../bench/results', PICTURE)}"
 
 
 def goals_in_chinese(run: Run) -> str:
     """The table of goals and one chart in Chinese. Names of rows and figures are not translated."""
-    return goals(run, CHINESE, _CHINESE_CAPTION)
+    return goals(run, CHINESE, _CHINESE_CAPTION, "，")
 
 
 def curves(run: Run) -> str:
     """All charts."""
-    return f"Measured on {run.date} on {run.machine}, by `{run.command}`.\n\n{_pictures(run, 'results')}"
+    shown = results.measured_on([result for result in run.results if result.curve is not None])
+    return f"Measured on {shown}, by `{run.command}`.\n\n{_pictures(run, 'results')}"
 
 
 DOCUMENTS: dict[str, Callable[[Run], str]] = {
@@ -56,7 +61,9 @@ DOCUMENTS: dict[str, Callable[[Run], str]] = {
     "docs/performance.md": goals,
     "docs/performance.zh-CN.md": goals_in_chinese,
     "bench/README.md": curves,
-    "docs/operations.md": costs.markdown,
+    "docs/operations/scale.md": costs.markdown,
+    "docs/operations/scale.zh-CN.md": costs.in_chinese,
+    "docs/capacity.md": capacity_document.markdown,
 }
 """Documents, with the functions that make the text between their markers."""
 
@@ -75,10 +82,21 @@ def _pictures(run: Run, folder: str, *rows: str) -> str:
     return "\n".join(f"![{each.name}]({folder}/{each.row}.png)\n" for each in shown)
 
 
+def _update_constants(run: Run) -> list[str]:
+    """Write the constants of imc-capacity, or check them. Return the file's name if it was stale."""
+    made = constants.text(run)
+    if constants.FILE.exists() and constants.FILE.read_text() == made and capacity_document.PICTURE.exists():
+        return []
+    if "--check" not in sys.argv:
+        constants.FILE.write_text(made)
+        capacity_document.draw(run)
+    return [constants.FILE.name]
+
+
 def main() -> None:
     """Update the documents, or check them."""
     run = results.load(FULL)
-    stale: list[str] = []
+    stale = _update_constants(run)
     for name, make in DOCUMENTS.items():
         path = ROOT / name
         text = path.read_text()

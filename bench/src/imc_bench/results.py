@@ -8,16 +8,13 @@ import orjson
 from pydantic import TypeAdapter
 
 from imc_bench import catalogue
-from imc_bench.rows import Result
+from imc_bench.rows import Result, Spread
 
 
 @dataclass(frozen=True)
 class Run:
-    """All results of one run, with date, machine and command."""
+    """All results of one scale. Rows may be measured on different days: each result has its own."""
 
-    date: str
-    """The day, as YYYY-MM-DD."""
-    machine: str
     command: str
     scale: str
     results: list[Result]
@@ -28,7 +25,20 @@ class Run:
         kept = [result for result in self.results if result.row not in measured]
         order = list(catalogue.MODULES)
         both = sorted([*kept, *results], key=lambda result: order.index(result.row))
-        return Run(self.date, self.machine, self.command, self.scale, both)
+        return Run(self.command, self.scale, both)
+
+    def figure(self, row: str, name: str) -> Spread | None:
+        """The figure ``name`` of the first result of ``row`` that has it, or None."""
+        named = (each.figures[name] for each in self.results if each.row == row and name in each.figures)
+        return next(named, None)
+
+
+def measured_on(results: Sequence[Result], between: str = " on ") -> str:
+    """The days and the machines of some results, for captions."""
+    days = sorted({result.date for result in results})
+    machines = list(dict.fromkeys(result.machine for result in results))
+    when = " to ".join(dict.fromkeys([days[0], days[-1]])) if days else ""
+    return f"{when}{between}{' / '.join(machines)}"
 
 
 def save(run: Run, path: Path) -> None:

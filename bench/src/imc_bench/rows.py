@@ -44,6 +44,10 @@ class Result:
     curve: Curve | None = None
     shown: int = 4
     """How many of the first figures docs/performance.md shows."""
+    date: str = ""
+    """The day of the measurement, as YYYY-MM-DD; set when the result is saved."""
+    machine: str = ""
+    """The machine of the measurement; set when the result is saved."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from imc_contracts import events
 from imc_contracts.cursor import EntryId
 from imc_contracts.events import Entry, Event, EventKind, LiveBatch, MalformedEvent, RecallMark
-from imc_contracts.views import Message, Notice
+from imc_contracts.views import Erasure, Message, Notice
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=80) | st.sampled_from(
     ["\u2028\u2029", "a\nb\r\nc\x0b\x0c\x85", "\0", '"\\', "😀", " s ", "\n1-1 s {}"]
@@ -46,11 +46,19 @@ notices: st.SearchStrategy[Notice] = view(
     status=st.sampled_from([0, 1]),
     type=optional_type,
 )
+erasures: st.SearchStrategy[Erasure] = view(
+    erasureId=times.map(str),
+    appId=st.just("app"),
+    userId=st.none() | texts,
+    groupId=st.none() | texts,
+    eraseTime=times,
+)
 any_event: st.SearchStrategy[Event] = st.one_of(
     messages.map(events.message_sent),
     messages.map(events.message_recalled),
     notices.map(events.notice_published),
     notices.map(events.notice_deleted),
+    erasures.map(events.erasure),
 )
 entries = st.tuples(entry_ids, any_event).map(lambda pair: pair[1].at(pair[0]))
 
@@ -77,6 +85,23 @@ def test_a_notice_survives_its_event(notice: Notice) -> None:
     assert events.read_notice(events.notice_deleted(notice).body) == notice
 
 
+@given(erasures)
+def test_an_erasure_survives_its_event(erasure: Erasure) -> None:
+    assert events.read_erasure(events.erasure(erasure).body) == erasure
+
+
+def test_everybody_is_told_of_an_erasure() -> None:
+    subject: Erasure = {"erasureId": "1", "appId": "a", "userId": None, "groupId": "g", "eraseTime": 1}
+    assert events.erasure(subject).at(EntryId(1, 1)).group_id is None
+
+
+def test_an_entry_that_was_erased_is_no_event() -> None:
+    assert events.is_erased(events.ERASED_FIELDS)
+    assert not events.is_erased(fields_of(events.message_sent({**GOOD})))  # pyright: ignore
+    with pytest.raises(MalformedEvent):
+        events.read_entry(b"1-1", events.ERASED_FIELDS)
+
+
 @given(any_event, entry_ids)
 def test_an_entry_is_read_as_redis_returns_it(event: Event, entry_id: EntryId) -> None:
     entry = events.read_entry(str(entry_id).encode(), {**fields_of(event), b"later": b"version"})
@@ -89,12 +114,31 @@ def test_a_batch_is_read_as_it_was_published(prev: EntryId, batch: list[Entry]) 
     assert events.read_live_batch(payload_of("k3v", prev, batch)) == LiveBatch("k3v", prev, batch)
 
 
+TRACES = [f"00-{number:032x}-{number:016x}-01" for number in (1, 2)]
+
+
+@given(entry_ids, st.lists(entries, min_size=1, max_size=3), st.lists(st.sampled_from(TRACES), max_size=3))
+def test_the_traces_of_a_batch_come_with_it(prev: EntryId, batch: list[Entry], traces: list[str]) -> None:
+    payload = payload_of(" ".join(["k3v", str(prev), *traces]), prev, batch)
+    payload = payload.replace(f" {prev}\n".encode(), b"\n", 1)
+    assert events.read_live_batch(payload) == LiveBatch("k3v", prev, batch, tuple(traces))
+
+
+def test_the_trace_of_an_entry_is_read_beside_it() -> None:
+    fields = {b"k": b"s", b"v": b"{}", b"t": TRACES[0].encode()}
+    assert events.trace_of(fields) == TRACES[0]
+    assert events.read_entry("1-1", fields) == Event(EventKind.MESSAGE_SENT, b"{}").at(EntryId(1, 1))
+    assert events.trace_of({b"k": b"s", b"v": b"{}"}) is None
+    assert events.trace_of({b"t": b"\xff"}) == "\ufffd"
+
+
 def test_kinds_of_the_log() -> None:
     assert {kind.name: kind.value for kind in EventKind} == {
         "MESSAGE_SENT": b"s",
         "MESSAGE_RECALLED": b"r",
         "NOTICE_PUBLISHED": b"p",
         "NOTICE_DELETED": b"d",
+        "ERASURE": b"e",
     }
     assert {kind for kind in EventKind if kind.is_notice} == {
         EventKind.NOTICE_PUBLISHED,
@@ -136,6 +180,8 @@ def test_a_body_that_is_no_message_or_notice_is_malformed(body: bytes) -> None:
         events.read_message(body)
     with pytest.raises(MalformedEvent, match="the body is no notice"):
         events.read_notice(body)
+    with pytest.raises(MalformedEvent, match="the body is no erasure"):
+        events.read_erasure(body)
 
 
 def test_a_malformed_event_shows_no_content() -> None:

@@ -25,10 +25,15 @@ TYPES: dict[str, TypeAdapter[Any]] = {
     "title": TypeAdapter(fields.ShortText),
     "jumpUrl": TypeAdapter(fields.JumpUrl),
     "messageId": TypeAdapter(fields.Id),
+    "erasureId": TypeAdapter(fields.Id),
     "informationId": TypeAdapter(fields.Id),
     "limit": TypeAdapter(fields.Limit),
     "startTime": TypeAdapter(fields.Milliseconds),
     "endTime": TypeAdapter(fields.Milliseconds),
+    "node": TypeAdapter(fields.NodeAddress),
+    "reason": TypeAdapter(fields.CloseReason),
+    "minutes": TypeAdapter(fields.Minutes),
+    "letterIds[]": TypeAdapter(fields.LetterId),
 }
 
 _APART = {"Cc", "Cf", "Zl", "Zp", "Zs"}
@@ -95,14 +100,19 @@ TEXTS_KEPT: dict[str, list[str]] = {
         *["", "https://example.org/?a=b#c", "myapp://room/1", "/relative", "mailto:a@b", "x" * 2048],
         *["https://example.org/javascript:", "javascripts:x", "x-javascript:1", "database:1"],
     ],
+    "node": ["", "10.0.0.1:8003", "ws://push-node-0:8003", "x" * 255],
+    "reason": ["", "x" * 123, "é" * 61 + "x", "维护"],
+    "letterIds[]": ["0-0", "1796169600000-0", "9" * 19 + "-" + "9" * 19],
 }
 NUMBERS_READ: dict[str, list[tuple[Any, int]]] = {
     "type": [(1, 1), ("1", 1), ("-1", -1), (0, 0), (2**31 - 1, 2**31 - 1), (str(-(2**31)), -(2**31))],
     "messageId": ID_GOOD,
+    "erasureId": ID_GOOD,
     "informationId": ID_GOOD,
     "limit": [(1, 1), ("1", 1), (500, 500), ("500", 500)],
     "startTime": MILLISECONDS_GOOD,
     "endTime": MILLISECONDS_GOOD,
+    "minutes": [(1, 1), ("1", 1), (60, 60), ("60", 60)],
 }
 REFUSED: dict[str, list[Any]] = {
     "appId": IDENTIFIER_BAD,
@@ -120,10 +130,15 @@ REFUSED: dict[str, list[Any]] = {
         *["vbscript:x", " \t vb\nScript:x", "x" * 2049, "\ud800", *NO_TEXT],
     ],
     "messageId": ID_BAD,
+    "erasureId": ID_BAD,
     "informationId": ID_BAD,
     "limit": [0, "0", -1, 501, "501", *NO_NUMBER],
     "startTime": MILLISECONDS_BAD,
     "endTime": MILLISECONDS_BAD,
+    "node": ["x" * 256, "\ud800", *NO_TEXT],
+    "reason": ["x" * 124, "é" * 62, "\ud800", *NO_TEXT],
+    "minutes": [0, "0", -1, 61, "61", *NO_NUMBER],
+    "letterIds[]": ["", "1", "-", "1-", "1-1\n", "1-x", "9" * 20 + "-0", "$", *NO_TEXT],
 }
 
 
@@ -158,7 +173,10 @@ def test_a_bad_value_is_refused(field: str, value: Any) -> None:
 
 
 def test_every_field_has_its_bound_in_words_and_a_row_in_each_table() -> None:
-    assert set(RULES) - {"withTotal", "messages"} == set(TYPES) == set(REFUSED)
+    apart = {"withTotal", "messages", "minCursor", "order", "letterIds", "more"}
+    # Their entries are groupIds.
+    apart |= {"addGroups", "addGroups[]", "removeGroups", "removeGroups[]"}
+    assert set(RULES) - apart == set(TYPES) == set(REFUSED)
     assert set(TYPES) == set(TEXTS_KEPT) | set(NUMBERS_READ)
 
 

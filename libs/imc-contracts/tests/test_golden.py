@@ -9,6 +9,9 @@ from imc_contracts import envelope, events, views
 from imc_contracts.codes import ErrorCode
 from imc_contracts.commands import (
     DeleteNotice,
+    EraseApp,
+    EraseGroup,
+    EraseUser,
     PublishNotice,
     RecallMessage,
     SendMessage,
@@ -17,9 +20,10 @@ from imc_contracts.commands import (
 from imc_contracts.cursor import Cursor, EntryId
 from imc_contracts.errors import unavailable
 from imc_contracts.events import Event, EventKind, RecallMark
-from imc_contracts.log_changes import LogChange, MessageChange, NoticeChange
+from imc_contracts.log_changes import ErasureChange, LogChangesPage, MessageChange, NoticeChange
 from imc_contracts.validation import parse_json
 from imc_contracts.views import (
+    Erasure,
     Group,
     GroupPage,
     JavaMessagePage,
@@ -62,6 +66,13 @@ PUBLISHED: Notice = {
     "type": -1,
 }
 DELETED = views.deleted({**PUBLISHED, "title": None, "jumpUrl": None, "type": None}, 1796169660001)
+ERASED: Erasure = {
+    "erasureId": "1000000000000000003",
+    "appId": "shop",
+    "userId": "u'1",
+    "groupId": None,
+    "eraseTime": 1796169660002,
+}
 GROUP: Group = {
     "groupId": "群组 1",
     "newMessage": RECALLED,
@@ -91,7 +102,11 @@ TOMBSTONE: MessageChange = {"entryId": "1796169600000-0", "kind": "s", "view": R
 RECALL: MessageChange = {"entryId": "1796169660000-0", "kind": "r", "view": RECALLED}
 PUBLICATION: NoticeChange = {"entryId": "1796169660000-1", "kind": "p", "view": PUBLISHED}
 DELETION: NoticeChange = {"entryId": "1796169660001-0", "kind": "d", "view": DELETED}
-LOG_CHANGES: list[LogChange] = [TOMBSTONE, RECALL, PUBLICATION, DELETION]
+ERASURE: ErasureChange = {"entryId": "1796169660002-0", "kind": "e", "view": ERASED}
+LOG_CHANGES: LogChangesPage = {
+    "changes": [TOMBSTONE, RECALL, PUBLICATION, DELETION, ERASURE],
+    "isLast": True,
+}
 
 WRITTEN: dict[str, Any] = {
     "reply-send": envelope.success(SEND_RECEIPT),
@@ -113,6 +128,7 @@ EVENTS: dict[str, Event] = {
     "event-message-recalled": events.message_recalled(RECALLED),
     "event-notice-published": events.notice_published(PUBLISHED),
     "event-notice-deleted": events.notice_deleted(DELETED),
+    "event-erasure": events.erasure(ERASED),
 }
 COMMANDS: dict[str, type[BaseModel]] = {
     "command-send-message": SendMessage,
@@ -120,6 +136,9 @@ COMMANDS: dict[str, type[BaseModel]] = {
     "command-recall-message": RecallMessage,
     "command-publish-notice": PublishNotice,
     "command-delete-notice": DeleteNotice,
+    "command-erase-user": EraseUser,
+    "command-erase-group": EraseGroup,
+    "command-erase-app": EraseApp,
 }
 OTHERS = {"live-batch", "recall-mark"}
 
@@ -140,8 +159,8 @@ def test_a_reply_keeps_its_shape(name: str) -> None:
 
 def test_log_changes_are_read_as_ever() -> None:
     frozen = golden("reply-log-changes")["data"]
-    assert TypeAdapter(list[LogChange]).validate_python(frozen, strict=True) == frozen == LOG_CHANGES
-    assert {change["kind"].encode() for change in frozen} == set(EventKind)
+    assert TypeAdapter(LogChangesPage).validate_python(frozen, strict=True) == frozen == LOG_CHANGES
+    assert {change["kind"].encode() for change in frozen["changes"]} == set(EventKind)
 
 
 @pytest.mark.parametrize("name", EVENTS)
@@ -150,6 +169,8 @@ def test_an_event_keeps_its_shape(name: str) -> None:
     frozen = golden(name)
     assert in_order({"k": event.kind.decode(), "v": json.loads(event.body)}) == in_order(frozen)
     read = events.read_notice if event.kind.is_notice else events.read_message
+    if event.kind is EventKind.ERASURE:
+        read = events.read_erasure
     assert read(json.dumps(frozen["v"]).encode()) == frozen["v"]
 
 

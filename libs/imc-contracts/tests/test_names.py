@@ -25,13 +25,32 @@ PLAIN: list[Callable[[str], str]] = [
     names.gateway_fence,
     names.gateway_slots,
 ]
+OF_SHARD: list[Callable[[int], str]] = [
+    *(names.apps, names.pending, names.changes, names.owner),
+    *(names.roster, names.roster_rows),
+]
+GLOBAL = [
+    names.SHARD_COUNT,
+    names.NEW_APPS,
+    names.WORKERS,
+    names.PUSH_NODES,
+    names.PROJECTORS,
+    names.PROCESSES,
+]
 CHANNELS: list[Callable[[str, int], str]] = [names.live, names.gateway_news]
 databases = st.integers(0, 2**31 - 1)
 
 
-def all_of(app_id: str, client_message_id: str, minute: int) -> list[str]:
+def all_of(app_id: str, client_message_id: str) -> list[str]:
     own = [name(app_id) for name in PLAIN] + [name(app_id, 0) for name in CHANNELS]
-    return [*own, names.sent(app_id, client_message_id), names.recent(app_id, minute)]
+    copies = [names.log_copy(app_id, 7), names.dead_letters_copy(app_id, 7)]
+    return [*own, *copies, names.sent(app_id, client_message_id)]
+
+
+def all_of_shard(shard: int, minute: int) -> list[str]:
+    of_times = (names.recent, names.activity, names.closes)
+    own = [name(shard) for name in OF_SHARD] + [name(shard, minute) for name in of_times]
+    return [*own, names.disconnected(shard, "0a1b")]
 
 
 def hash_tag(key: str) -> str:
@@ -42,15 +61,32 @@ def hash_tag(key: str) -> str:
 
 
 @given(app_ids, client_ids, minutes)
-def test_all_keys_of_an_app_lie_in_one_slot(app_id: str, client_message_id: str, minute: int) -> None:
-    [tag] = {hash_tag(key) for key in all_of(app_id, client_message_id, minute)}
-    assert unquote(tag) == app_id
-    assert re.fullmatch(r"(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+", tag)
+def test_all_keys_of_an_app_lie_in_the_slot_of_its_shard(
+    app_id: str, client_message_id: str, minute: int
+) -> None:
+    shard = names.shard_of(app_id)
+    keys = [*all_of(app_id, client_message_id), *all_of_shard(shard, minute)]
+    assert {hash_tag(key) for key in keys} == {str(shard)}
+    assert 0 <= shard < names.SHARDS
+
+
+@given(app_ids)
+def test_an_app_is_read_from_the_end_of_its_keys(app_id: str) -> None:
+    escaped = names.log(app_id).rpartition(":")[2]
+    assert unquote(escaped) == app_id
+    assert re.fullmatch(r"(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+", escaped)
 
 
 @given(plain_ids)
 def test_a_plain_id_stands_in_keys_as_it_is(app_id: str) -> None:
-    assert names.log(app_id) == f"imc:{{{app_id}}}:log"
+    assert names.log(app_id) == f"imc:{{{names.shard_of(app_id)}}}:log:{app_id}"
+
+
+def test_apps_are_spread_over_all_shards_and_each_has_an_id_that_no_app_can_have() -> None:
+    assert {names.shard_of(f"app-{number}") for number in range(5000)} == set(range(names.SHARDS))
+    for shard in range(names.SHARDS):
+        assert names.shard_of(names.no_app(shard)) == shard
+        assert names.no_app(shard).startswith(" ")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +102,7 @@ def test_a_plain_id_stands_in_keys_as_it_is(app_id: str) -> None:
     ],
 )
 def test_other_characters_are_escaped(app_id: str, escaped: str) -> None:
-    assert names.live(app_id, 3) == f"imc:{{{escaped}}}:live:3"
+    assert names.live(app_id, 3) == f"imc:{{{names.shard_of(app_id)}}}:live:{escaped}:3"
     assert names.news_of(app_id, 7) == f"{escaped} 7"
 
 
@@ -80,9 +116,9 @@ def test_what_is_no_news_is_passed_over(payload: bytes) -> None:
     assert names.read_news(payload) is None
 
 
-@given(app_ids, app_ids, client_ids, client_ids, minutes, minutes)
-def test_two_apps_never_share_a_key(a: str, b: str, x: str, y: str, m: int, n: int) -> None:
-    of_a, of_b = set(all_of(a, x, m)), set(all_of(b, y, n))
+@given(app_ids, app_ids, client_ids, client_ids)
+def test_two_apps_never_share_a_key(a: str, b: str, x: str, y: str) -> None:
+    of_a, of_b = set(all_of(a, x)), set(all_of(b, y))
     if a != b:
         assert not of_a & of_b
 
@@ -97,7 +133,8 @@ def test_installations_on_two_databases_share_no_channel(a: str, b: str, x: int,
 def test_the_keys_of_an_app_differ_from_one_another_and_from_the_global_ones(
     app_id: str, client_message_id: str, minute: int
 ) -> None:
-    keys = [*all_of(app_id, client_message_id, minute), names.APPS, names.WORKERS, names.PUSH_NODES]
+    shard = names.shard_of(app_id)
+    keys = [*all_of(app_id, client_message_id), *all_of_shard(shard, minute), *GLOBAL]
     assert len(set(keys)) == len(keys)
 
 
@@ -107,15 +144,45 @@ def test_every_builder_of_a_name_is_tested_here() -> None:
         for name, value in vars(names).items()
         if not name.startswith("_") and getattr(value, "__module__", "") == names.__name__
     }
-    assert builders == {name.__name__ for name in (*PLAIN, *CHANNELS)} | {
+    assert builders == {name.__name__ for name in (*PLAIN, *OF_SHARD, *CHANNELS)} | {
+        "shard_of",
+        "no_app",
         "sent",
+        "log_copy",
+        "dead_letters_copy",
         "recent",
+        "closes",
+        "activity",
+        "all_activity",
+        "disconnected",
         "news_of",
         "read_news",
+        "Disconnect",
+        "disconnect_of",
+        "read_disconnect",
     }
 
 
+@given(ids, st.text(st.characters(exclude_categories=["Cs"]), max_size=123))
+def test_a_command_to_disconnect_is_read_as_it_was_written(gateway_id: str, reason: str) -> None:
+    command = names.Disconnect(gateway_id, "0a1b", reason)
+    payload = names.disconnect_of(command).encode()
+    assert names.read_disconnect(payload) == command
+    # A node of before takes it for nothing.
+    assert names.read_news(payload) is None
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"x", b"x 7", b"x disconnect", b"x connect a b", b"a b c d e", b"\xff"]
+)
+def test_anything_else_disconnects_nobody(payload: bytes) -> None:
+    assert names.read_disconnect(payload) is None
+
+
 def test_known_names() -> None:
-    assert names.log("shop") == "imc:{shop}:log"
-    assert names.sent("shop", "a:b") == "imc:{shop}:sent:a:b"
-    assert names.recent("shop", 29_816_666) == "imc:{shop}:recent:29816666"
+    """What an installation has stored is found by the next version."""
+    assert names.SHARDS == 256
+    assert [names.shard_of(app_id) for app_id in ("shop", "应用")] == [162, 53]
+    assert names.log("shop") == f"imc:{{{162}}}:log:shop"
+    assert names.sent("shop", "a:b") == f"imc:{{{162}}}:sent:shop:a:b"
+    assert names.recent(162, 29_816_666) == f"imc:{{{162}}}:recent:29816666"

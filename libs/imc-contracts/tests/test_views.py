@@ -46,7 +46,3 @@ def test_a_deleted_notice_keeps_its_content() -> None:
 def test_columns_stand_in_the_order_of_the_fields() -> None:
     assert [to_camel(column) for column in schema.MESSAGE_VIEW_COLUMNS] == list(Message.__annotations__)
     assert [to_camel(column) for column in schema.NOTICE_VIEW_COLUMNS] == list(Notice.__annotations__)
-
-
-def test_tables_have_the_names_of_the_java_version() -> None:
-    assert (schema.MESSAGES, schema.NOTICES) == ("imc_chat_message", "imc_notice_information")

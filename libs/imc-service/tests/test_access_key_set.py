@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
+from imc_contracts.policies import Policies
 from imc_contracts.scopes import CLIENT_SCOPES
 from imc_service.auth import key_set as key_set_module
 from imc_service.auth.gatekeeper import Gatekeeper
@@ -45,7 +46,9 @@ class Issuer:
         self.now = 1000.0
         client = httpx.AsyncClient(transport=httpx.MockTransport(self._reply))
         self.keys = KeySet("https://issuer/keys", client, lambda: self.now)
-        self.gatekeeper = Gatekeeper(Verifier(self.keys, AUDIENCE, CLIENT_SCOPES), None, self.keys)
+        self.gatekeeper = Gatekeeper(
+            Verifier(self.keys, AUDIENCE, CLIENT_SCOPES), Policies(), None, self.keys
+        )
 
     def _reply(self, _request: httpx.Request) -> httpx.Response:
         self.calls += 1

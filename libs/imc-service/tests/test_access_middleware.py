@@ -8,6 +8,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Request
 from imc_contracts.codes import ErrorCode
+from imc_contracts.policies import Policies
 from imc_contracts.scopes import Scope
 from imc_service.auth.gatekeeper import gatekeeper_of
 from imc_service.auth.middleware import OPEN_PATHS, Authenticated, grant_in
@@ -34,7 +35,7 @@ def app_with(settings: dict[str, str]) -> FastAPI:
         Readiness(),
         CollectorRegistry(),
         router,
-        gatekeeper=gatekeeper_of(load(AccessSettings, settings)),
+        gatekeeper=gatekeeper_of(load(AccessSettings, settings), Policies()),
     )
 
 
@@ -71,7 +72,7 @@ async def test_no_bad_token_is_let_in(calling: Caller) -> None:
 
 async def test_what_is_open_is_open_and_nothing_beside_it(calling: Caller) -> None:
     async with calling(app_with(JWT)) as client:
-        for path in OPEN_PATHS - {"/test.html"}:
+        for path in OPEN_PATHS - {"/console", "/test.html"}:
             assert (await client.get(path)).status_code == 200, path
         for path in (
             "/livez/",
@@ -79,6 +80,8 @@ async def test_what_is_open_is_open_and_nothing_beside_it(calling: Caller) -> No
             "/livez%2f..%2fwhoami",
             "/docs/../whoami",
             "/METRICS",
+            "/consoles/",
+            "/whoami/console/",
             "/openapi.json/",
         ):
             assert (await client.get(f"http://test{path}")).status_code in (401, 404), path
@@ -126,7 +129,7 @@ async def test_a_websocket_is_refused_before_its_upgrade(
         "headers": headers,
         "extensions": {"websocket.http.response": {}},
     }
-    await Authenticated(app, gatekeeper_of(load(AccessSettings, JWT)))(scope, receive, send)
+    await Authenticated(app, gatekeeper_of(load(AccessSettings, JWT), Policies()))(scope, receive, send)
     assert bool(reached) is is_let_in
     if not is_let_in:
         assert sent[0]["type"] == "websocket.http.response.start"

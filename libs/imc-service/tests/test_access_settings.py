@@ -1,12 +1,9 @@
 """Who may call is said, or the process does not start."""
 
-import jwt
 import pytest
-from imc_service.auth import mint
 from imc_service.auth.settings import AccessSettings, ServiceAccessSettings
 from imc_service.settings import SettingsError, load
-from imc_testkit.processes import Process
-from imc_testkit.tokens import AUDIENCE, JWT, OFF, SECRET, SERVICE_SECRET
+from imc_testkit.tokens import JWT, OFF, SECRET, SERVICE_SECRET
 
 KEY_SET = {"IMC_AUTH": "jwt", "IMC_JWKS_URL": "https://issuer/keys", "IMC_SERVICE_SECRET": SERVICE_SECRET}
 
@@ -63,48 +60,3 @@ def test_settings_that_say_it_are_taken(given: dict[str, str]) -> None:
 
 def test_who_calls_no_other_service_needs_no_secret_for_it() -> None:
     load(AccessSettings, {"IMC_AUTH": "jwt", "IMC_JWT_SECRET": SECRET})
-
-
-async def test_a_token_is_printed_and_nothing_else() -> None:
-    arguments = ("--app", "a", "--app", "b", "--scope", "send, read", "--lifetime", "60")
-    async with Process("imc-token", {"IMC_JWT_SECRET": SECRET}, arguments=arguments) as process:
-        assert await process.wait() == 0
-        (line,) = process.log.splitlines()
-    claims = jwt.decode(line, SECRET, ["HS256"], audience=AUDIENCE)
-    assert (claims["app"], claims["scope"], claims["exp"] - claims["iat"]) == (["a", "b"], "send read", 60)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "fault"),
-    [
-        (("--scope", "read"), "--app"),
-        (("--app", "a"), "--scope"),
-        (("--app", " b", "--scope", "read"), "not an appId: it must be 1 to 127 characters"),
-        (("--app", "a", "--scope", "internal"), "must be some of"),
-        (("--app", "a", "--scope", ""), "must be some of"),
-        (("--app", "a", "--scope", "read", "--lifetime", "0"), "must be 1 to"),
-    ],
-)
-def test_a_token_that_makes_no_sense_is_not_made(
-    arguments: tuple[str, ...],
-    fault: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr("sys.argv", ["imc-token", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        mint.main()
-    assert caught.value.code == 2
-    told = capsys.readouterr()
-    assert fault in told.err
-    assert told.out == ""
-
-
-def test_no_token_is_made_with_a_secret_that_is_too_short(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["imc-token", "--app", "a", "--scope", "read"])
-    monkeypatch.setenv("IMC_JWT_SECRET", "short")
-    with pytest.raises(SystemExit):
-        mint.main()
-    assert "IMC_JWT_SECRET: must be at least 32 bytes" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import jwt
 import pytest
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
+from imc_contracts.policies import Policies
 from imc_contracts.scopes import Scope
 from imc_service.auth import gatekeeper as gatekeeper_module
 from imc_service.auth import service_tokens
@@ -22,7 +23,7 @@ from pydantic import SecretStr
 
 @pytest.fixture
 def gatekeeper() -> Gatekeeper:
-    return gatekeeper_of(load(ServiceAccessSettings, JWT), COMMAND_API)
+    return gatekeeper_of(load(ServiceAccessSettings, JWT), Policies(), COMMAND_API)
 
 
 async def refusal(gatekeeper: Gatekeeper, text: str) -> Refused:
@@ -79,11 +80,11 @@ async def test_no_token_of_a_client_is_one_of_a_service(gatekeeper: Gatekeeper) 
 async def test_a_service_is_known_by_its_token() -> None:
     headers = ServiceToken(SecretStr(SERVICE_SECRET), QUERY_API, Scope.INTERNAL).headers()
     text = headers["authorization"].removeprefix("Bearer ")
-    at_query_api = gatekeeper_of(load(ServiceAccessSettings, JWT), QUERY_API)
+    at_query_api = gatekeeper_of(load(ServiceAccessSettings, JWT), Policies(), QUERY_API)
     assert (await at_query_api.grant_of(text)).scopes == {Scope.INTERNAL}
-    at_command_api = gatekeeper_of(load(ServiceAccessSettings, JWT), COMMAND_API)
+    at_command_api = gatekeeper_of(load(ServiceAccessSettings, JWT), Policies(), COMMAND_API)
     assert (await refusal(at_command_api, text)).code is ErrorCode.UNAUTHENTICATED
-    at_push_node = gatekeeper_of(load(ServiceAccessSettings, JWT))
+    at_push_node = gatekeeper_of(load(ServiceAccessSettings, JWT), Policies())
     assert "do not call here" in (await refusal(at_push_node, text)).message
 
 
@@ -102,7 +103,7 @@ def test_a_service_token_is_made_anew_in_time() -> None:
 
 async def test_while_a_secret_is_replaced_both_are_good() -> None:
     both = {**JWT, "IMC_JWT_SECRET": f"{'n' * 32} {SECRET}"}
-    gatekeeper = gatekeeper_of(load(ServiceAccessSettings, both))
+    gatekeeper = gatekeeper_of(load(ServiceAccessSettings, both), Policies())
     await gatekeeper.grant_of(token())
     await gatekeeper.grant_of(jwt.encode(claims_of(), "n" * 32, "HS256"))
 
@@ -139,7 +140,7 @@ async def test_no_more_tokens_are_remembered_than_there_is_room_for(
 
 
 async def test_nobody_is_asked_where_that_was_given_up() -> None:
-    gatekeeper = gatekeeper_of(load(ServiceAccessSettings, OFF))
+    gatekeeper = gatekeeper_of(load(ServiceAccessSettings, OFF), Policies())
     assert gatekeeper.is_off
     assert await gatekeeper.grant_of("whatever") is EVERYTHING
 

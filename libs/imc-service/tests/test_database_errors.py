@@ -5,7 +5,14 @@ import ssl
 
 import pymysql.err
 import pytest
-from imc_service.database.errors import Refusal, StatementRefused, StoreUnavailable, meaning_of
+from imc_service.database.errors import (
+    Refusal,
+    StatementRefused,
+    StoreUnavailable,
+    WriteConflict,
+    is_certain,
+    meaning_of,
+)
 
 WAIT = None
 
@@ -63,6 +70,25 @@ def test_what_a_number_means(number: int, state: str, kind: Refusal | None) -> N
     meaning = meaning_of(mysql(number, state))
     assert str(meaning) == f"{number} words"
     assert (meaning.kind if isinstance(meaning, StatementRefused) else WAIT) is kind
+
+
+@pytest.mark.parametrize(
+    ("number", "state", "is_conflict"),
+    [
+        *((number, "40001", True) for number in (1213, 1205, 3101)),
+        *((number, "HY000", True) for number in (1020, 1205, 3101, 8002, 8022, 9007)),
+        *((number, "HY000", False) for number in (1021, 1206, 1290, 1317, 1665, 1927, 8027, 8028, 9006)),
+        # A Galera node that is not in step, and one that was told to stop.
+        *((1047, "08S01", False), (1053, "08S01", False), (1317, "70100", False), (1180, "HY000", False)),
+    ],
+)
+def test_a_conflict_is_told_from_a_fault(number: int, state: str, is_conflict: bool) -> None:
+    error = mysql(number, state)
+    meaning = meaning_of(error)
+    assert isinstance(meaning, StoreUnavailable)
+    assert isinstance(meaning, WriteConflict) == is_conflict
+    # After a conflict the connection is as good as before; after a fault it is not used again.
+    assert is_certain(error) == is_conflict
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from imc_service.database.database import open_database
-from imc_service.database.url import MysqlServer, SqliteFile, parse, sqlite_url
+from imc_service.database.url import Host, MysqlServer, SqliteFile, parse, sqlite_url
 from imc_service.settings import Settings, SettingsError, load
 from imc_service.urls import DatabaseUrl
 
@@ -30,8 +30,12 @@ def server(url: str) -> MysqlServer:
 
 def test_each_part_is_decoded() -> None:
     place = server("mariadb+aiomysql://%E5%AF%86%40:p%2F%3F%23%25%3A@Db.Example:3307/a%2Fb%23")
-    assert (place.user, place.password, place.host, place.port) == ("密@", b"p/?#%:", "Db.Example", 3307)
+    assert (place.user, place.password, place.hosts) == ("密@", b"p/?#%:", (Host("Db.Example", 3307),))
     assert (place.database, place.unix_socket, place.tls()) == ("a/b#", None, None)
+
+
+def hosts(written: str) -> tuple[Host, ...]:
+    return server(f"mysql://u:secret@{written}/db").hosts
 
 
 @pytest.mark.parametrize(
@@ -49,16 +53,29 @@ def test_each_part_is_decoded() -> None:
 )
 def test_a_password_is_bytes(written: str, password: bytes) -> None:
     place = server(f"mysql://u:{written}@h/db")
-    assert (place.user, place.password, place.host, place.database) == ("u", password, "h", "db")
+    assert (place.user, place.password, place.hosts, place.database) == (
+        "u",
+        password,
+        (Host("h", 3306),),
+        "db",
+    )
     assert written not in repr(place) or written == ""
 
 
 def test_hosts_and_sockets() -> None:
-    assert (server("mysql://u@[::1]:3307/db").host, server("mysql://u@[::1]:3307/db").port) == ("::1", 3307)
-    assert server("mysql://u@[fe80::1%25eth0]/db").host == "fe80::1%eth0"
-    assert server("mysql://u@h/db").port == 3306
+    assert hosts("[::1]:3307") == (Host("::1", 3307),)
+    assert hosts("[fe80::1%25eth0]") == (Host("fe80::1%eth0", 3306),)
+    assert hosts("h") == (Host("h", 3306),)
     place = server("mysql://u:p@/db?unix_socket=/run/a%20b.sock")
-    assert (place.host, place.unix_socket) == ("localhost", "/run/a b.sock")
+    assert (place.hosts, place.unix_socket) == ((Host("localhost", 3306),), "/run/a b.sock")
+
+
+def test_several_hosts_keep_their_order() -> None:
+    assert hosts("b:3307,[::1],a,[::1]:3307") == (
+        *(Host("b", 3307), Host("::1", 3306), Host("a", 3306), Host("::1", 3307)),
+    )
+    assert [str(host) for host in hosts("a,[::1]:1")] == ["a:3306", "[::1]:1"]
+    assert server("mysql://u:a,b@c,d/db").password == b"a,b"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +88,12 @@ def test_hosts_and_sockets() -> None:
         ("mysql://u:secret@h:99999/db", "a port from 1 to 65535"),
         ("mysql://u:secret@h:0/db", "a port from 1 to 65535"),
         ("mysql://u:secret@::1/db", "must be mysql://"),
+        ("mysql://u:secret@a,::1/db", "an IPv6 address is in brackets"),
+        ("mysql://u:secret@a,b:0/db", "a port from 1 to 65535"),
+        ("mysql://u:secret@a,/db", "a host on both sides of each comma"),
+        ("mysql://u:secret@,a/db", "a host on both sides of each comma"),
+        ("mysql://u:secret@a,b,a:3306/db", "name each host once"),
+        ("mysql://u:secret@a,b/db?unix_socket=/s", "one host if it has a unix_socket"),
         ("mysql://u:secret@h", "must be mysql://"),
         ("mysql://u:secret@h/", "must be mysql://"),
         ("mysql://u:secret@h/db#x", "must be mysql://"),

@@ -63,7 +63,9 @@ async def test_every_call_is_answered_and_counted_alike(calling: Any, method: st
     answers: list[tuple[Any, ...]] = []
     for hot in (True, False):
         async with calling(application(hot=hot)) as client:
-            reply = await client.request(method, path, content=b"body" if method == "POST" else None)
+            content = b"body" if method == "POST" else None
+            # With an id of its own: one that is made differs.
+            reply = await client.request(method, path, content=content, headers={"X-Request-Id": "of-ann"})
             metrics = (await client.get("/metrics")).text
             counted = [line for line in metrics.splitlines() if line.startswith("imc_http_requests_total")]
             answers.append((*shown(reply), counted))

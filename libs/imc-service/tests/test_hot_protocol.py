@@ -139,6 +139,9 @@ WHOLE = [
     request(ECHO, JSON, "Transfer-Encoding: chunked", close=False) + b"3\r\nabc\r\n0\r\n\r\n",
     request(ECHO, JSON, "Expect: 100-continue", body=b"x", close=False),
     request("GET /hot/query HTTP/1.1", "Upgrade: h2c", "Connection: Upgrade", close=False),
+    request("GET /hot/query HTTP/1.1", "X-Request-ID: of-ann", close=False),
+    request("GET /hot/query HTTP/1.1", "X-Request-Id: of ann", "X-REQUEST-ID: a", close=False),
+    request("GET /hot/refused HTTP/1.1", "X-Request-Id: of-bob", close=False),
 ]
 CONVERSATIONS: list[tuple[bytes, ...]] = [
     *((each + LAST,) for each in WHOLE),
@@ -167,12 +170,26 @@ async def test_every_conversation_goes_as_with_fastapi() -> None:
 
 
 async def test_a_fault_is_told_as_fastapi_tells_it() -> None:
-    fault = request("GET /hot/fault HTTP/1.1", close=False)
+    fault = request("GET /hot/fault HTTP/1.1", "X-Request-Id: of-ann", close=False)
     async with Served(is_hot=True).running() as hot, Served(is_hot=False).running() as plain:
         answered, by_fastapi = await hot.talk(fault), await plain.talk(fault)
         assert answered.startswith(b"HTTP/1.1 500 ")
+        assert b"\r\nx-request-id: of-ann\r\n" in answered
         assert answered == by_fastapi
         assert hot.counted() == plain.counted() == {("/hot/fault", "500", 1)}
+
+
+@pytest.mark.parametrize("path", ["fault", "query"])
+async def test_a_reply_bears_an_id_where_one_was_given_or_needed(path: str) -> None:
+    async with Served(is_hot=True).running() as hot, Served(is_hot=False).running() as plain:
+        for served in (hot, plain):
+            given = request(f"GET /hot/{path} HTTP/1.1", "X-Request-Id: of-ann", close=False)
+            [echoed] = re.findall(rb"x-request-id: (\S+)", await served.talk(given + LAST))[-1:]
+            assert echoed == b"of-ann"
+            answered = await served.talk(request(f"GET /hot/{path} HTTP/1.1", close=False), LAST)
+            made = re.findall(rb"\r\nx-request-id: (\S+)\r\n", answered)
+            assert len(made) == (path == "fault")
+            assert all(b"(request id %b)" % each in answered for each in made)
 
 
 async def test_a_whole_request_is_answered_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import pymysql.err
 import pytest
+from imc_service.database._sessions import MysqlSession
 from imc_service.database.database import Database, StatementRefused, StoreUnavailable, open_database
 from imc_testkit import databases
 from imc_testkit.processes import free_port
@@ -32,6 +34,37 @@ async def test_sessions_are_strict_in_utc_and_read_what_is_committed(database: D
     assert row[:3] == ("READ-COMMITTED", "+00:00", "utf8mb4")
     assert "STRICT_ALL_TABLES" in row[3]
     assert row[4] == 1
+
+
+@pytest.mark.parametrize("causal_reads", [False, True])
+async def test_a_server_without_galera_is_set_up_all_the_same(
+    empty_database_url: str, causal_reads: bool
+) -> None:
+    async with open_database(empty_database_url, causal_reads=causal_reads) as database:
+        assert await database.fetch_all("SELECT 1") == [(1,)]
+
+
+class OldServer:
+    """A connection to a server that does not know the variables of Galera."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    async def query(self, sql: str) -> None:
+        if "wsrep" in sql:
+            raise pymysql.err.OperationalError(self.number, "no such luck")
+
+
+async def test_a_server_that_does_not_know_galera_is_set_up_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def packet_bytes(session: MysqlSession, sql: str) -> list[tuple[int]]:
+        return [(16_777_216,)]
+
+    monkeypatch.setattr(MysqlSession, "fetch_all", packet_bytes)
+    await MysqlSession(OldServer(1193), causal_reads=True).start()
+    with pytest.raises(pymysql.err.OperationalError, match="1227"):
+        await MysqlSession(OldServer(1227), causal_reads=True).start()
 
 
 async def test_a_text_that_would_be_changed_silently_is_refused(database: Database) -> None:
@@ -118,13 +151,14 @@ async def test_uses_one_after_another_are_of_one_connection(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Any] = []
-    connect = database._driver.connect  # pyright: ignore[reportPrivateUsage]
+    connector = database._connector  # pyright: ignore[reportPrivateUsage]
+    connect = connector.open
 
     async def counted() -> Any:
         made.append(await connect())
         return made[-1]
 
-    monkeypatch.setattr(database._driver, "connect", counted)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(connector, "open", counted)
     ids = {(await database.fetch_all("SELECT CONNECTION_ID()"))[0][0] for _ in range(10)}
     async with database.transaction() as session:
         ids.add((await session.fetch_all("SELECT CONNECTION_ID()"))[0][0])

@@ -2,7 +2,7 @@ import asyncio
 import contextlib
 import gc
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +11,9 @@ import pytest
 import uvloop
 from imc_service.redis import client as redis_client
 from imc_service.redis import connections
+from imc_service.redis import masters as redis_masters
+from imc_service.redis.errors import NotReplicated, was_not_run
+from imc_service.redis.masters import Masters, Script
 from imc_service.redis.url import check as redis_url_of
 from imc_testkit.processes import free_port
 from imc_testkit.servers import PrivateRedis, private_redis
@@ -18,9 +21,6 @@ from imc_testkit.waiting import wait_until
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-
-Connect = Callable[[str], Redis]
-both = pytest.mark.parametrize("connect", [redis_client.connect, redis_client.connect_blocking])
 
 
 class Deaf:
@@ -50,26 +50,24 @@ async def read_command(reader: asyncio.StreamReader) -> list[bytes]:
 @pytest.fixture
 async def server() -> AsyncGenerator[PrivateRedis]:
     """A Redis that a test may kill and hang."""
-    async with private_redis() as server:
+    async with private_redis("--repl-diskless-sync-delay", "0") as server:
         yield server
 
 
-@both
-async def test_a_command_whose_reply_was_lost_is_not_sent_again(connect: Connect) -> None:
+async def test_a_command_whose_reply_was_lost_is_not_sent_again() -> None:
     deaf = Deaf()
     async with await asyncio.start_server(deaf.answer, "127.0.0.1", 0) as listener:
         port = listener.sockets[0].getsockname()[1]
-        async with connect(f"redis://127.0.0.1:{port}") as redis:
+        async with redis_client.connect(f"redis://127.0.0.1:{port}") as redis:
             with pytest.raises(RedisConnectionError):
                 await redis.xadd("log", {"a": "b"})
     assert deaf.appends == 1
 
 
-@both
 async def test_a_killed_connection_raises_and_the_next_command_connects_anew(
-    connect: Connect, redis: Redis, redis_url: str, app_id: str
+    redis: Redis, redis_url: str, app_id: str
 ) -> None:
-    async with connect(redis_url) as client:
+    async with redis_client.connect(redis_url) as client:
         killed: Any = await client.client_id()
         waiting = asyncio.ensure_future(client.blpop([app_id], timeout=0))  # pyright: ignore
         while not await redis.client_kill_filter(_id=killed):  # pyright: ignore
@@ -79,20 +77,15 @@ async def test_a_killed_connection_raises_and_the_next_command_connects_anew(
         assert await client.ping()  # pyright: ignore
 
 
-async def test_a_reply_has_a_deadline_but_for_commands_that_wait(
-    redis_url: str, app_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_reply_has_a_deadline(redis_url: str, app_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_client, "REPLY_SECONDS", 0.1)
     async with redis_client.connect(redis_url) as client:
         with pytest.raises(RedisTimeoutError):
             await client.blpop([app_id], timeout=5)  # pyright: ignore
-    async with redis_client.connect_blocking(redis_url) as client:
-        assert await client.blpop([app_id], timeout=0.3) is None  # pyright: ignore
 
 
-@both
-async def test_commands_one_after_another_are_of_one_connection(connect: Connect, redis_url: str) -> None:
-    async with connect(redis_url) as client:
+async def test_commands_one_after_another_are_of_one_connection(redis_url: str) -> None:
+    async with redis_client.connect(redis_url) as client:
         ids: Any = {await client.client_id() for _ in range(10)}
         assert len(ids) == 1
 
@@ -152,7 +145,7 @@ async def test_a_server_may_be_at_an_address_of_any_kind(tmp_path: Path, kind: s
         }
         async with redis_client.connect(redis_url_of(urls[kind])) as client:
             assert await redis_client.reachable(client) is None
-            assert redis_client.database_of(client) == 3
+            assert Masters(client).database == 3
 
 
 async def test_a_name_that_does_not_resolve_leaves_no_future_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,3 +174,48 @@ async def test_a_server_that_is_away_is_told_at_once(monkeypatch: pytest.MonkeyP
     async with redis_client.connect(f"redis://127.0.0.1:{free_port()}") as client:
         async with asyncio.timeout(60):
             assert "Connect call failed" in str(await redis_client.reachable(client))
+
+
+@pytest.fixture
+async def replica(server: PrivateRedis) -> AsyncGenerator[PrivateRedis]:
+    """A replica of ``server``, in step with it."""
+    async with private_redis("--replicaof", "127.0.0.1", str(server.port)) as replica:
+        async with Redis.from_url(server.url) as redis:  # pyright: ignore[reportUnknownMemberType]
+
+            async def is_in_step() -> bool:
+                return await redis.wait(1, 100) == 1  # pyright: ignore
+
+            await redis.set("a", 1)
+            await wait_until(is_in_step)
+        yield replica
+
+
+async def test_a_script_waits_for_as_many_replicas_as_it_is_told(
+    server: PrivateRedis, replica: PrivateRedis
+) -> None:
+    async with contextlib.aclosing(redis_masters.connect(server.url)) as masters:
+        script = Script(masters, "return redis.call('INCR', KEYS[1])")
+        assert await script.replicated(["a"], replicas=1, milliseconds=4000) == 2
+        async with redis_client.connect(replica.url) as at_replica:
+            assert await at_replica.get("a") == b"2"
+        replica.pause()
+        with pytest.raises(NotReplicated, match="0 of 1 replicas have it after 100 ms") as unknown:
+            await script.replicated(["a"], replicas=1, milliseconds=100)
+        assert not was_not_run(unknown.value)
+        assert await masters.run("a", lambda redis: redis.get("a")) == b"3"
+        replica.resume()
+        assert await script.replicated(["a"], replicas=1, milliseconds=4000) == 4
+
+
+async def test_a_script_that_may_not_wait_was_run_all_the_same(server: PrivateRedis) -> None:
+    """What is refused is to wait, not to write: it is not said that nothing was done."""
+    async with redis_client.connect(server.url) as redis:
+        rights = ("~*", "+evalsha", "+script|load", "+incr")
+        await redis.execute_command("ACL", "SETUSER", "writer", "on", ">pw", *rights)  # pyright: ignore
+        url = server.url.replace("://", "://writer:pw@").removesuffix("/0")
+        async with contextlib.aclosing(redis_masters.connect(url)) as masters:
+            script = Script(masters, "return redis.call('INCR', KEYS[1])")
+            with pytest.raises(NotReplicated, match=r"NOPERM .* 'wait' command") as refused:
+                await script.replicated(["a"], replicas=1, milliseconds=100)
+        assert not was_not_run(refused.value)
+        assert await redis.get("a") == b"1"

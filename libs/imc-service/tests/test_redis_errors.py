@@ -1,6 +1,18 @@
+import asyncio
+from typing import Any
+
 import pytest
 from imc_service.redis import client as redis_client
-from imc_service.redis.errors import NotConnected, leads_elsewhere, was_not_run, words_of
+from imc_service.redis.errors import (
+    NotConnected,
+    NotReplicated,
+    code_of,
+    leads_elsewhere,
+    was_not_run,
+    words_of,
+)
+from imc_testkit.servers import PrivateRedis, private_redis
+from imc_testkit.waiting import wait_until
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as ConnectionFailed
 from redis.exceptions import MovedError, ReadOnlyError, RedisError, ResponseError
@@ -22,6 +34,7 @@ from redis.exceptions import TimeoutError as TimedOut
         ),
         (ResponseError("ACL failure in script", status_code="NOPERM"), True, False, "NOPERM ACL failure"),
         (ResponseError("WRONGTYPE Operation"), False, False, "WRONGTYPE Operation"),
+        (NotReplicated("0 of 1 replicas have it"), False, False, "0 of 1 replicas have it"),
         (NotConnected("the name h does not resolve"), False, True, "the name h does not resolve"),
         (ConnectionFailed("Connection closed by server."), False, False, "Connection closed by server."),
         (TimedOut("Timeout reading from h:1"), False, False, "Timeout reading from h:1"),
@@ -66,3 +79,61 @@ async def test_words_are_one_short_line() -> None:
         "unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `s3cret`", status_code="ERR"
     )
     assert words_of(secret) == "ERR unknown command `HELLO`"
+
+
+async def refusal(server: PrivateRedis) -> RedisError | None:
+    """What the server says instead of writing."""
+    async with redis_client.connect(server.url) as redis:
+        try:
+            await redis.set("written", "x")
+        except RedisError as error:
+            return error
+    return None
+
+
+def assert_refused(error: RedisError | None, code: str) -> None:
+    assert error is not None
+    assert code_of(error) == code
+    assert (leads_elsewhere(error), was_not_run(error)) == (True, True)
+    assert words_of(error).startswith(f"{code} ")
+
+
+async def test_a_server_that_can_not_save_refuses_to_write() -> None:
+    async with private_redis("--save", "3600", "1") as server:
+        (server.folder / "dump.rdb").mkdir()  # so the file can't be put in its place
+        async with Redis.from_url(server.url) as redis:  # pyright: ignore[reportUnknownMemberType]
+            await redis.bgsave()  # pyright: ignore
+
+        async def is_refused() -> RedisError | None:
+            return await refusal(server)
+
+        assert_refused(await wait_until(is_refused), "MISCONF")
+
+
+async def test_a_server_that_loads_its_data_refuses_to_write() -> None:
+    # A thousandth of a second for each key; what comes meanwhile is looked at after each 1,024.
+    async with private_redis("--key-load-delay", "1000") as server:
+        async with Redis.from_url(server.url) as redis:  # pyright: ignore[reportUnknownMemberType]
+            pipeline: Any = redis.pipeline(transaction=False)
+            for number in range(4000):
+                pipeline.set(f"key {number}", "x")
+            await pipeline.execute()
+        await server.kill()
+        starting = asyncio.create_task(server.start())
+
+        async def is_loading() -> RedisError | None:
+            error = await refusal(server)
+            return error if error is not None and code_of(error) is not None else None
+
+        try:
+            assert_refused(await wait_until(is_loading), "LOADING")
+        finally:
+            await starting
+        assert await refusal(server) is None
+
+
+async def test_a_replica_without_its_master_refuses_to_answer() -> None:
+    async with private_redis(
+        "--replicaof", "127.0.0.1", "1", "--replica-serve-stale-data", "no", "--replica-read-only", "no"
+    ) as server:
+        assert_refused(await refusal(server), "MASTERDOWN")

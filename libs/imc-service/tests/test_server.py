@@ -148,7 +148,8 @@ async def test_an_idle_connection_is_kept_for_longer_than_clients_keep_it(progra
         writer.write(b"GET /livez HTTP/1.1\r\nHost: imc.test\r\n\r\n")
         async with asyncio.timeout(60):
             assert (await reader.read()).startswith(b"HTTP/1.1 200")
-        assert loop.time() - begun >= 6, "uvicorn's own figure is 5 seconds"
+        # Timers may be early by what a clock can tell.
+        assert loop.time() - begun >= 5.9, "uvicorn's own figure is 5 seconds"
         writer.close()
 
 

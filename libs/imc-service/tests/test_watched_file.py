@@ -1,4 +1,4 @@
-"""Text of a setting or a file, and what a change of the file leads to."""
+"""The text of a file, and what a change of the file leads to."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 from imc_service import watched_file
 from imc_service.settings import Settings, SettingsError, load
-from imc_service.watched_file import in_force, usable_by
+from imc_service.watched_file import Fault, in_force, usable_by
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -58,9 +58,14 @@ def stale() -> Gauge:
 
 
 @pytest.fixture
-async def number(file: File, stale: Gauge) -> AsyncGenerator[Number]:
+def fault(stale: Gauge) -> Fault:
+    return Fault(stale)
+
+
+@pytest.fixture
+async def number(file: File, fault: Fault) -> AsyncGenerator[Number]:
     number = Number()
-    async with in_force(number.read, "9", file.path, stale):
+    async with in_force(number.read, file.path, fault):
         yield number
 
 
@@ -84,13 +89,15 @@ async def test_a_changed_file_is_in_force_soon(number: Number, file: File) -> No
 
 
 async def test_a_file_that_went_wrong_leaves_the_old_content_and_is_told(
-    number: Number, file: File, stale: Gauge
+    number: Number, file: File, stale: Gauge, fault: Fault
 ) -> None:
     file.write(-2)
     await wait_until(lambda: value_of(stale) == 1)
     assert number.value == 1
+    assert fault.words() == "number.toml can't be used, its older content stays: it is not above 0"
     file.write(33)
     await wait_until(lambda: value_of(stale) == 0)
+    assert fault.words() is None
     file.remove()
     await wait_until(lambda: value_of(stale) == 1)
     assert number.value == 33
@@ -100,7 +107,7 @@ async def test_a_file_that_went_wrong_leaves_the_old_content_and_is_told(
 
 
 async def test_a_change_while_the_file_is_read_is_noticed(
-    file: File, stale: Gauge, monkeypatch: pytest.MonkeyPatch
+    file: File, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both at the start and later: what was read may be of before it."""
     number = Number()
@@ -111,12 +118,12 @@ async def test_a_change_while_the_file_is_read_is_noticed(
             file.write(10**number.reads)
 
     monkeypatch.setattr(watched_file, "LOOK_SECONDS", 0.01)
-    async with in_force(read_and_change, None, file.path, stale):
+    async with in_force(read_and_change, file.path, fault):
         await wait_until(lambda: number.value == 1000)
 
 
 async def test_a_file_that_stays_is_not_read_again(
-    file: File, stale: Gauge, monkeypatch: pytest.MonkeyPatch
+    file: File, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stamp, number = watched_file._stamp, Number()  # pyright: ignore[reportPrivateUsage]
     looks = 0
@@ -128,21 +135,10 @@ async def test_a_file_that_stays_is_not_read_again(
 
     monkeypatch.setattr(watched_file, "LOOK_SECONDS", 0.001)
     monkeypatch.setattr(watched_file, "_stamp", counted_stamp)
-    async with in_force(number.read, None, file.path, stale):
+    async with in_force(number.read, file.path, fault):
         await wait_until(lambda: looks > 5)
     assert number.reads == 1
 
 
 def test_a_change_is_looked_for_often_enough_for_what_is_promised() -> None:
     assert watched_file.LOOK_SECONDS <= 2, "the settings' descriptions say two seconds"
-
-
-async def test_a_setting_counts_where_there_is_no_file(stale: Gauge) -> None:
-    number = Number()
-    async with in_force(number.read, "9", None, stale):
-        assert number.value == 9
-    async with in_force(number.read, None, None, stale):
-        assert number.reads == 1
-    with pytest.raises(ValueError, match="not above 0"):
-        async with in_force(number.read, "-9", None, stale):
-            pass

@@ -1,6 +1,7 @@
 """Breaks each guarantee in an otherwise clean run. The checker must report it, and nothing else."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from imc_testkit.history import (
     Answer,
     Attempt,
     Connection,
+    Erasing,
     Frame,
+    Group,
     History,
     Recall,
     Row,
@@ -33,6 +36,8 @@ class Run:
         self.history = History(seed=1)
         self.rows: dict[str, Row] = {}
         self.dead_letters: set[str] = set()
+        self.groups: list[Group] | None = None
+        """As the rows are, unless a test says what the table has."""
         for number in range(1, 6):
             self.send(number)
         self.recall("3", at=6)
@@ -47,7 +52,7 @@ class Run:
         attempt = Attempt("http", number, Answer.ACKNOWLEDGED, number + 0.5, str(number), cursor(number))
         self.history.sends.append(Send("a", "g", content, None, [attempt]))
         place = EntryId(number, 0).column
-        self.rows[str(number)] = Row(str(number), "a", content, 1, place, place)
+        self.rows[str(number)] = Row(str(number), "a", content, 1, place, place, "g")
 
     def recall(self, message_id: str, at: int) -> None:
         self.history.recalls.append(Recall("a", message_id, at, Answer.ACKNOWLEDGED, at + 0.5))
@@ -65,7 +70,15 @@ class Run:
         self.rows[message_id] = replace(self.rows[message_id], **fields)
 
     def check(self) -> Report:
-        return check(self.history, list(self.rows.values()), self.dead_letters)
+        rows = list(self.rows.values())
+        groups = groups_of(rows) if self.groups is None else self.groups
+        return check(self.history, rows, self.dead_letters, groups)
+
+
+def groups_of(rows: list[Row]) -> list[Group]:
+    totals = Counter((row.app_id, row.group_id) for row in rows)
+    newest = {(row.app_id, row.group_id): row.message_id for row in rows}
+    return [Group(*key, total, newest[key]) for key, total in totals.items()]
 
 
 def cursor(ms: int) -> str:
@@ -222,6 +235,41 @@ def one_id_for_two_sends(run: Run) -> None:
     run.history.sends.append(send)
 
 
+def a_group_with_a_wrong_total(run: Run) -> None:
+    run.groups = [Group("a", "g", 6, "5")]
+
+
+def a_group_that_is_left_though_its_rows_are_gone(run: Run) -> None:
+    run.groups = [Group("a", "g", 5, "5"), Group("a", "empty", 0, "9")]
+
+
+def a_group_that_is_missing(run: Run) -> None:
+    run.groups = []
+
+
+def a_group_whose_newest_message_is_gone(run: Run) -> None:
+    run.groups = [Group("a", "g", 5, "9")]
+
+
+def erase_up_to(run: Run, number: int) -> None:
+    """An erasure of the group follows the message ``number``, and nothing is left of what came before it."""
+    run.history.erasures.append(Erasing("a", "77", f"abc.{number}-1", group_id="g"))
+    for each in range(1, number + 1):
+        del run.rows[str(each)]
+    for connection in run.history.connections:
+        later = [frame for frame in connection.frames if EntryId.parse(frame.cursor[4:]) > (number, 1)]
+        told = Frame(2006, number, f"abc.{number}-1", message_id="77", app_id="a")
+        begin = len(connection.frames) - len(later)
+        if connection.is_caught_up:
+            connection.frames.insert(begin, told)
+
+
+def an_erased_message_with_a_row(run: Run) -> None:
+    row = run.rows["2"]
+    erase_up_to(run, 2)
+    run.rows["2"] = row
+
+
 VIOLATIONS: list[tuple[Callable[[Run], None], dict[str, int]]] = [
     (an_acknowledged_send_without_a_row, {"lost": 3}),
     (an_acknowledged_send_in_the_dead_letters, {"lost": 3}),
@@ -250,6 +298,11 @@ VIOLATIONS: list[tuple[Callable[[Run], None], dict[str, int]]] = [
     (a_row_of_another_app, {"cross_app": 2}),
     (a_push_to_another_app, {"cross_app": 1}),
     (one_id_for_two_sends, {"lost": 1, "duplicate_ids": 1}),
+    (a_group_with_a_wrong_total, {"miscounted": 1}),
+    (a_group_that_is_left_though_its_rows_are_gone, {"miscounted": 1}),
+    (a_group_that_is_missing, {"miscounted": 1}),
+    (a_group_whose_newest_message_is_gone, {"miscounted": 1}),
+    (an_erased_message_with_a_row, {"not_erased": 1}),
 ]
 
 
@@ -269,6 +322,59 @@ def test_every_count_is_tested() -> None:
     assert {name for _, expected in VIOLATIONS for name in expected} == set(Report().counts)
 
 
+def test_what_is_erased_may_be_missing_and_nothing_else() -> None:
+    run = Run()
+    run.history.connections.remove(run.leaves)
+    erase_up_to(run, 2)
+    # One that resumes from before it does not get what is erased, but is told.
+    late = run.connect("late", 0, offered=cursor(0))
+    late.frames = [late.frames[0], Frame(2006, 2, "abc.2-1", message_id="77", app_id="a"), *late.frames[3:]]
+    assert found(run.check()) == {}, run.check()
+    untold = [frame for frame in run.stays.frames if frame.code != 2006]
+    run.stays.frames = untold
+    assert found(run.check()) == {"lost": 1}
+    del run.rows["4"]
+    assert found(run.check())["lost"] > 1
+
+
+def listed(run: Run, *frames: Frame, is_caught_up: bool = True) -> Report:
+    """Check a run with one more gateway, which lists its groups; all messages but 2 are of the group g."""
+    for number in range(1, 6):
+        run.change(str(number), group_id="other" if number == 2 else "g")
+    run.history.sends[1].group_id = "other"
+    run.history.connections.append(Connection("a", "x", 0, None, 0, [*frames], None, is_caught_up, True))
+    return run.check()
+
+
+RECALLED = Frame(2002, 6, cursor(6), False, "", "3", "a", NO_CONTENT, 0)
+
+
+def greeting(*groups: str) -> list[Frame]:
+    return [Frame(2000, 0, cursor(0)), Frame(2007, 0, cursor(0), groups=groups)]
+
+
+def test_a_gateway_with_a_list_gets_the_events_of_its_groups() -> None:
+    pushes = [message(number) for number in (1, 3, 4, 5)]
+    assert found(listed(Run(), *greeting("g"), *pushes, RECALLED)) == {}
+    assert found(listed(Run(), *greeting("g"), *pushes)) == {"lost": 1}
+    pushes.insert(1, message(2))
+    assert found(listed(Run(), *greeting("g"), *pushes, RECALLED)) == {"phantom": 1}
+
+
+def test_groups_count_from_the_answer_on() -> None:
+    taken = Frame(2007, 3, cursor(3), groups=("g",))
+    left = Frame(2007, 4, cursor(4), groups=())
+    assert found(listed(Run(), *greeting(), taken, message(4), left)) == {}
+    assert found(listed(Run(), *greeting(), taken, message(4), left, message(5))) == {"phantom": 1}
+
+
+def test_a_position_says_that_all_is_there() -> None:
+    some, told = [*greeting("g"), *map(message, (1, 3, 4))], Frame(2008, 5, cursor(5))
+    assert found(listed(Run(), *some, is_caught_up=False)) == {}
+    assert found(listed(Run(), *some, told, is_caught_up=False)) == {"lost": 1}
+    assert found(listed(Run(), *some, told, message(5), is_caught_up=False)) == {"reordered": 1}
+
+
 def test_messages_missing_in_an_announced_gap_are_not_lost() -> None:
     run = Run()
     run.resumes.frames[0] = Frame(2000, 4, cursor(4), recovered=False)
@@ -277,6 +383,63 @@ def test_messages_missing_in_an_announced_gap_are_not_lost() -> None:
     # Outside the gap, a missing message is lost.
     del run.resumes.frames[2]
     assert found(run.check()) == {"lost": 1}
+
+
+def test_what_a_policy_does_not_keep_may_be_gone_and_nothing_else() -> None:
+    run = Run()
+    run.history.due |= {"1", "3", "4"}
+    for number in run.history.due:
+        del run.rows[number]
+    assert found(run.check()) == {}
+    del run.rows["2"]
+    assert found(run.check())["lost"] == 1
+
+
+def test_of_what_is_gone_a_gateway_is_pushed_all_or_told() -> None:
+    run = Run()
+    run.history.due.add("4")
+    del run.rows["4"]
+    pushes = run.resumes.frames
+    run.resumes.frames = [frame for frame in pushes if frame.message_id != "4"]
+    assert found(run.check()) == {"lost": 1}
+    run.resumes.frames = [
+        Frame(2000, 4, cursor(4), recovered=False),
+        Frame(4002, 4, cursor(4), gap_from=cursor(2)),
+        *(frame for frame in pushes[1:] if frame.message_id not in ("3", "4") or frame.code == 2002),
+    ]
+    assert found(run.check()) == {}
+
+
+def test_a_push_that_a_gap_takes_back_needs_no_row_where_masters_are_replaced() -> None:
+    """A server took it along, and its send got no answer. The log goes on before it."""
+    run = Run()
+    attempt = Attempt("http", 8, Answer.UNKNOWN, 9)
+    run.history.sends.append(Send("a", "g", digest("content 9"), None, [attempt]))
+    run.stays.frames.append(message(9))
+    told = Frame(4002, 9, cursor(6), gap_from=cursor(9))
+    run.stays.frames.append(told)
+    assert found(run.check()) == {"phantom": 1}
+    run.history.masters_are_replaced = True
+    assert found(run.check()) == {}
+    run.send(7)
+    for connection in (run.stays, run.resumes):
+        connection.frames.append(message(7))
+    assert found(run.check()) == {}
+    # What is pushed after it is not what it is about.
+    run.stays.frames.remove(told)
+    run.stays.frames.insert(-2, replace(told, gap_from=cursor(6)))
+    assert found(run.check()) == {"phantom": 1, "reordered": 1}
+
+
+def test_what_a_gap_takes_back_may_come_once_more() -> None:
+    run = Run()
+    again = run.stays.frames[-2:]
+    run.stays.frames.append(Frame(4002, 9, cursor(4), gap_from=cursor(6)))
+    assert found(run.check()) == {}
+    run.stays.frames += again
+    assert found(run.check()) == {}
+    run.stays.frames += again
+    assert found(run.check()) == {"repeated": 2}
 
 
 def test_masked_content_in_a_replay_is_correct() -> None:

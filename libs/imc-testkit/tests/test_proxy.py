@@ -1,4 +1,7 @@
 import asyncio
+import contextlib
+import socket
+import struct
 import time
 from collections.abc import AsyncGenerator
 
@@ -26,6 +29,24 @@ class Echo:
             pass
         finally:
             writer.close()
+
+
+async def reset_at_once(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Reset the connection, as the kernel does to those of a process that was killed."""
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+
+
+async def test_a_reset_of_the_server_reaches_the_client() -> None:
+    server = await asyncio.start_server(reset_at_once, "127.0.0.1", 0)
+    async with tcp_proxy("127.0.0.1", server.sockets[0].getsockname()[1]) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.transport.abort()
+    server.close()
 
 
 @pytest.fixture

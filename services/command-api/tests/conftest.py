@@ -3,23 +3,30 @@
 import asyncio
 import itertools
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
+from imc_command_api.handlers.ports import Appended, Write
+from imc_command_api.log.script import AppendScript, Limits
 from imc_command_api.migrations import migrate
 from imc_command_api.projector.bootstrap import open_projector
-from imc_command_api.projector.log_group import LogGroup
+from imc_command_api.projector.logs import Logs, Retention
 from imc_command_api.projector.settings import ProjectorSettings
+from imc_command_api.quota.metrics import SendQuotaMetrics
+from imc_command_api.quota.send_quota import SendQuota
 from imc_command_api.store.projection import PlacedEntry
 from imc_contracts import events, names, schema, views
 from imc_contracts.cursor import EntryId
 from imc_contracts.events import Event
+from imc_contracts.policies import Policies
 from imc_contracts.views import Message, Notice
 from imc_service.database.database import Database, open_database
 from imc_service.health import Readiness
+from imc_service.redis.masters import Masters
 from imc_testkit.databases import new_database
 from imc_testkit.servers import PrivateRedis, private_redis
 from imc_testkit.waiting import wait_until
@@ -114,6 +121,11 @@ class Tables:
             for row in rows
         }
 
+    async def position(self, app_id: str) -> tuple[str, str] | None:
+        """The epoch and the log id up to which the app is projected."""
+        rows = await self._rows(schema.PROJECTIONS, schema.PROJECTION_COLUMNS, app_id)
+        return (rows[0]["epoch"], rows[0]["position"]) if rows else None
+
     async def count(self, app_id: str) -> int:
         """The messages of an app."""
         sql = f"SELECT COUNT(*) FROM {schema.MESSAGES} WHERE app_id = ?"
@@ -161,6 +173,11 @@ def tables(database: Database) -> Tables:
     return Tables(database)
 
 
+def append_script(redis: Redis) -> AppendScript:
+    quota = SendQuota(Policies(), SendQuotaMetrics(CollectorRegistry()))
+    return AppendScript(Masters(redis), Limits(10**9, lambda: 60_000, 60_000), quota)
+
+
 @dataclass
 class Feed:
     """A log, written as command-api does."""
@@ -170,35 +187,39 @@ class Feed:
 
     async def append(self, entries: Sequence[PlacedEntry]) -> list[bytes]:
         """The ids that the log gave them."""
-        await self.redis.sadd(names.APPS, self.app_id)  # pyright: ignore[reportGeneralTypeIssues]
-        async with self.redis.pipeline() as pipe:
-            for placed in entries:
-                pipe.xadd(names.log(self.app_id), {"k": placed.entry.kind.value, "v": placed.entry.body})
-            pipe.hincrby(names.log_state(self.app_id), "appended", len(entries))
-            return (await pipe.execute())[:-1]
+        script = append_script(self.redis)
+        writes = [Write(Event(each.entry.kind, each.entry.body), next(_IDS)) for each in entries]
+        ids: list[bytes] = []
+        for first in range(0, len(writes), 500):
+            for outcome in await script.run(self.app_id, writes[first : first + 500]):
+                assert isinstance(outcome, Appended)
+                ids.append(str(outcome.cursor.entry).encode())
+        return ids
 
     async def xadd(self, fields: dict[Any, Any]) -> bytes:
         """An entry made by hand."""
-        await self.redis.sadd(names.APPS, self.app_id)  # pyright: ignore[reportGeneralTypeIssues]
-        return cast(bytes, await self.redis.xadd(names.log(self.app_id), fields))
+        entry_id = cast(bytes, await self.redis.xadd(names.log(self.app_id), fields))
+        pending = names.pending(names.shard_of(self.app_id))
+        await self.redis.zadd(pending, {self.app_id: int(entry_id.split(b"-")[0])}, nx=True)
+        return entry_id
 
-    async def counters(self) -> tuple[int, int]:
-        """How many were appended, and how many of them the database has."""
-        state = await self.redis.hmget(names.log_state(self.app_id), ["appended", "projected"])  # pyright: ignore
-        appended, projected = (int(number or 0) for number in state)
-        return appended, projected
+    async def waiting(self) -> int:
+        """How many entries the database lacks, as the log counts them."""
+        return int(await self.redis.hget(names.log_state(self.app_id), "waiting") or 0)  # pyright: ignore
+
+    async def position(self) -> bytes:
+        """The entry up to which the database has all."""
+        return (await self.redis.hget(names.log_state(self.app_id), "projected")) or b"0-0"  # pyright: ignore
 
     async def is_projected(self) -> bool:
-        appended, projected = await self.counters()
-        return appended == projected > 0
+        last: Any = await self.redis.xrevrange(names.log(self.app_id), count=1)
+        return bool(last) and await self.position() == last[0][0]
 
     async def projected(self) -> None:
         """Wait until the database has everything."""
         await wait_until(self.is_projected, 20)
-
-    async def pending(self) -> int:
-        """Entries that were given to a projector and not acknowledged."""
-        return (await self.redis.xpending(names.log(self.app_id), names.PROJECTOR_GROUP))["pending"]
+        assert await self.waiting() == 0
+        assert await self.redis.zscore(names.pending(names.shard_of(self.app_id)), self.app_id) is None
 
     async def dead_letters(self) -> list[dict[bytes, bytes]]:
         letters: Any = await self.redis.xrange(names.dead_letters(self.app_id))
@@ -229,9 +250,35 @@ def feed_of() -> type[Feed]:
     return Feed
 
 
+PROJECTOR = "tester"
+HOUR_MS = 3_600_000
+
+
 @pytest.fixture
-def log_group(log_redis: Redis) -> LogGroup:
-    return LogGroup(log_redis)
+def logs_of(log_redis: Redis) -> Callable[..., Logs]:
+    """The logs as a projector named `PROJECTOR` has them; takes what is unusual of its retention."""
+
+    def logs_of(*, keep_ms: int = HOUR_MS, keep_entries: int = 10**6, keep_app_ms: int = HOUR_MS) -> Logs:
+        return Logs(Masters(log_redis), PROJECTOR, Retention(keep_ms, keep_entries, keep_app_ms))
+
+    return logs_of
+
+
+@pytest.fixture
+async def logs(log_redis: Redis, logs_of: Callable[..., Logs]) -> Logs:
+    await log_redis.mset({names.owner(shard): PROJECTOR for shard in range(names.SHARDS)})
+    return logs_of()
+
+
+@pytest.fixture(scope="session")
+def owned_by() -> Callable[[Redis], Any]:
+    """By projector: how many shards it owns."""
+
+    async def owned_by(redis: Redis) -> dict[str, int]:
+        owners: Any = await redis.mget([names.owner(shard) for shard in range(names.SHARDS)])
+        return Counter(owner.decode() for owner in owners if owner)
+
+    return owned_by
 
 
 def dead_letters(registry: CollectorRegistry, reason: str | None = None) -> int:
@@ -260,7 +307,7 @@ def projecting(log_server: PrivateRedis, database_url: str) -> Projecting:
     async def projecting(**settings: Any) -> AsyncGenerator[CollectorRegistry]:
         given = {"redis_url": log_server.url, "database_url": database_url, **settings}
         registry = CollectorRegistry()
-        async with open_projector(ProjectorSettings.model_validate(given), Readiness(), registry):
+        async with open_projector(ProjectorSettings.model_validate(given), Readiness(), registry, Policies()):
             yield registry
 
     return projecting

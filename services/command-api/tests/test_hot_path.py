@@ -58,14 +58,16 @@ class Served:
 
     @asynccontextmanager
     async def client(self, recall: Any = None, delete: Any = None) -> AsyncGenerator[httpx.AsyncClient]:
-        api = CommandApi(Sends(), recall, None, delete, LIMIT, BodyRoom(LIMIT))  # pyright: ignore
+        api = CommandApi(Sends(), recall, None, delete, None, LIMIT, BodyRoom(LIMIT), None)  # pyright: ignore
         state = {"command_api": api, "grant": EVERYTHING}
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
             await self.app({**scope, "state": dict(state)}, receive, send)
 
         transport = httpx.ASGITransport(with_state, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        # With an id of its own: one that is made differs.
+        headers = {"x-request-id": "of-ann"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
             yield client
 
     def counted(self) -> dict[tuple[str, ...], float]:
@@ -182,5 +184,6 @@ async def test_only_reasons_of_business_have_status_200_on_the_java_door(
         ):
             reply = await client.post(path, json=body)
             assert reply.status_code == status
-            assert reply.json() == {"success": False, "code": -1, "message": "why", "data": None}
+            message = "why (request id of-ann)" if status == 500 else "why"
+            assert reply.json() == {"success": False, "code": -1, "message": message, "data": None}
             assert (reply.headers.get("retry-after") == "7") is (status != 200)

@@ -8,8 +8,9 @@ import pytest
 from imc_command_api.domain.ids import time_of
 from imc_command_api.handlers.ports import AlreadyRetired, Appended, Recall, Repeated, Sending, Write
 from imc_command_api.identity.snowflake import Snowflakes
-from imc_command_api.log.apps import AppList
+from imc_command_api.log import script as script_module
 from imc_command_api.log.metrics import LogMetrics
+from imc_command_api.log.new_apps import NewApps
 from imc_command_api.log.recent import RecentEntries, Retired
 from imc_command_api.log.script import AppendScript, Limits
 from imc_command_api.log.writer import LogWriter
@@ -20,13 +21,15 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.cursor import ORIGIN
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind, RecallMark, read_entry, read_live_batch
-from imc_contracts.quotas import Quotas
+from imc_contracts.policies import Policies
+from imc_service.activity import Activity
 from imc_service.redis import client as redis_client
+from imc_service.redis.masters import Masters
 from imc_testkit.servers import private_redis
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry
 
-LIMITS = Limits(backlog=1000, keep_recent_ms=60_000, keep_sent_ms=60_000)
+LIMITS = Limits(backlog=1000, keep_recent_ms=lambda: 60_000, keep_sent_ms=60_000)
 
 
 @pytest.fixture
@@ -36,9 +39,15 @@ def ids() -> Snowflakes:
     return ids
 
 
-def writer_on(redis: Any, limits: Limits = LIMITS) -> LogWriter:
-    quota = SendQuota(Quotas(), SendQuotaMetrics(CollectorRegistry()))
-    return LogWriter(AppList(redis), AppendScript(redis, limits, quota), LogMetrics(CollectorRegistry()))
+def writer_on(redis: Any, limits: Limits = LIMITS, ack_replicas: int = 0) -> LogWriter:
+    quota = SendQuota(Policies(), SendQuotaMetrics(CollectorRegistry()))
+    masters = Masters(redis)
+    return LogWriter(
+        NewApps(masters),
+        AppendScript(masters, limits, quota, ack_replicas),
+        LogMetrics(CollectorRegistry()),
+        Activity(masters),
+    )
 
 
 @pytest.fixture
@@ -69,7 +78,7 @@ async def test_what_is_appended_is_published_once_and_chained(
     redis: Any, writer: LogWriter, ids: Snowflakes, app_id: str
 ):
     async with redis.pubsub() as subscriber:
-        await subscriber.subscribe(names.live(app_id, 0))
+        await subscriber.ssubscribe(names.live(app_id, 0))
         confirmed = await subscriber.get_message(timeout=60)
         assert confirmed is not None
         await asyncio.gather(*(writer.append(app_id, [message(ids)]) for _ in range(200)))
@@ -83,10 +92,39 @@ async def test_what_is_appended_is_published_once_and_chained(
             published += [(str(entry.id), entry.kind.value, entry.body) for entry in batch.entries]
     assert published == await log_of(redis, app_id)
     state = await redis.hgetall(names.log_state(app_id))
-    assert state[b"appended"] == b"200"
+    assert state[b"waiting"] == b"200"
     assert state[b"last"].decode() == published[-1][0]
     assert state[b"born"].decode() == published[0][0]
-    assert await redis.sismember(names.APPS, app_id)
+    shard = names.shard_of(app_id)
+    born_ms = int(published[0][0].split("-")[0])
+    assert await redis.zscore(names.apps(shard), app_id) == born_ms
+    assert await redis.zscore(names.pending(shard), app_id) == born_ms
+    changes = await redis.xrange(names.changes(shard))
+    assert {b"a": app_id.encode()} in [fields for _, fields in changes]
+
+
+TRACES = [f"00-{number:032x}-{number:016x}-01" for number in (1, 2)]
+
+
+async def test_the_context_of_a_trace_goes_with_an_entry_and_with_what_is_published(
+    redis: Any, writer: LogWriter, ids: Snowflakes, app_id: str
+):
+    one, two, plain = message(ids)._replace(trace=TRACES[0]), message(ids, "c"), message(ids)
+    recall = recall_of(plain)._replace(trace=TRACES[1])
+    async with redis.pubsub() as subscriber:
+        await subscriber.ssubscribe(names.live(app_id, 0))
+        assert await subscriber.get_message(timeout=60) is not None
+        answers = await writer.append(app_id, [one, plain, two, recall, recall])
+        received = await subscriber.get_message(timeout=60)
+    assert [type(answer) for answer in answers] == [Appended] * 4 + [AlreadyRetired]
+    batch = read_live_batch(received["data"])
+    assert batch.traces == tuple(TRACES)
+    assert [entry.body for entry in batch.entries] == [each.event.body for each in (one, plain, two, recall)]
+    rows = [fields for _, fields in await redis.xrange(names.log(app_id))]
+    assert [fields.get(b"t") for fields in rows] == [TRACES[0].encode(), None, None, TRACES[1].encode()]
+    # As projectors count them: with the names of the fields.
+    size = sum(len(name) + len(value) for fields in rows for name, value in fields.items())
+    assert int(await redis.hget(names.log_state(app_id), "waiting_bytes")) == size
 
 
 async def test_callers_that_wait_together_share_a_batch_and_keep_their_order(
@@ -134,7 +172,7 @@ async def test_an_id_is_retired_once(redis: Any, writer: LogWriter, ids: Snowfla
 
 
 async def test_a_full_backlog_refuses_all_and_leaves_nothing(redis: Any, ids: Snowflakes, app_id: str):
-    writer = writer_on(redis, Limits(3, 60_000, 60_000))
+    writer = writer_on(redis, Limits(3, lambda: 60_000, 60_000))
     await writer.append(app_id, [message(ids) for _ in range(3)])
     answer = (await writer.append(app_id, [message(ids, "late")]))[0]
     assert isinstance(answer, Refused)
@@ -142,7 +180,7 @@ async def test_a_full_backlog_refuses_all_and_leaves_nothing(redis: Any, ids: Sn
     assert answer.retry_after is not None
     assert len(await log_of(redis, app_id)) == 3
     assert not await redis.exists(names.sent(app_id, "late"))
-    await redis.hincrby(names.log_state(app_id), "projected", 1)
+    await redis.hincrby(names.log_state(app_id), "waiting", -1)
     assert isinstance(await writer.append_one(app_id, message(ids, "late")), Appended)
 
 
@@ -158,7 +196,7 @@ async def test_large_lists_go_in_several_batches_in_order(
 async def test_recent_entries_are_found_until_they_are_retired(
     redis: Any, writer: LogWriter, ids: Snowflakes, app_id: str
 ):
-    recent, sent = RecentEntries(redis), message(ids)
+    recent, sent = RecentEntries(Masters(redis)), message(ids)
     assert await recent.find(app_id, sent.id, EventKind.MESSAGE_SENT) is None
     await writer.append_one(app_id, sent)
     found = await recent.find(app_id, sent.id, EventKind.MESSAGE_SENT)
@@ -186,8 +224,24 @@ async def test_an_emptied_redis_begins_a_new_epoch_and_is_announced_again(ids: S
         assert isinstance(before, Appended)
         assert isinstance(after, Appended)
         assert before.cursor.epoch != after.cursor.epoch
-        assert await redis.sismember(names.APPS, app_id)
+        assert await redis.zscore(names.apps(names.shard_of(app_id)), app_id) is not None
         await redis.aclose()
+
+
+async def test_a_log_whose_state_was_lost_in_part_begins_anew_once(
+    redis: Any, writer: LogWriter, ids: Snowflakes, app_id: str
+):
+    first = await writer.append_one(app_id, message(ids))
+    # As after a restart with a file that lacks its beginning.
+    await redis.hdel(names.log_state(app_id), "epoch", "born")
+    second = await writer.append_one(app_id, message(ids))
+    third = await writer.append_one(app_id, message(ids))
+    assert isinstance(first, Appended)
+    assert isinstance(second, Appended)
+    assert isinstance(third, Appended)
+    assert second.cursor.epoch == third.cursor.epoch != first.cursor.epoch
+    epoch, born = await redis.hmget(names.log_state(app_id), "epoch", "born")
+    assert (epoch.decode(), born.decode()) == (second.cursor.epoch, str(second.cursor.entry))
 
 
 async def test_a_redis_that_is_away_or_full_refuses_and_heals(ids: Snowflakes, app_id: str):
@@ -237,3 +291,51 @@ async def test_an_append_without_an_answer_is_not_said_to_be_refused(ids: Snowfl
         assert isinstance(await writer.append_one(app_id, message(ids, "c")), Repeated)
         assert len(await log_of(redis, app_id)) == 2
         await redis.aclose()
+
+
+async def test_a_send_is_acknowledged_once_so_many_replicas_have_it(
+    ids: Snowflakes, app_id: str, monkeypatch: pytest.MonkeyPatch
+):
+    async with (
+        private_redis() as server,
+        private_redis("--replicaof", "127.0.0.1", str(server.port)) as replica,
+    ):
+        redis: Any = redis_client.connect(server.url)
+        await redis.set("is it there", 1)
+        await wait_until(lambda: redis.wait(1, 100))
+        waiting, plain = writer_on(redis, ack_replicas=1), writer_on(redis)
+        monkeypatch.setattr(script_module, "REPLICAS_MS", 4000)
+        assert isinstance(await waiting.append_one(app_id, message(ids, "a")), Appended)
+        monkeypatch.setattr(script_module, "REPLICAS_MS", 200)
+        replica.pause()
+        late = message(ids, "late")
+        # The second time it is a repeat, which nobody else has either.
+        for _ in range(2):
+            with pytest.raises(Refused) as refused:
+                await waiting.append_one(app_id, late)
+            assert refused.value.code is ErrorCode.INTERNAL
+        assert isinstance(await plain.append_one(app_id, message(ids, "b")), Appended)
+        replica.resume()
+        monkeypatch.setattr(script_module, "REPLICAS_MS", 4000)
+        assert isinstance(await waiting.append_one(app_id, late), Repeated)
+        assert len(await log_of(redis, app_id)) == 3
+        await redis.aclose()
+
+
+async def test_a_repeat_is_written_where_replicas_have_to_acknowledge_it(
+    redis: Any, ids: Snowflakes, app_id: str
+):
+    """WAIT looks at the last write of the connection, and a repeat may come on another one than the send."""
+    first = message(ids, "c")
+    for _ in range(2):
+        await writer_on(redis).append_one(app_id, first)
+
+    async def changes() -> int:
+        return (await redis.info("persistence"))["rdb_changes_since_last_save"]
+
+    before = await changes()
+    await writer_on(redis).append_one(app_id, first)
+    assert await changes() == before
+    with pytest.raises(Refused):
+        await writer_on(redis, ack_replicas=1).append_one(app_id, first)
+    assert await changes() > before

@@ -4,14 +4,14 @@ The script is one of the tests', which notes its batches and waits where it is t
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from imc_command_api.handlers.ports import Appended, Write
 from imc_command_api.log import writer as module
 from imc_command_api.log.metrics import LogMetrics
-from imc_command_api.log.script import AppendResult, BacklogFull
+from imc_command_api.log.script import BacklogFull, NewApp
 from imc_command_api.log.writer import (
     MAX_BATCH_BYTES,
     MAX_BATCH_EVENTS,
@@ -22,6 +22,10 @@ from imc_command_api.log.writer import (
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind
+from imc_service.activity import Activity
+from imc_service.current_call import answering, id_of
+from imc_service.redis.errors import NotReplicated
+from imc_service.redis.masters import Masters
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -36,49 +40,53 @@ class Script:
         self.goes_on = asyncio.Event()
         self.goes_on.set()
         self.error: Exception | None = None
-        self.makes_a_new_log = False
+        self.apps: set[str] | None = None
+        """Those that have a log; None for all."""
 
-    async def run(self, app_id: str, writes: Sequence[Write]) -> AppendResult:
+    async def run(self, app_id: str, writes: Sequence[Write], *, may_begin: bool = True) -> Any:
+        if self.apps is not None and app_id not in self.apps:
+            if not may_begin:
+                raise NewApp(app_id)
+            self.apps.add(app_id)
         self.batches.append((app_id, [write.id for write in writes]))
         await self.goes_on.wait()
         if self.error is not None:
             raise self.error
-        return AppendResult([Appended(str(write.id)) for write in writes], self.makes_a_new_log)
+        return [Appended(str(write.id)) for write in writes]
 
     @property
     def lengths(self) -> list[int]:
         return [len(ids) for _, ids in self.batches]
 
 
-class Apps:
-    """In the place of the list of apps: those that were made known, one by one."""
+class NewApps:
+    """In the place of the quota of new apps."""
 
     def __init__(self) -> None:
-        self.announced: list[str] = []
-        self.limited: list[bool] = []
-        """Of each announcement, whether it kept to the quota of new apps."""
+        self.known: set[str] = set()
+        self.taken = 0
+        """How many new apps were taken from the quota."""
         self.error: Exception | None = None
 
-    def __contains__(self, app_id: str) -> bool:
-        return app_id in self.announced
+    def may_begin(self, app_id: str) -> bool:
+        return app_id in self.known
 
-    async def add(self, app_id: str, *, is_limited: bool) -> None:
+    def has_log(self, app_id: str) -> None:
+        self.known.add(app_id)
+
+    async def take(self) -> None:
         if self.error is not None:
             raise self.error
-        self.announced.append(app_id)
-        self.limited.append(is_limited)
-
-    async def add_again(self, app_id: str) -> None:
-        await self.add(app_id, is_limited=False)
+        self.taken += 1
 
 
 class Bench:
     """A writer and what is around it."""
 
     def __init__(self) -> None:
-        self.script, self.apps, self.registry = Script(), Apps(), CollectorRegistry()
-        parts: Any = (self.apps, self.script)
-        self.writer = LogWriter(parts[0], parts[1], LogMetrics(self.registry))
+        self.script, self.new_apps, self.registry = Script(), NewApps(), CollectorRegistry()
+        parts: Any = (self.new_apps, self.script)
+        self.writer = LogWriter(parts[0], parts[1], LogMetrics(self.registry), Activity(Masters(parts[1])))
 
     def value(self, name: str) -> float:
         return self.registry.get_sample_value(name) or 0
@@ -211,34 +219,47 @@ async def test_who_no_longer_waits_takes_nobodys_answer(bench: Bench):
     assert bench.script.batches[1] == ("a", [1, 2, 3])
 
 
-async def test_an_app_is_announced_before_its_first_append_and_again_with_a_new_log(bench: Bench):
+async def test_an_app_is_taken_from_the_quota_once_and_begins_again_without_it(bench: Bench):
+    bench.script.apps = set()
     for id_ in range(3):
         await bench.writer.append_one("a", write(id_))
-    assert bench.apps.announced == ["a"]
-    bench.script.makes_a_new_log = True
+    assert bench.new_apps.taken == 1
+    bench.script.apps.clear()
     await bench.writer.append_one("a", write(3))
-    assert bench.apps.announced == ["a", "a"]
-    assert bench.apps.limited == [True, False], "an app that was known is not refused as a new one"
-    bench.script.makes_a_new_log = False
-    await bench.writer.append_one("a", write(4))
-    assert bench.apps.announced == ["a", "a"]
+    assert bench.new_apps.taken == 1, "an app that was known is not refused as a new one"
+    assert bench.script.apps == {"a"}
 
 
-async def test_nothing_is_appended_of_an_app_that_can_not_be_announced(bench: Bench):
-    bench.apps.error = RedisConnectionError("gone")
+async def test_an_app_that_has_a_log_costs_the_quota_nothing(bench: Bench):
+    bench.script.apps = {"a"}
+    await bench.writer.append_one("a", write(1))
+    assert bench.new_apps.taken == 0
+
+
+async def test_what_takes_back_begins_a_log_without_the_quota(bench: Bench):
+    bench.script.apps = set()
+    retiring = Write(Event(EventKind.MESSAGE_RECALLED, b"{}"), 1)
+    await bench.writer.append("a", [write(2), retiring])
+    assert bench.new_apps.taken == 0
+
+
+async def test_nothing_is_appended_of_a_new_app_whose_quota_can_not_be_asked(bench: Bench):
+    bench.script.apps = set()
+    bench.new_apps.error = RedisConnectionError("gone")
     with pytest.raises(Refused, match="the log is out of reach") as refused:
         await bench.writer.append_one("a", write(1))
     assert refused.value.code is ErrorCode.UNAVAILABLE
     assert bench.script.batches == []
-    bench.apps.error = None
+    bench.new_apps.error = None
     assert places([await bench.writer.append_one("a", write(2))]) == [2]
-    assert bench.apps.announced == ["a"]
+    assert bench.new_apps.taken == 1
 
 
 @pytest.mark.parametrize(
     ("error", "code", "message", "retry_after"),
     [
         (BacklogFull("a"), ErrorCode.UNAVAILABLE, "waits to be stored", module.BACKLOG_RETRY_SECONDS),
+        (NotReplicated("0 of 1"), ErrorCode.INTERNAL, UNKNOWN_END, None),
         (RuntimeError("of ours"), ErrorCode.INTERNAL, UNKNOWN_END, None),
         (RedisConnectionError("in the middle"), ErrorCode.INTERNAL, UNKNOWN_END, None),
     ],
@@ -260,6 +281,29 @@ async def test_all_of_a_batch_that_fails_are_refused_alike(
             assert message in answer.message
     bench.script.error = None
     assert places([await bench.writer.append_one("a", write(3))]) == [3]
+
+
+async def test_a_line_about_a_batch_names_all_its_calls(
+    bench: Bench, lines_of_logs: Callable[[], list[dict[str, Any]]]
+):
+    scopes: list[dict[str, Any]] = [{"headers": [(b"x-request-id", b"of-ann")]}, {}, {}]
+
+    async def answer(scope: dict[str, Any]) -> None:
+        with answering(scope), pytest.raises(Refused):
+            await bench.writer.append_one("a", write(1))
+
+    held = await bench.held()
+    waiting = [asyncio.create_task(answer(scope)) for scope in scopes]
+    await asyncio.sleep(0)
+    bench.script.error = RuntimeError("of ours")
+    bench.script.goes_on.set()
+    await asyncio.gather(held, *waiting, return_exceptions=True)
+    lines = lines_of_logs()
+    told = [line for line in lines if line["event"] == "append without an answer"]
+    # The first is the append that was held; it belongs to no call.
+    assert [line["requestIds"] for line in told] == [[], [id_of(scope) for scope in scopes]]
+    assert told[1]["requestIds"][0] == "of-ann"
+    assert all("requestId" not in line for line in told), "it is none of them alone"
 
 
 async def test_batches_and_events_are_counted_and_timed(bench: Bench):

@@ -1,6 +1,9 @@
-"""The tables: made, made twice, adopted from the Java version."""
+"""The tables: made, made twice, made beside those of the Java version."""
 
 import asyncio
+import contextlib
+import secrets
+import sqlite3
 import subprocess
 import sys
 from importlib import import_module
@@ -10,30 +13,37 @@ from typing import Any
 import pytest
 from imc_command_api import migrations
 from imc_command_api.migrations import MigrationError, migrate
+from imc_contracts import schema
 from imc_contracts.cursor import EntryId
 from imc_service.database.database import open_database
 from imc_testkit.databases import run
 from imc_testkit.processes import Process, free_port, run_script
 
 VERSIONS = Path(migrations.__file__).parent / "versions"
-JAVA_MESSAGES = """
-CREATE TABLE imc_chat_message (
-    message_id VARCHAR(64), app_id VARCHAR(64), group_id VARCHAR(64), user_id VARCHAR(64),
-    content {content}, create_time BIGINT, recall_time BIGINT, recall_cause VARCHAR(255),
-    status INT, type INT
-) ENGINE = {engine} DEFAULT CHARSET = {charset}
-"""
-JAVA_NOTICES = """
-CREATE TABLE imc_notice_information (
-    information_id VARCHAR(64), app_id VARCHAR(64), group_id VARCHAR(64), user_id VARCHAR(64),
-    title VARCHAR(255), content TEXT, create_time VARCHAR(20), delete_time BIGINT, jump_url VARCHAR(255),
-    status INT, type INT
-) DEFAULT CHARSET = utf8 COLLATE utf8_general_ci
-"""
+JAVA_TABLES = (
+    """
+    CREATE TABLE imc_chat_message (
+        id BIGINT AUTO_INCREMENT PRIMARY KEY, message_id BIGINT NOT NULL, app_id VARCHAR(127) NOT NULL,
+        group_id VARCHAR(127) NOT NULL, user_id VARCHAR(127) NOT NULL, content TEXT, create_time BIGINT,
+        recall_time BIGINT, recall_cause VARCHAR(255), status INT, type INT
+    ) DEFAULT CHARSET = latin1
+    """,
+    """
+    CREATE TABLE imc_notice_information (
+        id BIGINT AUTO_INCREMENT PRIMARY KEY, information_id BIGINT NOT NULL, app_id VARCHAR(127) NOT NULL,
+        group_id VARCHAR(127) NOT NULL, user_id VARCHAR(127) NOT NULL, title VARCHAR(255), content TEXT,
+        create_time BIGINT, delete_time BIGINT, jump_url TEXT, status INT, type INT
+    ) DEFAULT CHARSET = utf8 COLLATE utf8_general_ci
+    """,
+)
 SHAPE = """
 SELECT table_name, column_name, column_type, is_nullable, column_default, collation_name
 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name <> 'imc_schema_version'
 ORDER BY table_name, column_name
+"""
+COLUMNS = """
+SELECT table_name, column_name FROM information_schema.columns
+WHERE table_schema = DATABASE() AND table_name <> 'imc_schema_version'
 """
 INDEXES = """
 SELECT table_name, index_name, seq_in_index, column_name, non_unique
@@ -44,17 +54,19 @@ STORAGE = """
 SELECT table_name, engine, row_format, table_collation FROM information_schema.tables
 WHERE table_schema = DATABASE() AND table_name <> 'imc_schema_version' ORDER BY table_name
 """
-MESSAGE = "INSERT INTO imc_chat_message VALUES ({}, 'a', '{}', 'u', '{}', {}, {}, NULL, {}, NULL)"
+PRIMARY_KEYS = """
+SELECT table_name, GROUP_CONCAT(column_name ORDER BY seq_in_index) FROM information_schema.statistics
+WHERE table_schema = DATABASE() AND index_name = 'PRIMARY' AND table_name <> 'imc_schema_version'
+GROUP BY table_name
+"""
+COUNTING_COLUMNS = """
+SELECT table_name, column_name FROM information_schema.columns
+WHERE table_schema = DATABASE() AND extra LIKE '%auto_increment%'
+"""
 
 
 async def shape_of(url: str) -> list[list[tuple[Any, ...]]]:
     return [await run(url, query) for query in (SHAPE, INDEXES, STORAGE)]
-
-
-async def fails_with(url: str) -> str:
-    with pytest.raises(MigrationError) as error:
-        await asyncio.to_thread(migrate, url, 0)
-    return str(error.value)
 
 
 async def test_two_at_once_make_the_tables_once_and_a_third_changes_nothing(empty_database_url: str):
@@ -63,7 +75,10 @@ async def test_two_at_once_make_the_tables_once_and_a_third_changes_nothing(empt
     shape = await shape_of(empty_database_url)
     assert {(row[0], row[1], row[2], row[3]) for row in shape[2]} == {
         (table, "InnoDB", "Dynamic", "utf8mb4_bin")
-        for table in ("imc_chat_message", "imc_notice_information", "imc_group")
+        for table in (
+            *("imc_message", "imc_notice", "imc_group"),
+            *("imc_projection", "imc_heartbeat", "imc_erasure"),
+        )
     }
     await asyncio.to_thread(migrate, empty_database_url.replace("mysql://", "mariadb+aiomysql://"))
     assert await shape_of(empty_database_url) == shape
@@ -75,7 +90,7 @@ async def test_sqlite_two_at_once(tmp_path: Any):
     await asyncio.gather(run_script("imc-migrate", environment), run_script("imc-migrate", environment))
     async with open_database(url) as database:
         assert await database.fetch_all("PRAGMA journal_mode") == [("wal",)]
-        assert await database.fetch_all("SELECT version_num FROM imc_schema_version") == [("0002",)]
+        assert await database.fetch_all("SELECT version_num FROM imc_schema_version") == [("0003",)]
 
 
 def test_what_is_up_to_date_is_found_so_without_alembic(tmp_path: Path):
@@ -86,6 +101,17 @@ def test_what_is_up_to_date_is_found_so_without_alembic(tmp_path: Path):
     assert again.returncode == 0
     assert b"sqlalchemy" in again.stderr
     assert b"alembic" not in again.stderr
+
+
+def test_tables_of_another_release_are_left_alone(tmp_path: Path):
+    file = tmp_path / "imc.db"
+    migrate(f"sqlite:///{file}")
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE imc_schema_version SET version_num = '9999'")
+    before = file.read_bytes()
+    with pytest.raises(MigrationError, match="says 9999, unknown to this release"):
+        migrate(f"sqlite:///{file}")
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("path", sorted(VERSIONS.glob("*.py")), ids=lambda path: path.stem)
@@ -99,94 +125,89 @@ async def test_the_greatest_ids_fit(empty_database_url: str):
     place = EntryId(9_999_999_999_999, 9_999_999_999).column
     await run(
         empty_database_url,
-        f"INSERT INTO imc_chat_message VALUES "
+        f"INSERT INTO imc_message VALUES "
         f"({2**63 - 1}, 'a', 'g', 'u', '', 0, 0, NULL, 1, NULL, '{place}', '{place}')",
     )
-    rows = await run(empty_database_url, "SELECT message_id, log_id, last_log_id FROM imc_chat_message")
+    rows = await run(empty_database_url, "SELECT message_id, log_id, last_log_id FROM imc_message")
     assert rows == [(2**63 - 1, place, place)]
 
 
-@pytest.mark.parametrize(
-    ("charset", "content", "engine"),
-    [
-        ("latin1", "TEXT", "MyISAM"),
-        ("utf8", "VARCHAR(2000)", "InnoDB"),
-        ("utf8mb4 COLLATE utf8mb4_general_ci", "LONGTEXT", "InnoDB"),
-    ],
-)
-async def test_tables_of_the_java_version_become_ours_and_keep_every_row(
-    empty_database_url: str, database_url: str, charset: str, content: str, engine: str
+async def test_tables_of_the_java_version_stay_as_they_are_beside_ours(
+    empty_database_url: str, database_url: str
 ):
-    text = "caf\u00e9 \\\\ \\'x\\'" + (" \U0001f600\u2028" if "mb4" in charset else "")
     await run(
         empty_database_url,
-        JAVA_MESSAGES.format(charset=charset, content=content, engine=engine),
-        JAVA_NOTICES,
-        MESSAGE.format("'999999999999999999'", "G", text, 5, "NULL", "NULL"),
-        MESSAGE.format("'1000000000000000000'", "G", "taken back", 5, 9, 0),
-        MESSAGE.format("'12'", "g", "old", 4, 0, 1),
-        "INSERT INTO imc_chat_message VALUES ('13', 'a', NULL, NULL, NULL, NULL, NULL, NULL, 1, NULL)",
-        "INSERT INTO imc_notice_information VALUES ('7', 'a', 'g', 'u', 't', 'c', '77', NULL, NULL, 1, NULL)",
-    )
-    await asyncio.to_thread(migrate, empty_database_url)
-    assert await shape_of(empty_database_url) == await shape_of(database_url)
-    rows = await run(empty_database_url, "SELECT * FROM imc_chat_message ORDER BY message_id")
-    assert list(rows) == [
-        (12, "a", "g", "u", "old", 4, 0, None, 1, None, None, None),
-        (13, "a", "", "", "", 0, 0, None, 1, None, None, None),
-        (
-            999999999999999999,
-            *("a", "G", "u", text.replace("\\\\", "\\").replace("\\'", "'")),
-            *(5, 0, None, 1, None, None, None),
-        ),
-        # Content of a recalled message, which the Java version kept, is nowhere to be read any more.
-        (1000000000000000000, "a", "G", "u", "", 5, 9, None, 0, None, None, None),
-    ]
-    notices = await run(empty_database_url, "SELECT * FROM imc_notice_information")
-    assert list(notices) == [(7, "a", "g", "u", "t", "c", 77, 0, None, 1, None, None, None)]
-    groups = await run(empty_database_url, "SELECT * FROM imc_group ORDER BY group_id")
-    assert list(groups) == [
-        ("a", "", 1, 13, 0),
-        ("a", "G", 2, 1000000000000000000, 5),
-        ("a", "g", 1, 12, 4),
-    ]
-
-
-async def test_what_stands_in_the_way_is_named_and_nothing_is_changed(empty_database_url: str):
-    await run(
-        empty_database_url,
-        JAVA_MESSAGES.format(charset="latin1", content="LONGTEXT", engine="InnoDB"),
-        JAVA_NOTICES,
-        *(MESSAGE.format(id_, "g", "", 0, 0, 1) for id_ in ("'41'", "'41'", "'041'", "'42'", "'44'", "'44'")),
-        MESSAGE.format("'nonsense'", "g", "", 0, 0, 1),
-        MESSAGE.format("'9223372036854775808'", "g", "", 0, 0, 1),
-        MESSAGE.format("NULL", "g", "", 0, 0, 1),
-        "INSERT INTO imc_chat_message (message_id, content) VALUES ('50', REPEAT('\u00e9', 40000))",
-        "INSERT INTO imc_notice_information (information_id, create_time) VALUES ('7', '2026-01-01')",
+        *JAVA_TABLES,
+        "INSERT INTO imc_chat_message (message_id, app_id, group_id, user_id, content) "
+        "VALUES (41, 'a', 'g', 'u', 'old'), (41, 'a', 'g', 'u', 'old')",
     )
     before = await shape_of(empty_database_url)
-    rows = await run(empty_database_url, "SELECT * FROM imc_chat_message ORDER BY message_id")
-    message = await fails_with(empty_database_url)
-    assert "several rows with the same message_id: 41, 44" in message
-    assert all(value in message for value in ("nonsense", "9223372036854775808", "null"))
-    assert "content holds texts over the bound, where message_id is: 50" in message
-    assert "create_time holds what is no whole number, where information_id is: 7" in message
-    assert await shape_of(empty_database_url) == before
-    assert await run(empty_database_url, "SELECT * FROM imc_chat_message ORDER BY message_id") == rows
+    await asyncio.to_thread(migrate, empty_database_url)
+    after, ours = await shape_of(empty_database_url), await shape_of(database_url)
+    assert [sorted(rows) for rows in after] == [
+        sorted(old + new) for old, new in zip(before, ours, strict=True)
+    ]
+    rows = await run(empty_database_url, "SELECT id, message_id, content FROM imc_chat_message")
+    assert list(rows) == [(1, 41, "old"), (2, 41, "old")]
+    assert await run(empty_database_url, "SELECT COUNT(*) FROM imc_message") == [(0,)]
 
 
-async def test_a_migration_that_broke_off_is_completed(empty_database_url: str):
+@pytest.mark.parametrize(
+    "undone",
+    [
+        ["DROP TABLE imc_notice", "DROP TABLE imc_heartbeat"],
+        [
+            "ALTER TABLE imc_message DROP INDEX imc_message_log",
+            "ALTER TABLE imc_group DROP INDEX imc_group_activity",
+        ],
+    ],
+    ids=["tables", "indexes"],
+)
+async def test_a_migration_that_broke_off_is_completed(empty_database_url: str, undone: list[str]):
     await asyncio.to_thread(migrate, empty_database_url)
     shape = await shape_of(empty_database_url)
-    await run(
-        empty_database_url,
-        "DROP TABLE imc_schema_version",
-        "RENAME TABLE imc_group TO imc_group_filling",
-        "DROP TABLE imc_notice_information",
-        "ALTER TABLE imc_chat_message DROP INDEX imc_message_log",
-    )
+    await run(empty_database_url, "DROP TABLE imc_schema_version", *undone)
+    assert await shape_of(empty_database_url) != shape
     await asyncio.to_thread(migrate, empty_database_url)
     assert await shape_of(empty_database_url) == shape
+
+
+async def test_a_database_may_have_the_longest_name(database_server_url: str):
+    name = f"imc_test_{secrets.token_hex(8)}".ljust(64, "x")
+    await run(database_server_url, f"CREATE DATABASE {name}")
+    try:
+        await asyncio.to_thread(migrate, database_server_url.rpartition("/")[0] + f"/{name}")
+    finally:
+        await run(database_server_url, f"DROP DATABASE {name}")
+
+
+async def test_each_table_has_the_columns_that_the_contracts_name(database_url: str):
+    found = await run(database_url, COLUMNS)
+    columns: dict[str, set[str]] = {}
+    for table, column in found:
+        columns.setdefault(table, set()).add(column)
+    assert columns == {
+        schema.MESSAGES: {*schema.MESSAGE_VIEW_COLUMNS, *schema.LOG_COLUMNS},
+        schema.NOTICES: {*schema.NOTICE_VIEW_COLUMNS, *schema.LOG_COLUMNS},
+        schema.GROUPS: {*schema.GROUP_COLUMNS},
+        schema.PROJECTIONS: {*schema.PROJECTION_COLUMNS, schema.REMOVED_TO},
+        schema.HEARTBEATS: {*schema.HEARTBEAT_COLUMNS},
+        schema.ERASURES: {*schema.ERASURE_COLUMNS, *schema.ERASURE_PROGRESS_COLUMNS},
+    }
+
+
+async def test_every_key_begins_with_the_app_and_none_counts_up(empty_database_url: str):
+    await asyncio.to_thread(migrate, empty_database_url)
+    keys = await run(empty_database_url, PRIMARY_KEYS)
+    assert dict(keys) == {
+        "imc_message": "app_id,message_id",
+        "imc_notice": "app_id,information_id",
+        "imc_group": "app_id,group_id",
+        "imc_projection": "app_id",
+        "imc_heartbeat": "id",
+        "imc_erasure": "app_id,erasure_id",
+    }
+    assert await run(empty_database_url, COUNTING_COLUMNS) == []
 
 
 async def test_waits_for_a_server_but_not_for_ever():
@@ -199,23 +220,8 @@ async def test_waits_for_a_server_but_not_for_ever():
         assert "secret" not in process.log
 
 
-@pytest.mark.parametrize("name", ["0001_expand_tables", "0002_index_activity_of_groups"])
-async def test_downgrades_are_not_offered(name: str):
-    version = import_module(f"imc_command_api.migrations.versions.{name}")
+@pytest.mark.parametrize("path", sorted(VERSIONS.glob("*.py")), ids=lambda path: path.stem)
+def test_downgrades_are_not_offered(path: Path):
+    version = import_module(f"imc_command_api.migrations.versions.{path.stem}")
     with pytest.raises(NotImplementedError, match="not offered"):
         version.downgrade()
-
-
-async def test_an_index_that_an_interrupted_migration_has_created_is_kept(empty_database_url: str):
-    environment = {"IMC_DATABASE_URL": empty_database_url}
-    await run_script("imc-migrate", environment)
-    await run(empty_database_url, "UPDATE imc_schema_version SET version_num = '0001'")
-    await run_script("imc-migrate", environment)
-    version = await run(empty_database_url, "SELECT version_num FROM imc_schema_version")
-    assert [*version] == [("0002",)]
-    found = await run(
-        empty_database_url,
-        "SELECT column_name FROM information_schema.statistics"
-        " WHERE table_schema = DATABASE() AND index_name = 'imc_group_activity' ORDER BY seq_in_index",
-    )
-    assert [*found] == [("app_id",), ("newest_create_time",), ("newest_message_id",)]

@@ -1,20 +1,18 @@
-"""How a batch is cut into transactions."""
+"""How stretches are distributed over transactions."""
 
 import pytest
-from imc_command_api.projector.reader import Delivery
-from imc_command_api.projector.writer import (
+from imc_command_api.projector.stretch import (
     TRANSACTION_BYTES,
     TRANSACTION_ENTRIES,
-    Unreadable,
+    LogEntry,
+    Stretch,
     transactions_of,
 )
 
 
-def batch_of(sizes: list[int]) -> list[Unreadable]:
-    return [
-        Unreadable(Delivery("app", f"1-{number}".encode(), {b"v": b"x" * size}), "of no matter")
-        for number, size in enumerate(sizes)
-    ]
+def stretch_of(app_id: str, sizes: list[int]) -> Stretch:
+    entries = [LogEntry(b"1-%d" % number, size, None, "of no matter") for number, size in enumerate(sizes, 1)]
+    return Stretch(app_id, b"epoch", b"1-0", entries)
 
 
 QUARTER = TRANSACTION_BYTES // 4
@@ -33,8 +31,23 @@ QUARTER = TRANSACTION_BYTES // 4
     ],
     ids=["one", "as many as may be", "more", "bytes", "a byte too many", "too large", "one too large"],
 )
-def test_a_batch_is_cut_where_a_transaction_would_be_too_large(sizes: list[int], cut: list[int]):
-    batch = batch_of(sizes)
-    parts = list(transactions_of(batch))
-    assert [len(part) for part in parts] == cut
-    assert [entry for part in parts for entry in part] == batch
+@pytest.mark.parametrize("apps", [1, 2, 3])
+def test_stretches_are_cut_where_a_transaction_would_be_too_large(
+    sizes: list[int], cut: list[int], apps: int
+):
+    each = -(-len(sizes) // apps)
+    begins = range(0, len(sizes), each)
+    stretches = [stretch_of(f"app-{begin}", sizes[begin : begin + each]) for begin in begins]
+    parts = list(transactions_of(stretches))
+    assert [sum(len(stretch.entries) for stretch in part) for part in parts] == cut
+    for stretch in stretches:
+        pieces = [piece for part in parts for piece in part if piece.app_id == stretch.app_id]
+        assert [entry for piece in pieces for entry in piece.entries] == stretch.entries
+        # Each piece begins where the one before ended.
+        assert [piece.after for piece in pieces] == [stretch.after, *(piece.end for piece in pieces[:-1])]
+
+
+def test_a_stretch_without_entries_is_not_lost():
+    empty = stretch_of("app", [])
+    assert list(transactions_of([empty])) == [[empty]]
+    assert empty.end == empty.after

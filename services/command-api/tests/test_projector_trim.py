@@ -1,173 +1,181 @@
-"""Logs are cut to their retention, never past what the database lacks."""
+"""Upkeep: logs are cut to their retention when it is due, never past what the database lacks."""
 
-import asyncio
 import time
 from typing import Any
 
 import pytest
-from imc_command_api.projector.metrics import ProjectorMetrics
-from imc_command_api.projector.reader import LogReader
-from imc_command_api.projector.upkeep import Retention, Upkeep
+from imc_command_api.projector.logs import Progress
 from imc_contracts import names
-from prometheus_client import CollectorRegistry
+from imc_testkit.waiting import wait_until
 from redis.asyncio import Redis
 
-GROUP = names.PROJECTOR_GROUP
 HOUR = 3_600_000
 MARGIN = 600_000
+ALL = range(names.SHARDS)
 
 
-@pytest.fixture
-def key(app_id: str) -> str:
-    return names.log(app_id)
+def now_ms() -> int:
+    return int(time.time() * 1000)
 
 
-async def fill(redis: Redis, key: str, count: int, first_ms: int) -> list[bytes]:
+async def fill(redis: Redis, app_id: str, count: int, first_ms: int) -> list[bytes]:
     """Entries, one a millisecond."""
     async with redis.pipeline() as pipe:
         for number in range(count):
-            pipe.xadd(key, {"k": "s", "v": "x" * 100}, id=f"{first_ms + number}-0")
-        return await pipe.execute()
+            pipe.xadd(names.log(app_id), {"k": "s", "v": "x" * 100}, id=f"{first_ms + number}-0")
+        ids = await pipe.execute()
+    await redis.hset(names.log_state(app_id), mapping={"epoch": "e", "last": ids[-1]})  # pyright: ignore
+    await redis.zadd(names.apps(names.shard_of(app_id)), {app_id: 0})
+    return ids
 
 
-async def trimmed(log_group: Any, app_id: str, keep_ms: int, keep_entries: int) -> int:
+async def project(redis: Redis, app_id: str, upto: bytes) -> None:
+    """As if the database had all up to this entry."""
+    await redis.hset(names.log_state(app_id), "projected", upto)  # pyright: ignore
+
+
+async def trimmed(logs: Any, app_id: str) -> int:
     total = 0
-    while removed := await log_group.trim(app_id, keep_ms, keep_entries):
+    while removed := (await logs.tidy(app_id))[0]:
         total += removed
     return total
 
 
-async def first_of(redis: Redis, key: str) -> bytes:
-    entries: Any = await redis.xrange(key, count=1)
+async def first_of(redis: Redis, app_id: str) -> bytes:
+    entries: Any = await redis.xrange(names.log(app_id), count=1)
     return entries[0][0]
 
 
-async def deliver(redis: Redis, key: str, count: int) -> list[bytes]:
-    reply: Any = await redis.xreadgroup(GROUP, "one", {key: ">"}, count=count)
-    return [entry_id for entry_id, _ in reply[0][1]]
+async def due_in(redis: Redis, app_id: str) -> float:
+    """Milliseconds until upkeep is due."""
+    return (await redis.zscore(names.apps(names.shard_of(app_id)), app_id) or 0) - now_ms()
 
 
-async def test_nothing_goes_without_a_group_or_before_it_is_delivered(
-    log_group: Any, log_redis: Redis, key: str, app_id: str
-):
-    assert await trimmed(log_group, app_id, 0, 1) == 0
-    await fill(log_redis, key, 500, 1)
-    assert await trimmed(log_group, app_id, 0, 1) == 0
-    await log_redis.xgroup_create(key, "another", "$")
-    assert await trimmed(log_group, app_id, 0, 1) == 0
-    await log_redis.xgroup_create(key, GROUP, "0")
-    assert await trimmed(log_group, app_id, 0, 1) == 0
+async def test_nothing_goes_that_the_database_lacks(logs_of: Any, log_redis: Redis, app_id: str):
+    logs = logs_of(keep_ms=0, keep_entries=1)
+    assert await trimmed(logs, app_id) == 0
+    await fill(log_redis, app_id, 500, 1)
+    assert await trimmed(logs, app_id) == 0
+    await project(log_redis, app_id, b"1-0")
+    assert await trimmed(logs, app_id) == 0
 
 
 @pytest.mark.parametrize(("keep_ms", "keep_entries"), [(0, 10**9), (10**12, 1)], ids=["time", "count"])
-async def test_what_is_pending_stays_and_all_after_it(
-    log_group: Any, log_redis: Redis, key: str, app_id: str, keep_ms: int, keep_entries: int
+async def test_what_follows_on_the_position_stays(
+    logs_of: Any, log_redis: Redis, app_id: str, keep_ms: int, keep_entries: int
 ):
-    ids = await fill(log_redis, key, 1000, int(time.time() * 1000) - HOUR)
-    await log_redis.xgroup_create(key, GROUP, "0")
-    await deliver(log_redis, key, 900)
-    await log_group.acknowledge({app_id: ids[:321]}, {})
-    assert await trimmed(log_group, app_id, keep_ms, keep_entries) == 321
-    assert await first_of(log_redis, key) == ids[321]
-    await log_group.acknowledge({app_id: ids[321:900]}, {})
-    # All that was delivered is in the database; the last of it stays as the mark of how far that is.
-    assert await trimmed(log_group, app_id, keep_ms, keep_entries) == 899 - 321
-    assert await first_of(log_redis, key) == ids[899]
+    logs = logs_of(keep_ms=keep_ms, keep_entries=keep_entries)
+    ids = await fill(log_redis, app_id, 1000, now_ms() - HOUR)
+    await project(log_redis, app_id, ids[320])
+    assert await trimmed(logs, app_id) == 320
+    assert await first_of(log_redis, app_id) == ids[320]
+    await project(log_redis, app_id, ids[999])
+    # The newest entry stays as the mark of how far the database is.
+    assert await trimmed(logs, app_id) == 999 - 320
+    assert await first_of(log_redis, app_id) == ids[999]
 
 
-async def test_each_bound_of_the_retention_is_kept(log_group: Any, log_redis: Redis, key: str, app_id: str):
-    now = int(time.time() * 1000)
-    old = await fill(log_redis, key, 700, now - 2 * HOUR)
-    young = await fill(log_redis, key, 777, now - HOUR // 2)
-    await log_redis.xgroup_create(key, GROUP, "0")
-    await deliver(log_redis, key, 2000)
-    await log_group.acknowledge({app_id: old + young}, {})
-    assert await trimmed(log_group, app_id, 10 * HOUR, 10_000) == 0
-    assert await trimmed(log_group, app_id, HOUR, 10_000) == 700
-    assert await first_of(log_redis, key) == young[0]
-    assert await trimmed(log_group, app_id, HOUR, 555) == 222
-    assert await log_redis.xlen(key) == 555
+async def test_each_bound_of_the_retention_is_kept(logs_of: Any, log_redis: Redis, app_id: str):
+    async def trim(keep_ms: int, keep_entries: int) -> int:
+        logs = logs_of(keep_ms=keep_ms, keep_entries=keep_entries, keep_app_ms=99 * HOUR)
+        return await trimmed(logs, app_id)
+
+    now = now_ms()
+    await fill(log_redis, app_id, 700, now - 2 * HOUR)
+    young = await fill(log_redis, app_id, 777, now - HOUR // 2)
+    await project(log_redis, app_id, young[-1])
+    assert await trim(10 * HOUR, 10_000) == 0
+    assert await trim(HOUR, 10_000) == 700
+    assert await first_of(log_redis, app_id) == young[0]
+    assert await trim(HOUR, 555) == 222
+    assert await log_redis.xlen(names.log(app_id)) == 555
 
 
 async def test_recall_marks_go_with_the_entries_that_they_are_about(
-    log_group: Any, log_redis: Redis, key: str, app_id: str
+    logs_of: Any, log_redis: Redis, app_id: str
 ):
-    first = int(time.time() * 1000) - HOUR // 2
-    ids = await fill(log_redis, key, 10, first)
+    first = now_ms() - HOUR // 2
+    ids = await fill(log_redis, app_id, 10, first)
     marks = {b"gone": first - MARGIN - 1, b"needed": first - MARGIN, b"young": first + 5}
     await log_redis.zadd(names.recalled(app_id), marks)
-    await log_redis.xgroup_create(key, GROUP, "0")
-    await deliver(log_redis, key, 10)
-    await log_group.acknowledge({app_id: ids}, {})
-    await trimmed(log_group, app_id, HOUR, 100)
+    await project(log_redis, app_id, ids[-1])
+    await trimmed(logs_of(keep_entries=100), app_id)
     assert await log_redis.zrange(names.recalled(app_id), 0, -1) == [b"needed", b"young"]
 
 
 async def test_nothing_is_lost_while_it_is_trimmed(
-    log_group: Any, projecting: Any, feed: Any, history: Any, mariadb: Any, tables_of: Any
+    logs_of: Any, projecting: Any, feed: Any, history: Any, mariadb: Any, tables_of: Any
 ):
+    logs = logs_of(keep_ms=0, keep_entries=1)
     async with projecting(log_retention_seconds=0, log_retention_entries=1):
         for _ in range(40):
             await feed.append([history.sent(history.message()) for _ in range(50)])
-            await log_group.trim(history.app_id, 0, 1)
+            await logs.tidy(history.app_id)
         await feed.projected()
-        await trimmed(log_group, history.app_id, 0, 1)
+        await trimmed(logs, history.app_id)
         assert await feed.redis.xlen(names.log(history.app_id)) == 1
     assert await tables_of(mariadb).count(history.app_id) == 2000
 
 
-async def test_upkeep_tidies_the_logs_of_all_apps(
-    log_group: Any, log_redis: Redis, feed_of: Any, history_of: Any, app_id: str
+async def test_upkeep_is_due_when_the_oldest_entry_may_go(logs_of: Any, log_redis: Redis, app_id: str):
+    logs = logs_of(keep_ms=HOUR, keep_app_ms=24 * HOUR)
+    ids = await fill(log_redis, app_id, 10, now_ms() - HOUR // 2)
+    assert await logs.due(ALL) == [app_id]
+    assert await logs.due([(names.shard_of(app_id) + 1) % 256]) == []
+    await project(log_redis, app_id, ids[-1])
+    await logs.tidy(app_id)
+    assert await logs.due(ALL) == []
+    assert 0.45 * HOUR < await due_in(log_redis, app_id) < 0.55 * HOUR
+    # With one entry left, all that is to come is that the app is forgotten.
+    await log_redis.xtrim(names.log(app_id), maxlen=1, approximate=False)
+    await logs.tidy(app_id)
+    assert 23 * HOUR < await due_in(log_redis, app_id) < 24 * HOUR
+
+
+async def test_upkeep_of_an_app_that_can_not_be_tidied_is_not_due_all_the_time(
+    logs_of: Any, log_redis: Redis, app_id: str
 ):
-    reader = LogReader(log_redis, log_redis, "one", 60_000)
+    """The database is away, so that nothing may go."""
+    logs = logs_of(keep_ms=1, keep_app_ms=HOUR)
+    await fill(log_redis, app_id, 10, now_ms() - HOUR // 2)
+    assert await logs.tidy(app_id) == (0, False)
+    assert 50_000 < await due_in(log_redis, app_id) < 70_000
+
+
+@pytest.mark.parametrize(("keep_entries", "expected"), [(5, "at once"), (500, "after the time")])
+async def test_a_log_that_grows_brings_its_upkeep_forward(
+    logs: Any, logs_of: Any, log_redis: Redis, feed: Any, history: Any, keep_entries: int, expected: str
+):
+    await feed.append([history.sent(history.message())])
+    own = logs_of(keep_ms=HOUR, keep_entries=keep_entries, keep_app_ms=24 * HOUR)
+    [stretch] = await own.read(log_redis, [feed.app_id], {})
+    await own.advance([Progress(stretch, [])])
+    await own.tidy(feed.app_id)
+    assert await due_in(log_redis, feed.app_id) > 23 * HOUR
+    await feed.append([history.sent(history.message()) for _ in range(10)])
+    [stretch] = await own.read(log_redis, [feed.app_id], {})
+    await own.advance([Progress(stretch, [])])
+    if expected == "at once":
+        assert await own.due(ALL) == [feed.app_id]
+        assert await trimmed(own, feed.app_id) == 6
+    else:
+        assert 0.9 * HOUR < await due_in(log_redis, feed.app_id) <= HOUR
+
+
+async def test_upkeep_tidies_the_logs_of_all_apps_and_counts(
+    projecting: Any, log_redis: Redis, feed_of: Any, history_of: Any, app_id: str
+):
     feeds = [feed_of(log_redis, f"{app_id}-{number}") for number in range(3)]
     for feed in feeds:
         history = history_of(feed.app_id)
         await feed.append([history.sent(history.message()) for _ in range(250)])
-    ids: dict[str, list[bytes]] = {}
-    for delivery in await reader.read():
-        ids.setdefault(delivery.app_id, []).append(delivery.entry_id)
-    await log_group.acknowledge(ids, {})
-    registry = CollectorRegistry()
-    upkeep = Upkeep(log_group, reader, Retention(HOUR, 10), ProjectorMetrics(registry))
-    await upkeep.tidy()
-    assert [await log_redis.xlen(names.log(feed.app_id)) for feed in feeds] == [10, 10, 10]
-    assert registry.get_sample_value("imc_projector_trimmed_total") == 720
 
+    async def lengths() -> list[int]:
+        return [await log_redis.xlen(names.log(feed.app_id)) for feed in feeds]
 
-async def test_the_lag_is_what_the_database_lacks(
-    log_group: Any, log_redis: Redis, key: str, app_id: str, feed: Any, history: Any
-):
-    async def lag() -> tuple[int, bool]:
-        found = await log_group.lag([app_id, "nobody"])
-        return found.entries, found.seconds > 0
+    async def are_short() -> bool:
+        return await lengths() == [10, 10, 10]
 
-    assert await lag() == (0, False)
-    ids = await feed.append([history.sent(history.message()) for _ in range(10)])
-    await log_redis.xgroup_create(key, GROUP, "0")
-    await asyncio.sleep(0.005)  # an age has to come about
-    assert await lag() == (10, True)
-    await deliver(log_redis, key, 4)
-    await log_group.acknowledge({app_id: ids[:2]}, {})
-    assert await lag() == (8, True)
-    await deliver(log_redis, key, 10)
-    await log_group.acknowledge({app_id: ids}, {})
-    assert await lag() == (0, False)
-
-
-async def test_the_lag_of_the_app_that_is_furthest_behind_is_told_beside_the_sum(
-    log_group: Any, log_redis: Redis, feed_of: Any, history_of: Any, app_id: str
-):
-    registry = CollectorRegistry()
-    reader = LogReader(log_redis, log_redis, "one", 60_000)
-    upkeep = Upkeep(log_group, reader, Retention(HOUR, 10), ProjectorMetrics(registry))
-    await upkeep.measure()
-    assert registry.get_sample_value("imc_projector_lag_entries_of_one_app") == 0
-    for number, entries in enumerate((3, 7, 5)):
-        feed = feed_of(log_redis, f"{app_id}-{number}")
-        history = history_of(feed.app_id)
-        await feed.append([history.sent(history.message()) for _ in range(entries)])
-    await reader.read()
-    await upkeep.measure()
-    assert registry.get_sample_value("imc_projector_lag_entries") == 15
-    assert registry.get_sample_value("imc_projector_lag_entries_of_one_app") == 7
+    async with projecting(log_retention_entries=10) as registry:
+        await wait_until(are_short)
+        await wait_until(lambda: registry.get_sample_value("imc_projector_trimmed_total") == 720)

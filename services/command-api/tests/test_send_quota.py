@@ -3,17 +3,18 @@
 import asyncio
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from imc_command_api.handlers.ports import Appended, Recall, Repeated, Sending, Write
 from imc_command_api.handlers.send_messages import SendMessages
 from imc_command_api.identity.snowflake import Snowflakes
-from imc_command_api.log.apps import AppList
 from imc_command_api.log.metrics import LogMetrics
+from imc_command_api.log.new_apps import NewApps
 from imc_command_api.log.script import AppendScript, Limits
 from imc_command_api.log.writer import LogWriter
-from imc_command_api.projector.log_group import LogGroup
+from imc_command_api.projector.logs import Logs, Progress, Retention
 from imc_command_api.quota.metrics import SendQuotaMetrics
 from imc_command_api.quota.send_quota import (
     BACKLOG_SECONDS,
@@ -27,11 +28,13 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.commands import SendMessage
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind, RecallMark
-from imc_contracts.quotas import Quotas
+from imc_service.activity import Activity
+from imc_service.redis.masters import Masters
+from imc_testkit.policies import policies_of
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry
 
-LIMITS = Limits(backlog=100_000, keep_recent_ms=60_000, keep_sent_ms=60_000)
+LIMITS = Limits(backlog=100_000, keep_recent_ms=lambda: 60_000, keep_sent_ms=60_000)
 NEVER = "0.000001"
 """Sends a second: too few for one to be gained while a test runs."""
 
@@ -42,12 +45,14 @@ class Process:
     def __init__(self, redis: Any, quotas: str, worker: int = 1) -> None:
         self.redis = redis
         self.now = 0.0
-        self.quotas = Quotas()
-        self.quotas.read(quotas)
+        self.policies = policies_of(quotas)
         self.registry = CollectorRegistry()
-        self.quota = SendQuota(self.quotas, SendQuotaMetrics(self.registry), lambda: self.now)
+        self.quota = SendQuota(self.policies, SendQuotaMetrics(self.registry), lambda: self.now)
         self.writer = LogWriter(
-            AppList(redis), AppendScript(redis, LIMITS, self.quota), LogMetrics(self.registry)
+            NewApps(Masters(redis)),
+            AppendScript(Masters(redis), LIMITS, self.quota),
+            LogMetrics(self.registry),
+            Activity(Masters(redis)),
         )
         self.ids = Snowflakes()
         self.ids.lease(worker, 0, 2**50)
@@ -85,11 +90,11 @@ def _letter(answer: Any) -> str:
 
 @pytest.fixture
 def process(redis: Any, app_id: str) -> Callable[..., Process]:
-    return lambda table, **options: Process(redis, f'{{"apps": {{"{app_id}": {{{table}}}}}}}', **options)
+    return lambda table, **options: Process(redis, f'[apps."{app_id}".quotas]\n{table}', **options)
 
 
 async def test_a_batch_is_cut_where_the_bucket_is_empty(process: Any, redis: Any, app_id: str):
-    one = process(f'"sends_per_second": {NEVER}, "send_burst": 7')
+    one = process(f"sends_per_second = {NEVER}\nsend_burst = 7")
     assert await one.append(app_id, *one.writes(10)) == "+++++++---"
     assert await redis.xlen(names.log(app_id)) == 7
     assert await one.append(app_id, *one.writes(2)) == "--"
@@ -97,7 +102,7 @@ async def test_a_batch_is_cut_where_the_bucket_is_empty(process: Any, redis: Any
 
 
 async def test_the_bucket_is_one_for_all_processes(process: Any, redis: Any, app_id: str):
-    table = f'"sends_per_second": {NEVER}, "send_burst": 50'
+    table = f"sends_per_second = {NEVER}\nsend_burst = 50"
     several = [process(table, worker=worker) for worker in (1, 2, 3)]
     answers = await asyncio.gather(
         *(each.append(app_id, *each.writes(1)) for _ in range(30) for each in several)
@@ -106,7 +111,7 @@ async def test_the_bucket_is_one_for_all_processes(process: Any, redis: Any, app
 
 
 async def test_the_bucket_fills_as_time_goes_by(process: Any, app_id: str):
-    one = process('"sends_per_second": 100, "send_burst": 1')
+    one = process("sends_per_second = 100\nsend_burst = 1")
     assert await one.append(app_id, *one.writes(2)) == "+-"
 
     async def accepted() -> bool:
@@ -116,13 +121,13 @@ async def test_the_bucket_fills_as_time_goes_by(process: Any, app_id: str):
 
 
 async def test_a_bucket_that_is_full_takes_no_room(process: Any, redis: Any, app_id: str):
-    one = process('"sends_per_second": 1, "send_burst": 5')
+    one = process("sends_per_second = 1\nsend_burst = 5")
     await one.append(app_id, *one.writes(5))
     assert 0 < await redis.pttl(names.send_quota(app_id)) <= 5002
 
 
 async def test_a_clock_that_stepped_back_closes_no_app(process: Any, redis: Any, app_id: str):
-    one = process('"sends_per_second": 1000, "send_burst": 1')
+    one = process("sends_per_second = 1000\nsend_burst = 1")
     await redis.set(names.send_quota(app_id), 2**52)
     assert await one.append(app_id, one.write()) == "-"
 
@@ -133,7 +138,7 @@ async def test_a_clock_that_stepped_back_closes_no_app(process: Any, redis: Any,
 
 
 async def test_a_repeat_takes_a_send_and_a_recall_does_not(process: Any, app_id: str):
-    one = process(f'"sends_per_second": {NEVER}, "send_burst": 2')
+    one = process(f"sends_per_second = {NEVER}\nsend_burst = 2")
     assert (
         await one.append(app_id, one.write(own_id="a"), one.write(own_id="a"), one.write(own_id="a")) == "+=-"
     )
@@ -142,7 +147,7 @@ async def test_a_repeat_takes_a_send_and_a_recall_does_not(process: Any, app_id:
 
 
 async def test_an_app_over_its_quota_is_turned_away_at_the_door(process: Any, redis: Any, app_id: str):
-    one = process(f'"sends_per_second": {NEVER}, "send_burst": 1')
+    one = process(f"sends_per_second = {NEVER}\nsend_burst = 1")
     command = SendMessage.model_validate(
         {"appId": app_id, "groupId": "g", "userId": "u", "content": "c", "clientMessageId": "same"}
     )
@@ -158,14 +163,14 @@ async def test_an_app_over_its_quota_is_turned_away_at_the_door(process: Any, re
     assert [isinstance(answer, Refused) for answer in answers] == [True, False, True]
     assert one.refusals() == 103
     one.now = 1.1
-    one.quotas.read("{}")
+    one.policies.read("")
     assert (await one.sends.one(command))["duplicate"]
     assert one.appends() == before + 2, "that of the other app, and that of the repeat"
 
 
 async def test_what_is_turned_away_is_not_kept_in_memory(process: Any, app_id: str):
     """A refusal that is raised again and again would hold the body of every request it ended."""
-    door = process(f'"sends_per_second": {NEVER}').quota
+    door = process(f"sends_per_second = {NEVER}").quota
     door.sends_used_up(app_id, 60_000_000)
     bodies: list[weakref.ref[object]] = []
 
@@ -180,7 +185,7 @@ async def test_what_is_turned_away_is_not_kept_in_memory(process: Any, app_id: s
 
 
 async def test_the_door_is_closed_for_as_long_as_the_bucket_needs_and_no_longer(process: Any, app_id: str):
-    one = process('"sends_per_second": 1000, "send_burst": 1000')
+    one = process("sends_per_second = 1000\nsend_burst = 1000")
 
     def is_closed() -> bool:
         try:
@@ -203,7 +208,7 @@ async def test_the_door_is_closed_for_as_long_as_the_bucket_needs_and_no_longer(
 
 async def test_the_door_opens_before_a_small_bucket_overflows(process: Any, app_id: str):
     """What is allowed is to be had in full, though the door is closed for a while after each refusal."""
-    one = process('"sends_per_second": 1000, "send_burst": 3')
+    one = process("sends_per_second = 1000\nsend_burst = 3")
     one.quota.sends_used_up(app_id, 0)
     one.now = 0.0009  # it fills in 3 ms, and holds one after the first
     with pytest.raises(Refused):
@@ -215,7 +220,7 @@ async def test_the_door_opens_before_a_small_bucket_overflows(process: Any, app_
 @pytest.mark.parametrize("kind", ["sends", "backlog"])
 async def test_the_door_is_closed_for_a_second_at_most(process: Any, app_id: str, kind: str):
     """The quota may have been raised, or what waited may be stored."""
-    one = process(f'"sends_per_second": {NEVER}, "backlog_bytes": 1')
+    one = process(f"sends_per_second = {NEVER}\nbacklog_bytes = 1")
     closed_for = MOST_SECONDS if kind == "sends" else BACKLOG_SECONDS
     used_up = (
         one.quota.sends_used_up(app_id, 10**12) if kind == "sends" else one.quota.backlog_used_up(app_id)
@@ -233,7 +238,7 @@ async def test_the_door_is_closed_for_a_second_at_most(process: Any, app_id: str
 
 async def test_who_was_refused_long_ago_is_forgotten(process: Any, app_id: str):
     """The door is not to grow with every app that ever was over its quota."""
-    one = process(f'"sends_per_second": {NEVER}')
+    one = process(f"sends_per_second = {NEVER}")
     for number in range(3000):
         one.now = number
         one.quota.sends_used_up(f"app{number}", 10**12)
@@ -250,13 +255,13 @@ async def test_a_full_door_forgets_nobody_who_is_still_over(process: Any, app_id
 
 
 async def test_the_bucket_is_the_quota_in_microseconds(process: Any, app_id: str):
-    bucket = process('"sends_per_second": 50, "send_burst": 7, "backlog_bytes": 3').quota.bucket
+    bucket = process("sends_per_second = 50\nsend_burst = 7\nbacklog_bytes = 3").quota.bucket
     assert bucket(app_id) == Bucket(send_us=20_000, depth_us=140_000, backlog_bytes=3)
     assert bucket("another") == Bucket(send_us=0, depth_us=0, backlog_bytes=-1)
 
 
 async def test_no_sends_at_all(process: Any, app_id: str):
-    one = process('"sends_per_second": 0')
+    one = process("sends_per_second = 0")
     with pytest.raises(Refused, match="allows no sends") as refused:
         one.quota.require(app_id)
     assert refused.value.retry_after == 60
@@ -265,24 +270,26 @@ async def test_no_sends_at_all(process: Any, app_id: str):
 
 
 async def test_what_waits_for_the_database_is_bounded_in_bytes(process: Any, redis: Any, app_id: str):
-    one = process('"backlog_bytes": 1000')
+    one = process("backlog_bytes = 1000")
     assert await one.append(app_id, one.write(size=500), one.write(size=600), one.write(size=491)) == "+-+"
     assert await one.append(app_id, one.write(size=20)) == "-"
     assert one.refusals("backlog_bytes") == 2
     assert await one.append(app_id, one.write(EventKind.MESSAGE_RECALLED, 100)) == "+"
-    group = LogGroup(redis)
-    [[_, entries]] = await redis.xreadgroup(names.PROJECTOR_GROUP, "c", {names.log(app_id): ">"})
-    sizes = {id_: sum(map(len, (*fields, *fields.values()))) for id_, fields in entries}
-    assert sum(sizes.values()) == 500 + 491 + 100 == int(await redis.hget(names.log_state(app_id), "waiting"))
-    first = entries[0][0]
-    await group.acknowledge({app_id: [first]}, {app_id: sizes[first]})
-    await group.acknowledge({app_id: [first]}, {app_id: sizes[first]})
-    assert await redis.hget(names.log_state(app_id), "waiting") == b"591"
+    await redis.set(names.owner(names.shard_of(app_id)), "tester")
+    logs = Logs(Masters(redis), "tester", Retention(60_000, 1000, 60_000))
+    [stretch] = await logs.read(redis, [app_id], {})
+    sizes = [entry.size for entry in stretch.entries]
+    waiting = int(await redis.hget(names.log_state(app_id), "waiting_bytes"))
+    assert sum(sizes) == 500 + 491 + 100 == waiting, "writer and projector count alike"
+    first = Progress(replace(stretch, entries=stretch.entries[:1]), [])
+    assert await logs.advance([first]) == [True]
+    assert await logs.advance([first]) == [False]
+    assert await redis.hget(names.log_state(app_id), "waiting_bytes") == b"591"
     assert await one.append(app_id, one.write(size=400), one.write(size=20)) == "+-"
 
 
 async def test_a_count_that_went_wrong_is_put_right_when_nothing_waits(process: Any, redis: Any, app_id: str):
-    one = process('"backlog_bytes": 100')
-    await redis.hset(names.log_state(app_id), "waiting", 10_000)
+    one = process("backlog_bytes = 100")
+    await redis.hset(names.log_state(app_id), "waiting_bytes", 10_000)
     assert await one.append(app_id, one.write()) == "+"
-    assert await redis.hget(names.log_state(app_id), "waiting") == b"20"
+    assert await redis.hget(names.log_state(app_id), "waiting_bytes") == b"20"

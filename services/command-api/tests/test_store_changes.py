@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
-from imc_command_api.store.changes import row_of
+from imc_command_api.store.changes import MessageRow, row_of
 from imc_contracts.cursor import EntryId
 from imc_contracts.events import Entry, Event, EventKind, MalformedEvent
 
@@ -27,6 +27,7 @@ def entry(kind: EventKind, view: Any) -> Entry:
 
 def test_a_send_makes_a_row_at_its_place(app_id: str, message: dict[str, Any]):
     row = row_of(app_id, entry(EventKind.MESSAGE_SENT, message))
+    assert isinstance(row, MessageRow)
     assert row.status == 1
     assert row.content == "hello"
     assert row.log_id == row.last_log_id == PLACE.column

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from imc_command_api.store import projection as projection_module
 from imc_command_api.store.changes import row_of
-from imc_command_api.store.lookup import find_message, find_notice
+from imc_command_api.store.coalesce import Key
+from imc_command_api.store.lookup import find_apps_of_notice, find_message, find_notice
 from imc_command_api.store.projection import PlacedEntry, Projection
 from imc_command_api.store.statements import statements
+from imc_contracts.cursor import EntryId
 from imc_contracts.events import MalformedEvent
 from imc_contracts.views import deleted, recalled
 from imc_service.database.database import Database, StatementRefused, StoreUnavailable
@@ -44,25 +46,48 @@ async def test_texts_come_back_byte_for_byte(
     message = history.message(f"g{content[:50].strip()}", content=content)
     notice = history.notice(content=content, title=content[:255], jumpUrl=content[:2048])
     await projection.apply([history.sent(message), history.published(notice)])
-    assert await find_message(database, int(message["messageId"])) == message
-    assert await find_notice(database, int(notice["informationId"])) == notice
+    assert await find_message(database, history.app_id, int(message["messageId"])) == message
+    assert await find_notice(database, history.app_id, int(notice["informationId"])) == notice
 
 
 async def test_what_is_not_there_is_not_found(database: Database):
-    assert await find_message(database, 1) is None
-    assert await find_notice(database, 1) is None
+    assert await find_message(database, "a", 1) is None
+    assert await find_notice(database, "a", 1) is None
 
 
-async def test_what_another_app_has_is_not_found(projection: Projection, database: Database, history: Any):
-    message, notice = history.message("g"), history.notice()
-    await projection.apply([history.sent(message), history.published(notice)])
-    message_id, notice_id, app_id = int(message["messageId"]), int(notice["informationId"]), message["appId"]
-    for apps in (frozenset({app_id}), frozenset({"other", app_id})):
-        assert await find_message(database, message_id, apps) == message
-        assert await find_notice(database, notice_id, apps) == notice
-    for apps in (frozenset({"other"}), frozenset({"other", f"{app_id}."}), frozenset[str]()):
-        assert await find_message(database, message_id, apps) is None
-        assert await find_notice(database, notice_id, apps) is None
+async def test_two_apps_may_have_the_same_ids(
+    projection: Projection, database: Database, history: Any, history_of: Any
+):
+    other = history_of(f"{history.app_id}-x")
+    message, notice = history.message(), history.notice()
+    message_id, notice_id = int(message["messageId"]), int(notice["informationId"])
+    theirs = other.message(messageId=message["messageId"], content="theirs")
+    their_notice = other.notice(informationId=notice["informationId"], content="theirs")
+    await projection.apply(
+        [history.sent(message), other.sent(theirs), history.published(notice), other.published(their_notice)]
+    )
+    await projection.apply([other.recalled(theirs, 7), other.deleted(their_notice, 8)])
+    assert await find_message(database, history.app_id, message_id) == message
+    assert await find_notice(database, history.app_id, notice_id) == notice
+    assert await find_message(database, other.app_id, message_id) == recalled(theirs, 7, None)
+    assert await find_notice(database, other.app_id, notice_id) == deleted(their_notice, 8)
+    assert await find_message(database, f"{history.app_id}.", message_id) is None
+    assert await find_notice(database, f"{history.app_id}.", notice_id) is None
+
+
+async def test_the_apps_of_a_notice_are_found_by_its_id(
+    projection: Projection, database: Database, history: Any, history_of: Any
+):
+    other, notice = history_of(f"{history.app_id}-x"), history.notice()
+    notice_id, both = int(notice["informationId"]), {history.app_id, other.app_id}
+    await projection.apply([history.published(notice)])
+    for apps in (None, frozenset({history.app_id}), frozenset({"else", history.app_id})):
+        assert await find_apps_of_notice(database, notice_id, apps) == [history.app_id]
+    for apps in (frozenset({"else"}), frozenset({"else", f"{history.app_id}."}), frozenset[str]()):
+        assert await find_apps_of_notice(database, notice_id, apps) == []
+    await projection.apply([other.published(other.notice(informationId=notice["informationId"]))])
+    assert set(await find_apps_of_notice(database, notice_id, None)) == both
+    assert await find_apps_of_notice(database, notice_id, frozenset({other.app_id})) == [other.app_id]
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -78,7 +103,9 @@ async def test_send_and_recall_in_either_order_end_in_the_same_row(
     (row,) = await tables.messages(history.app_id)
     assert (row["status"], row["content"], row["recall_time"], row["recall_cause"]) == (0, "", 77, "regret")
     assert (row["log_id"], row["last_log_id"]) == (sent.entry.id.column, recall.entry.id.column)
-    assert await find_message(database, int(message["messageId"])) == recalled(message, 77, "regret")
+    assert await find_message(database, history.app_id, int(message["messageId"])) == recalled(
+        message, 77, "regret"
+    )
 
 
 @pytest.mark.parametrize("delete_first", [True, False])
@@ -91,7 +118,7 @@ async def test_publication_and_deletion_in_either_order_end_in_the_same_row(
         await projection.apply([event])
     (row,) = await tables.notices(history.app_id)
     assert (row["log_id"], row["last_log_id"]) == (published.entry.id.column, deletion.entry.id.column)
-    assert await find_notice(database, int(notice["informationId"])) == deleted(notice, 88)
+    assert await find_notice(database, history.app_id, int(notice["informationId"])) == deleted(notice, 88)
 
 
 async def test_a_recall_of_a_row_of_the_java_version_keeps_its_places_empty_but_the_newest(
@@ -100,7 +127,7 @@ async def test_a_recall_of_a_row_of_the_java_version_keeps_its_places_empty_but_
     message = history.message(content="old")
     async with database.transaction() as session:
         await session.execute(
-            "INSERT INTO imc_chat_message (message_id, app_id, group_id, user_id, content, create_time) "
+            "INSERT INTO imc_message (message_id, app_id, group_id, user_id, content, create_time) "
             "VALUES (?, ?, 'g', 'u', 'old', 1)",
             (int(message["messageId"]), history.app_id),
         )
@@ -127,18 +154,42 @@ async def test_groups_count_each_message_once_and_know_the_newest(
     }
 
 
-async def test_apps_may_be_mixed_and_none_reaches_the_rows_of_another(
+async def test_apps_may_be_mixed_and_each_counts_its_own(
     projection: Projection, tables: Any, history: Any, history_of: Any
 ):
     other = history_of(f"{history.app_id}-x")
-    message = history.message(content="mine")
-    theirs = other.message(messageId=message["messageId"], content="theirs")
-    await projection.apply([history.sent(message), other.sent(other.message("g"))])
-    await projection.apply([other.recalled(theirs), other.sent(theirs)])
+    message = history.message("g", content="mine")
+    theirs = other.message("g", messageId=message["messageId"], content="theirs")
+    events = [
+        history.sent(message),
+        other.sent(theirs),
+        other.sent(other.message("g")),
+        other.recalled(theirs),
+    ]
+    for batch in (events, events, *([event] for event in events)):
+        await projection.apply(batch)
     (row,) = await tables.messages(history.app_id)
     assert (row["content"], row["status"], row["log_id"]) == ("mine", 1, row["last_log_id"])
-    assert len(await tables.messages(other.app_id)) == 1
-    assert (await tables.groups(other.app_id))["g"][0] == 1
+    assert [row["content"] for row in await tables.messages(other.app_id)] == ["", "hello"]
+    assert (await tables.groups(history.app_id))["g"][0] == 1
+    assert (await tables.groups(other.app_id))["g"][0] == 2
+
+
+async def test_the_position_of_a_projection_only_grows(
+    projection: Projection, tables: Any, history: Any, history_of: Any
+):
+    other, epoch, next_epoch = history_of(f"{history.app_id}-x"), "e" * 40, "f"
+    early, late, later = (EntryId(1_790_000_000_000, seq).column for seq in (9, 10, 11))
+    await projection.apply_rows([], {history.app_id: (epoch, late), other.app_id: (epoch, early)})
+    sent = history.sent(history.message())
+    await projection.apply_rows(
+        [row_of(*sent)], {history.app_id: (next_epoch, early), other.app_id: (next_epoch, later)}
+    )
+    assert await tables.position(history.app_id) == (epoch, late)
+    assert await tables.position(other.app_id) == (next_epoch, later)
+    assert await tables.count(history.app_id) == 1
+    await projection.apply([history.sent(history.message())])
+    assert await tables.position(history.app_id) == (epoch, late)
 
 
 async def test_a_malformed_entry_stops_the_batch_before_anything_is_written(
@@ -162,8 +213,15 @@ async def test_a_batch_is_written_as_a_whole_or_not_at_all(
         await session.execute(f"CREATE TRIGGER refuse_group BEFORE INSERT ON imc_group {refuse}")
     try:
         with pytest.raises((StatementRefused, StoreUnavailable)):
-            await projection.apply(
-                [history.sent(history.message("refused")), history.published(history.notice())]
+            await projection.apply_rows(
+                [
+                    row_of(*each)
+                    for each in (
+                        history.sent(history.message("refused")),
+                        history.published(history.notice()),
+                    )
+                ],
+                {history.app_id: ("e", EntryId(1, 1).column)},
             )
     finally:
         async with database.session() as session:
@@ -171,6 +229,7 @@ async def test_a_batch_is_written_as_a_whole_or_not_at_all(
     assert await tables.messages(history.app_id) == []
     assert await tables.notices(history.app_id) == []
     assert await tables.groups(history.app_id) == {}
+    assert await tables.position(history.app_id) is None
 
 
 async def test_the_server_says_how_many_rows_were_new(database: Database, history: Any):
@@ -199,25 +258,25 @@ async def test_what_is_sent_is_looked_for_only_where_it_may_be_known(
     projection: Projection, history: Any, monkeypatch: pytest.MonkeyPatch
 ):
     """A look costs a statement; where it is left out wrongly, all is written once more."""
-    looked_for: list[Sequence[int]] = []
+    looked_for: list[Sequence[Key]] = []
     look = projection_module._existing
 
-    async def noted(session: Any, table: Any, keys: Sequence[int]) -> Collection[int]:
+    async def noted(session: Any, table: Any, keys: Sequence[Key]) -> Collection[Key]:
         looked_for.append(keys)
         return await look(session, table, keys)
 
     monkeypatch.setattr(projection_module, "_existing", noted)
     messages = [history.message() for _ in range(3)]
-    ids = [int(message["messageId"]) for message in messages]
+    keys = [(history.app_id, int(message["messageId"])) for message in messages]
     sends = [history.sent(message) for message in messages]
     await projection.apply(sends)
     assert looked_for == [[], []], "of messages and of notices"
     looked_for.clear()
     await projection.apply([history.recalled(messages[0])])
-    assert looked_for == [[ids[0]], []]
+    assert looked_for == [[keys[0]], []]
     looked_for.clear()
     await projection.apply(sends)
-    assert looked_for == [[], ids, []], "seen a second time, in a second attempt"
+    assert looked_for == [[], keys, []], "seen a second time, in a second attempt"
 
 
 async def test_writers_side_by_side_count_each_message_once(

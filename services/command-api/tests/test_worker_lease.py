@@ -9,6 +9,7 @@ from imc_command_api.identity import worker_lease as module
 from imc_command_api.identity.snowflake import Snowflakes, wall_clock_ms
 from imc_command_api.identity.worker_lease import LEASE_MS, RESERVED_MS, WorkerLease, worker_lease
 from imc_contracts import names
+from imc_service.redis.masters import Masters
 from imc_testkit.waiting import wait_until
 
 
@@ -19,7 +20,7 @@ async def no_leases(redis: Any):
 
 async def leased(redis: Any, clock: int | None = None) -> tuple[WorkerLease, Snowflakes]:
     ids = Snowflakes((lambda: clock) if clock is not None else wall_clock_ms)
-    lease = WorkerLease(redis, ids)
+    lease = WorkerLease(Masters(redis), ids)
     await lease.renew()
     return lease, ids
 
@@ -156,7 +157,7 @@ async def test_what_is_reserved_is_counted_from_where_ids_begin(redis: Any):
 async def test_a_clock_that_steps_back_takes_nothing_off_what_is_reserved(redis: Any):
     clock = NOW
     ids = Snowflakes(lambda: clock)
-    lease = WorkerLease(redis, ids)
+    lease = WorkerLease(Masters(redis), ids)
     await lease.renew()
     made = ids.next()
     clock = NOW - HOUR_MS
@@ -169,7 +170,7 @@ async def test_ids_are_made_as_far_as_they_are_reserved_and_no_further(redis: An
     """What another may begin after, an owner that Redis has not heard from for long must not use."""
     clock = NOW
     ids = Snowflakes(lambda: clock)
-    await WorkerLease(redis, ids).renew()
+    await WorkerLease(Masters(redis), ids).renew()
     clock = NOW + RESERVED_MS
     assert time_of(ids.next()) == clock
     clock += 1
@@ -187,7 +188,7 @@ def test_a_lease_outlives_renewals_that_fail():
 async def test_a_lease_is_renewed_again_and_again(redis: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "RENEW_SECONDS", 0.01)
     monkeypatch.setattr(module, "RETRY_SECONDS", 3600)
-    async with worker_lease(redis, ids := Snowflakes()):
+    async with worker_lease(Masters(redis), ids := Snowflakes()):
         await wait_until(lambda: ids.is_leased)
         for _ in range(3):
             await redis.delete(names.WORKERS)
@@ -198,7 +199,7 @@ async def test_a_failure_of_any_kind_is_tried_again_soon(redis: Any, monkeypatch
     monkeypatch.setattr(module, "RENEW_SECONDS", 3600)
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
     await redis.set(names.WORKERS, "no hash")
-    async with worker_lease(redis, ids := Snowflakes()) as lease:
+    async with worker_lease(Masters(redis), ids := Snowflakes()) as lease:
         renewals = 0
         renew = lease.renew
 
@@ -221,13 +222,13 @@ async def test_a_number_is_looked_for_soon_where_all_are_taken(redis: Any, monke
     monkeypatch.setattr(module, "RENEW_SECONDS", 3600)
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
     await reserve(redis, dict.fromkeys(range(1024), 0), ends=2**52)
-    async with worker_lease(redis, ids := Snowflakes()):
+    async with worker_lease(Masters(redis), ids := Snowflakes()):
         await redis.delete(names.WORKERS)
         await wait_until(lambda: ids.is_leased)
 
 
 async def test_an_emptied_redis_gives_the_number_back(redis: Any):
-    async with worker_lease(redis, ids := Snowflakes()) as lease:
+    async with worker_lease(Masters(redis), ids := Snowflakes()) as lease:
         await wait_until(lambda: ids.is_leased)
         await redis.delete(names.WORKERS)
         await lease.renew()

@@ -30,8 +30,9 @@ from imc_push_node.gateway.gateway import Gateway
 from imc_push_node.gateway.keepalive import Keepalive
 from imc_push_node.http.state import PushNode
 from imc_push_node.settings import PushNodeSettings
+from imc_push_node.stream.changes import GATEWAYS
 from imc_push_node.stream.hub import App
-from imc_service.redis.client import database_of
+from imc_service.redis.masters import Masters
 from redis.asyncio import Redis
 
 APPEND = Path(__file__).parents[2] / "command-api/src/imc_command_api/log/append.lua"
@@ -39,15 +40,18 @@ APPEND = Path(__file__).parents[2] / "command-api/src/imc_command_api/log/append
 
 _NO_LIMIT, _KEEP_MS = 2**31, 60_000
 _NO_QUOTA = (0, 0, -1)
-_RECENT_KEY, _NO_SENT_KEY = 5, 0
+_MAY_BEGIN, _NEED_NOT_WRITE = 1, 0
+_RECENT_KEY, _NO_SENT_KEY = 8, 0
 
 
 class AppLog:
-    """The log of one app."""
+    """The log of one app; ``redis`` is the one that all is in, unless ``masters`` are a cluster."""
 
-    def __init__(self, redis: Redis, app_id: str) -> None:
-        self.redis = redis
+    def __init__(self, redis: Redis | None, app_id: str, masters: Masters | None = None) -> None:
+        self.redis: Any = redis
+        self.masters = masters or Masters(self.redis)
         self.app_id = app_id
+        self.shard = names.shard_of(app_id)
         self.epoch = "line"
         self.changes: list[dict[str, Any]] = []
         """What was appended, as query-api remembers it."""
@@ -58,9 +62,10 @@ class AppLog:
 
         ``mark``: what masks the recalled message, with the time of its sending, if that is what they tell.
         """
-        channel = names.live(self.app_id, database_of(self.redis)) if publish else self.app_id + "-lost"
-        limits = (_NO_LIMIT, _KEEP_MS, _KEEP_MS, names.PROJECTOR_GROUP, *_NO_QUOTA)
-        arguments: list[Any] = [channel, self.epoch, *limits]
+        channel = names.live(self.app_id, self.masters.database)
+        limits = (_NO_LIMIT, _KEEP_MS, _KEEP_MS, self.app_id, *_NO_QUOTA)
+        how = (_MAY_BEGIN, _NEED_NOT_WRITE, names.CHANGES_KEPT)
+        arguments: list[Any] = [channel if publish else channel + "-lost", self.epoch, *limits, *how]
         views = [orjson.loads(event.body) for event in events]
         for event, view in zip(events, views, strict=True):
             id_ = view.get("messageId") or view["informationId"]
@@ -70,10 +75,13 @@ class AppLog:
             names.log_state(self.app_id),
             names.recalled(self.app_id),
             names.send_quota(self.app_id),
-            names.recent(self.app_id, 0),
+            names.pending(self.shard),
+            names.changes(self.shard),
+            names.apps(self.shard),
+            names.recent(self.shard, 0),
         )
-        redis = cast(Any, self.redis)
-        epoch, _, _, *ids = await redis.eval(APPEND.read_text(), len(keys), *keys, *arguments)
+        command = (APPEND.read_text(), len(keys), *keys, *arguments)
+        epoch, _, *ids = await self.masters.run(keys[0], lambda redis: cast(Any, redis).eval(*command))
         for entry_id, event, view in zip(ids, events, views, strict=True):
             self.changes.append(
                 {"entryId": entry_id.decode(), "kind": event.kind.value.decode(), "view": view}
@@ -86,8 +94,37 @@ class AppLog:
 
     async def end(self) -> None:
         """Lose the whole log: what is appended from here on is another one."""
-        await self.redis.delete(names.log(self.app_id), names.log_state(self.app_id))
+        await self.lose(names.log(self.app_id), names.log_state(self.app_id))
         self.epoch += "2"
+
+    async def lose(self, *keys: str) -> None:
+        """Lose keys as a Redis that was emptied does: the changes of the shard are lost with them."""
+        await self.redis.delete(*keys, names.changes(self.shard))
+
+    async def copy(self) -> tuple[bytes, bytes]:
+        """The log as it is now, as a replica has it."""
+        log, state = names.log(self.app_id), names.log_state(self.app_id)
+        return await self.redis.dump(log), await self.redis.dump(state)
+
+    async def fork(self, copy: tuple[bytes, bytes], last: Cursor) -> Cursor:
+        """Go on from a copy, whose newest entry is ``last``; returns the entry after that.
+
+        Its id is the next one, and so less than those of what is lost.
+        """
+        log, state = names.log(self.app_id), names.log_state(self.app_id)
+        event, entry = message_sent(self.message()), str(last.entry.following)
+        async with self.redis.pipeline() as pipeline:
+            for key, value in zip((log, state), copy, strict=True):
+                pipeline.restore(key, 0, value, replace=True)
+            pipeline.xadd(log, {"k": event.kind.value, "v": event.body}, id=entry)
+            pipeline.hset(state, "last", entry)
+            pipeline.delete(names.changes(self.shard))
+            await pipeline.execute()
+        return Cursor(last.epoch, last.entry.following)
+
+    async def change_gateways(self) -> None:
+        """Note that the gateways of the app have changed, as a node does that has registered one."""
+        await self.redis.xadd(names.changes(self.shard), {GATEWAYS: self.app_id})
 
     def message(self, content: str | None = None) -> Message:
         """A message that nobody has sent yet; its content is its number if none is given."""
@@ -140,6 +177,12 @@ def app_log(redis: Redis, app_id: str) -> AppLog:
     return AppLog(redis, app_id)
 
 
+@pytest.fixture
+def log_in() -> Callable[[Masters, str], AppLog]:
+    """Makes the log of an app in a cluster."""
+    return lambda masters, app_id: AppLog(None, app_id, masters)
+
+
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -188,11 +231,13 @@ async def running_node(
     redis_url: str, ping_seconds: float | None = None, **settings: Any
 ) -> AsyncGenerator[Node]:
     """A push-node with these settings; ``ping_seconds`` between its pings instead of its own figure."""
-    all_settings = PushNodeSettings.model_validate(
-        {"auth": "off", "redis_url": redis_url, "command_api_url": "http://127.0.0.1:9", **settings}
+    # In a thread, since a file that a setting names is read.
+    all_settings = await asyncio.to_thread(
+        PushNodeSettings.model_validate,
+        {"auth": "off", "redis_url": redis_url, "command_api_url": "http://127.0.0.1:9", **settings},
     )
-    app = create_app(all_settings)
     keepalive = None if ping_seconds is None else Keepalive(ping_seconds, ping_seconds)
+    app = create_app(all_settings, keepalive)
     options = server_options(all_settings, app.state.registry, keepalive)
     async with serving(app, **options) as url:
         yield Node(url, app.state.opened.state["push_node"])
@@ -268,20 +313,25 @@ class FakeQueryApi:
     calls: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Of each call the two places."""
     status: int = 200
+    removed_to: EntryId | None = None
+    """Of what entries the rows were removed: up to this one."""
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     """Calls wait for it; set unless a test clears it."""
 
-    def answer(self, query: dict[str, str]) -> list[dict[str, Any]]:
-        """The first changes between the two places."""
+    def answer(self, query: dict[str, str]) -> dict[str, Any]:
+        """A page of the changes between the two places."""
         after, before = EntryId.parse(query["after"]), EntryId.parse(query["before"])
         kinds = "srpd" if query["notices"] == "1" else "sr"
         known = self.app_log.changes if query["appId"] == self.app_log.app_id else []
         between = [
             change
             for change in known
-            if after < EntryId.parse(change["entryId"]) < before and change["kind"] in kinds
+            if max(after, self.removed_to or after) < EntryId.parse(change["entryId"]) < before
+            and change["kind"] in kinds
         ]
-        return between[: int(query["limit"])]
+        limit = int(query["limit"])
+        page: dict[str, Any] = {"changes": between[:limit], "isLast": len(between) < limit}
+        return page if self.removed_to is None else {**page, "removedTo": str(self.removed_to)}
 
 
 @pytest.fixture

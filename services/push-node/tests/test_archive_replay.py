@@ -182,7 +182,9 @@ async def test_a_point_of_a_lost_future_is_a_gap(node: Any, app_log: Any, query_
     offered = str(Cursor(last.epoch, EntryId(last.entry.ms + 5, 0)))
     async with connect(node.url, app_log.app_id, "one", cursor=offered) as gateway:
         (gap,) = await gateway.wait_for_code(4002)
-        assert gap["data"] == {"from": offered, "to": str(last)}
+        # That server may have had other entries than the log from any entry on.
+        before_all = Cursor(last.epoch, cursors[5].entry.preceding)
+        assert gap["data"] == {"from": str(before_all), "to": str(last)}
         assert (gateway.frames[0]["cursor"], gateway.frames[0]["recovered"]) == (str(last), False)
         await app_log.send()
         await gateway.wait_for_code(2001)
@@ -380,3 +382,67 @@ async def test_one_may_leave_while_it_waits(node: Any, app_log: Any, query_api: 
     query_api.gate.set()
     async with connect(node.url, app_log.app_id, "one", cursor=str(cursors[0])) as gateway:
         await gateway.wait_for_code(2001, 9)
+
+
+class TestRemovedRows:
+    """The database says how far rows were removed from it."""
+
+    async def test_what_is_removed_is_a_gap_and_what_follows_is_pushed(
+        self, node: Any, app_log: Any, query_api: Any
+    ) -> None:
+        cursors = await app_log.send(20)
+        await app_log.trim(cursors[15])
+        query_api.removed_to = cursors[9].entry
+        async with connect(node.url, app_log.app_id, "one", cursor=str(cursors[2])) as gateway:
+            await gateway.wait_for_code(2001, 10)
+            await app_log.send()
+            await gateway.wait_for_code(2001, 11)
+            assert [frame["code"] for frame in gateway.frames] == [2000, 4002, *[2001] * 11]
+            connected, gap = gateway.frames[:2]
+            assert (connected["cursor"], connected["recovered"]) == (str(cursors[9]), False)
+            assert gap["data"] == {"from": str(cursors[2]), "to": str(cursors[9])}
+            assert contents(gateway) == numbers(11, 21)
+
+    @pytest.mark.parametrize("seen", [9, 10, 14])
+    async def test_who_has_seen_all_that_is_removed_gets_everything(
+        self, node: Any, app_log: Any, query_api: Any, seen: int
+    ) -> None:
+        cursors = await app_log.send(20)
+        await app_log.trim(cursors[15])
+        query_api.removed_to = cursors[9].entry
+        async with connect(node.url, app_log.app_id, "one", cursor=str(cursors[seen])) as gateway:
+            await gateway.wait_for_code(2001, 19 - seen)
+            assert gateway.frames[0]["recovered"]
+            assert [frame["code"] for frame in gateway.frames] == [2000, *[2001] * (19 - seen)]
+
+    async def test_what_the_log_still_holds_is_no_gap(self, node: Any, app_log: Any, query_api: Any) -> None:
+        cursors = await app_log.send(20)
+        await app_log.trim(cursors[15])
+        query_api.removed_to = cursors[19].entry
+        async with connect(node.url, app_log.app_id, "one", cursor=str(cursors[2])) as gateway:
+            await gateway.wait_for_code(2001, 5)
+            assert [frame["code"] for frame in gateway.frames] == [2000, 4002, *[2001] * 5]
+            gap = gateway.frames[1]["data"]
+            assert gap == {"from": str(cursors[2]), "to": str(Cursor("line", cursors[15].entry.preceding))}
+            assert contents(gateway) == numbers(16, 20)
+
+    async def test_what_goes_while_it_is_read_is_a_gap(self, node: Any, app_log: Any, query_api: Any) -> None:
+        cursors = await app_log.send(3 * PAGE)
+        await app_log.trim(cursors[-1])
+        removed_to = cursors[2 * PAGE].entry
+        answer = query_api.answer
+
+        def remove_after_a_page(query: dict[str, str]) -> Any:
+            page = answer(query)
+            query_api.removed_to = removed_to
+            return page
+
+        query_api.answer = remove_after_a_page
+        async with (
+            connect(node.url, app_log.app_id, "behind", cursor=str(cursors[0])) as behind,
+        ):
+            await behind.wait_for_code(2001, 2 * PAGE - 1)
+            [gap] = behind.with_code(4002)
+            assert gap["data"] == {"from": str(cursors[PAGE]), "to": str(cursors[2 * PAGE])}
+            assert contents(behind) == [*numbers(2, PAGE + 1), *numbers(2 * PAGE + 2, 3 * PAGE)]
+            assert behind.frames[0]["recovered"]

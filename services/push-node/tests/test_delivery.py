@@ -29,6 +29,7 @@ from prometheus_client import CollectorRegistry
 START = 10
 """The entry at which a world begins."""
 
+PUSHES = (2001, 2002, 2004, 2005, 2006)
 V1, NOTICES, JAVA = PushFormat.V1, PushFormat.V1_WITH_NOTICES, PushFormat.JAVA
 
 
@@ -73,9 +74,7 @@ class World:
         return [frame["code"] for frame in self.got[gateway]]
 
     def numbers(self, gateway: Gateway) -> list[int]:
-        return [
-            frame["data"]["n"] for frame in self.got[gateway] if frame["code"] in (2001, 2002, 2004, 2005)
-        ]
+        return [frame["data"]["n"] for frame in self.got[gateway] if frame["code"] in PUSHES]
 
     def count(self, name: str) -> float:
         return self.registry.get_sample_value(name) or 0.0
@@ -92,6 +91,7 @@ TRANSITIONS: dict[str, tuple[Callable[[Delivery, Gateway], None], Sequence[State
         ),
         REPLAYS,
     ),
+    "go_back": (lambda delivery, gateway: delivery.go_back(gateway, at(START)), READS_LOG),
     "reach_head": (lambda delivery, gateway: delivery.reach_head(gateway), READS_LOG),
     "leave_log": (lambda delivery, gateway: delivery.leave_log(gateway), READS_LOG),
     "rename_position": (
@@ -111,10 +111,10 @@ WAYS: dict[State, Sequence[str]] = {
     State.READING_ARCHIVE: ["enter", "resume", "leave_log"],
     State.LEFT: ["enter", "leave"],
 }
-"""How to bring a gateway into each state."""
+"""How to bring a gateway that gets the events of all groups into each of its states."""
 
 
-@pytest.mark.parametrize("state", State, ids=lambda state: state.name)
+@pytest.mark.parametrize("state", WAYS, ids=lambda state: state.name)
 @pytest.mark.parametrize("name", TRANSITIONS)
 def test_only_transitions_of_the_table_are_made(state: State, name: str) -> None:
     world = World()
@@ -166,14 +166,16 @@ async def test_each_door_gets_its_own_form_of_a_push() -> None:
     world.delivery.flush()
     codes = {push_format: world.codes(gateway) for push_format, gateway in gateways.items()}
     assert codes == {
-        V1: [2000, 2001, 2002],
-        NOTICES: [2000, 2001, 2002, 2004, 2005],
+        V1: [2000, 2001, 2002, 2006],
+        NOTICES: [2000, 2001, 2002, 2004, 2005, 2006],
         JAVA: [2000, 2001, 2002],
+        PushFormat.EVENTS: [2000, 2001, 2002, 2006],
+        PushFormat.EVENTS_WITH_NOTICES: [2000, 2001, 2002, 2004, 2005, 2006],
     }
     assert all("cursor" in frame for frame in world.got[gateways[V1]])
     assert all(frame.keys() == {"success", "code", "message", "data"} for frame in world.got[gateways[JAVA]])
-    assert world.count("imc_deliveries_total") == 8
-    assert world.count("imc_entries_told_total") == 4
+    assert world.count("imc_deliveries_total") == 18
+    assert world.count("imc_entries_told_total") == 5
 
 
 async def test_nothing_is_encoded_for_a_door_without_gateways(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,6 +231,22 @@ async def test_a_slow_gateway_of_the_java_door_is_replayed_what_it_missed() -> N
     world.delivery.flush()
     assert world.codes(gateway) == [2000, 2001, 2002, 2001]
     assert world.numbers(gateway) == [START + 1, START + 2, START + 3]
+
+
+async def test_what_is_erased_is_not_replayed_from_memory() -> None:
+    world = World()
+    gateway = live(world, V1)
+    world.tell(EventKind.MESSAGE_SENT)
+    world.delivery.flush()
+    world.delivery.on_full(gateway)
+    generation = world.delivery.outbox.generation
+    world.tell(EventKind.ERASURE)
+    world.delivery.flush()
+    assert world.delivery.outbox.replay_buffer.is_empty
+    assert world.delivery.outbox.generation == generation + 1
+    world.delivery.on_room(gateway)
+    world.replay(gateway, START + 2)
+    assert world.codes(gateway) == [2000, 2001, 2006]
 
 
 async def test_many_large_entries_are_several_broadcasts() -> None:
@@ -381,6 +399,7 @@ class Deliveries(RuleBasedStateMachine):
                 if number > self.starts.get(gateway, 0)
                 and number not in self.gaps.get(gateway, ())
                 and (gateway.format.has_notices or not entry.kind.is_notice)
+                and (gateway.format.has_cursors or entry.kind is not EventKind.ERASURE)
             ]
             numbers = self.world.numbers(gateway)
             assert numbers == expected[: len(numbers)]

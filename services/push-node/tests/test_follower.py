@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 from imc_contracts import names
 from imc_contracts.events import message_sent
 from imc_testkit.gateway import Gateway, connect
@@ -15,7 +16,7 @@ def contents(gateway: Gateway) -> list[str]:
 
 
 async def listeners(app_log: Any) -> int:
-    ((_, count),) = await app_log.redis.pubsub_numsub(names.live(app_log.app_id, 0))
+    ((_, count),) = await app_log.redis.pubsub_shardnumsub(names.live(app_log.app_id, 0))
     return count
 
 
@@ -135,7 +136,7 @@ async def test_an_emptied_log_is_announced_and_the_next_one_followed(node: Any, 
         await gateway.wait_for_code(2000)
         (last,) = await app_log.send()
         await gateway.wait_for_code(2001)
-        await app_log.redis.delete(names.log(app_log.app_id), names.log_state(app_log.app_id))
+        await app_log.lose(names.log(app_log.app_id), names.log_state(app_log.app_id))
         (gap,) = await gateway.wait_for_code(4002)
         assert gap["data"]["from"] == str(last)
         assert gap["data"]["to"].startswith("u")
@@ -152,7 +153,7 @@ async def test_a_log_of_another_epoch_is_announced(node: Any, app_log: Any) -> N
         (last,) = await app_log.send()
         await gateway.wait_for_code(2001)
         keys = (names.log(app_log.app_id), names.log_state(app_log.app_id))
-        await app_log.redis.delete(*keys)
+        await app_log.lose(*keys)
         app_log.epoch = "other"
         (first,) = await app_log.send()
         (gap,) = await gateway.wait_for_code(4002)
@@ -167,6 +168,7 @@ async def test_a_log_that_lost_its_end_is_announced(node: Any, app_log: Any) -> 
         await gateway.wait_for_code(2001, 2)
         await app_log.redis.xdel(names.log(app_log.app_id), str(lost.entry))
         await app_log.redis.hset(names.log_state(app_log.app_id), "last", str(kept.entry))
+        await app_log.lose()
         (gap,) = await gateway.wait_for_code(4002)
         assert gap["data"] == {"from": str(lost), "to": str(kept)}
         await app_log.send()
@@ -187,6 +189,49 @@ async def test_a_log_that_lost_its_end_and_goes_on_is_announced(node: Any, app_l
         (gap,) = await gateway.wait_for_code(4002)
         assert gap["data"]["from"] == str(lost)
         assert gap["data"]["to"] in (str(kept), str(newest))
+
+
+async def test_what_the_log_goes_on_with_after_a_fork_is_pushed(node: Any, app_log: Any) -> None:
+    """As after a failover, while the old master took sends that the new one has not: both have all ids."""
+    async with connect(node.url, app_log.app_id, "one") as gateway:
+        await gateway.wait_for_code(2000)
+        _, kept = await app_log.send(2)
+        copy = await app_log.copy()
+        lost = [*await app_log.send(2), *await app_log.send()]
+        await gateway.wait_for_code(2001, 5)
+        await app_log.fork(copy, kept)
+        await app_log.send()
+        (gap,) = await gateway.wait_for_code(4002)
+        assert gap["data"] == {"from": str(lost[-1]), "to": str(kept)}
+        await gateway.wait_for_code(2001, 7)
+        assert contents(gateway) == numbers(1, 7)
+        assert [frame["code"] for frame in gateway.frames[-3:]] == [4002, 2001, 2001]
+    for at, cursor in enumerate(lost):
+        async with connect(node.url, app_log.app_id, f"back-{at}", cursor=str(cursor)) as gateway:
+            (gap,) = await gateway.wait_for_code(4002)
+            assert gap["data"] == {"from": str(cursor), "to": str(kept)}
+            assert (gateway.frames[0]["cursor"], gateway.frames[0]["recovered"]) == (str(kept), False)
+            await gateway.wait_for_code(2001, 2)
+            assert contents(gateway) == numbers(6, 7)
+
+
+async def test_a_fork_of_before_all_that_is_known_is_announced_as_a_gap(
+    node: Any, app_log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imc_push_node.stream.trail.MOST_ENTRIES", 2)
+    async with connect(node.url, app_log.app_id, "one") as gateway:
+        await gateway.wait_for_code(2000)
+        (kept,) = await app_log.send()
+        copy = await app_log.copy()
+        lost: list[Any] = []
+        for count in range(4):
+            lost += await app_log.send()
+            await gateway.wait_for_code(2001, count + 2)
+        other = await app_log.fork(copy, kept)
+        (gap,) = await gateway.wait_for_code(4002)
+        assert gap["data"] == {"from": str(lost[2]), "to": str(other)}
+        await app_log.send()
+        await gateway.wait_for_code(2001, 6)
 
 
 async def test_a_trimmed_log_is_no_gap_for_those_who_are_up_to_date(node: Any, app_log: Any) -> None:

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from imc_contracts.codes import ErrorCode
+from imc_contracts.codes import CloseCode, ErrorCode
 from imc_contracts.cursor import Cursor, EntryId
 from imc_contracts.events import Event, EventKind
 from imc_push_node.gateway import frames
@@ -10,7 +10,7 @@ from imc_push_node.gateway.push_format import PushFormat
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 
-AT = Cursor("line", EntryId(12, 3))
+AT, OTHER = Cursor("line", EntryId(12, 3)), Cursor("other", EntryId(13, 0))
 
 
 def payload(frame: bytes) -> bytes:
@@ -42,6 +42,7 @@ def push(push_format: PushFormat, kind: EventKind, body: bytes) -> bytes:
         (EventKind.MESSAGE_RECALLED, 2002),
         (EventKind.NOTICE_PUBLISHED, 2004),
         (EventKind.NOTICE_DELETED, 2005),
+        (EventKind.ERASURE, 2006),
     ],
 )
 def test_a_push_holds_the_body_as_it_is(push_format: PushFormat, kind: EventKind, code: int) -> None:
@@ -59,6 +60,11 @@ def test_a_push_holds_the_body_as_it_is(push_format: PushFormat, kind: EventKind
 def test_a_push_of_the_java_door_is_what_the_java_version_sends(kind: EventKind, code: int) -> None:
     text = push(PushFormat.JAVA, kind, b'{"content":"x"}')
     assert text == b'{"success":true,"code":%d,"message":"success","data":{"content":"x"}}' % code
+
+
+def test_the_java_door_is_told_of_no_erasure() -> None:
+    erasure = Event(EventKind.ERASURE, b"{}").at(EntryId(12, 3))
+    assert frames.pushes(PushFormat.JAVA, "line", [erasure]) == [b""]
 
 
 def test_connected() -> None:
@@ -123,6 +129,50 @@ def test_a_gap_names_both_ends() -> None:
     envelope = json.loads(payload(frames.gap(AT, Cursor("other", EntryId(13, 0)))))
     assert (envelope["success"], envelope["code"]) == (False, 4002)
     assert envelope["data"] == {"from": "line.12-3", "to": "other.13-0"}
+
+
+class TestEvents:
+    """The same as events of a stream."""
+
+    @pytest.mark.parametrize("push_format", [PushFormat.EVENTS, PushFormat.EVENTS_WITH_NOTICES])
+    @pytest.mark.parametrize("kind", EventKind)
+    def test_a_push_is_that_of_v1_with_its_cursor_as_the_id(
+        self, push_format: PushFormat, kind: EventKind
+    ) -> None:
+        body = '{"content":"日本\\n\\r\u2028 data: 😀"  ,"n":1}'.encode()
+        (event,) = frames.pushes(push_format, "line", [Event(kind, body).at(EntryId(12, 3))])
+        assert event == b"id: line.12-3\ndata: %b\n\n" % push(PushFormat.V1_WITH_NOTICES, kind, body)
+
+    def test_line_breaks_between_tokens_do_not_end_an_event(self) -> None:
+        body = b'{\n"content":\r\n"a\\nb"\n\n}'
+        entry = Event(EventKind.MESSAGE_SENT, body).at(EntryId(12, 3))
+        (event,) = frames.pushes(PushFormat.EVENTS, "line", [entry])
+        identity, data, *rest = event.split(b"\n")
+        assert (identity, rest) == (b"id: line.12-3", [b"", b""])
+        assert json.loads(data.removeprefix(b"data: "))["data"] == {"content": "a\nb"}
+
+    @pytest.mark.parametrize(("offered", "expected"), [(None, b"line.12-3"), (OTHER, b"other.13-0")])
+    def test_connected_goes_on_from_what_was_offered(self, offered: Cursor | None, expected: bytes) -> None:
+        event = frames.connected(AT, PushFormat.EVENTS, recovered=False, offered=offered)
+        assert event == b"id: %b\ndata: %b\n\n" % (
+            expected,
+            payload(frames.connected(AT, PushFormat.V1, recovered=False, offered=offered)),
+        )
+
+    def test_a_gap_goes_on_from_its_end(self) -> None:
+        event = frames.gap(AT, OTHER, PushFormat.EVENTS)
+        assert event == b"id: other.13-0\ndata: %b\n\n" % payload(frames.gap(AT, OTHER))
+
+    def test_what_moves_nobody_has_no_id(self) -> None:
+        away = frames.not_connected(PushFormat.EVENTS, ErrorCode.UNAVAILABLE, "why")
+        as_frame = payload(frames.not_connected(PushFormat.V1, ErrorCode.UNAVAILABLE, "why"))
+        assert away == b"data: %b\n\n" % as_frame
+        assert frames.closed(CloseCode.REPLACED, "why") == (
+            b'data: {"success":false,"code":4409,"message":"why","data":{"retryable":false}}\n\n'
+        )
+
+    def test_who_may_come_back(self) -> None:
+        assert {int(code) for code in CloseCode if code.is_retryable} == {1001, 1012, 1013, 4408}
 
 
 def test_an_acknowledgement() -> None:

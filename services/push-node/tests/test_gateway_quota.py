@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -12,9 +11,11 @@ import pytest
 from imc_contracts import names
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
-from imc_contracts.quotas import Quotas
 from imc_push_node.cluster import gateway_quota
 from imc_push_node.cluster.gateway_quota import KEEP_MS, GatewayQuota
+from imc_push_node.gateway.gateway import Transport
+from imc_service.redis.masters import Masters
+from imc_testkit.policies import policies_of, quotas_text
 from imc_testkit.waiting import wait_until
 from prometheus_client import Counter
 from redis.asyncio import Redis
@@ -25,6 +26,7 @@ class FakeGateway:
     app_id: str
     gateway_id: str
     is_replaced: bool = False
+    transport: Transport = Transport.WEBSOCKET
 
 
 class Node:
@@ -33,9 +35,8 @@ class Node:
     def __init__(self, redis: Redis, app_id: str, most: int | None) -> None:
         self.refusals = Counter("refusals", "Handshakes that were refused.", registry=None)
         self.app_id = app_id
-        quotas = Quotas()
-        quotas.read(json.dumps({} if most is None else {"apps": {app_id: {"gateways": most}}}))
-        self.gateway_quota = GatewayQuota(redis, quotas, self.refusals)
+        policies = policies_of(quotas_text({} if most is None else {app_id: {"gateways": most}}))
+        self.gateway_quota = GatewayQuota(Masters(redis), policies, self.refusals)
 
     async def come(self, gateway_id: str) -> FakeGateway:
         """Take a slot, and be here from then on."""
@@ -199,13 +200,13 @@ async def test_confirming_goes_on_after_a_fault_of_redis(
 ) -> None:
     monkeypatch.setattr(gateway_quota, "CONFIRM_SECONDS", 0.01)
     node, key = Node(app_log.redis, app_log.app_id, 1), names.gateway_slots(app_log.app_id)
-    confirm, attempts = node.gateway_quota._confirm, list[None]()
+    confirm, attempts = node.gateway_quota._confirmations, list[None]()
 
-    async def counted() -> None:
+    def counted() -> Any:
         attempts.append(None)
-        await confirm()
+        return confirm()
 
-    monkeypatch.setattr(node.gateway_quota, "_confirm", counted)
+    monkeypatch.setattr(node.gateway_quota, "_confirmations", counted)
     await app_log.redis.set(key, "of another type")
     await node.come("one")
     async with node.running():

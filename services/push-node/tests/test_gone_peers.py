@@ -59,6 +59,10 @@ class Cable:
             self.has_ended, self.closed, self.closed_at = True, code, now()
             self.pulse.end()
 
+    @property
+    def ending(self) -> tuple[int, str]:
+        return (1006 if self.closed is None else self.closed), ""
+
     def pause_reading(self) -> None:
         self.pulse.was_paused = self.is_paused = True
 

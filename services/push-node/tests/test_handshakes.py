@@ -1,12 +1,14 @@
 """Each handshake is counted once, by its door and the status of its answer."""
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from imc_push_node.http.handshakes import HandshakeMetrics
 from imc_testkit.gateway import connect
+from imc_testkit.policies import FileOfApps
 from prometheus_client import CollectorRegistry
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
@@ -91,8 +93,10 @@ async def test_nothing_else_is_counted() -> None:
     assert await counted(Application(ACCEPTED), gone=True) == {}
 
 
-async def test_a_node_tells_how_it_answered(start_node: Any, app_id: str) -> None:
-    node = await start_node(quotas='{"all": {"gateways": 1}}')
+async def test_a_node_tells_how_it_answered(start_node: Any, app_id: str, tmp_path: Path) -> None:
+    apps_file = FileOfApps(tmp_path / "apps.toml")
+    apps_file.write("defaults.quotas.gateways = 1")
+    node = await start_node(apps_file=apps_file.path)
     async with connect(node.url, app_id, "one") as gateway:
         await gateway.wait_for_code(2000)
         with pytest.raises(InvalidStatus):

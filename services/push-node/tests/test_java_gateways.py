@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from fastapi import Response
 from imc_contracts.events import message_sent
 from imc_contracts.views import recalled
 from imc_testkit.gateway import Gateway, connect, connect_at
+from imc_testkit.policies import FileOfApps
 from imc_testkit.tokens import SECRET, SERVICE_SECRET, bearer, token
 from imc_testkit.waiting import wait_until
 from websockets.asyncio.client import ClientConnection
@@ -265,8 +267,10 @@ async def test_an_escape_that_is_not_utf8_is_refused(node: Any, app_id: str) -> 
         assert caught.value.response.status_code == 400
 
 
-async def test_the_gateway_quota_counts_each_connection(start_node: Any, app_id: str) -> None:
-    node = await start_node(quotas='{"all": {"gateways": 2}}')
+async def test_the_gateway_quota_counts_each_connection(start_node: Any, app_id: str, tmp_path: Path) -> None:
+    apps_file = FileOfApps(tmp_path / "apps.toml")
+    apps_file.write("defaults.quotas.gateways = 2")
+    node = await start_node(apps_file=apps_file.path)
     async with java(node, app_id) as first:
         await first.wait_for_code(2000)
         async with java(node, app_id) as second:

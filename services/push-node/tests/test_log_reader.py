@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 from imc_push_node.stream.log_reader import LogReader
+from imc_service.redis.masters import Masters
 from imc_testkit.waiting import wait_until
 from prometheus_client import Counter
 
@@ -52,7 +53,8 @@ async def test_what_is_born_while_the_state_is_asked_comes_after_it(app_log: Any
         await wait_until(is_past)
 
     skipped = Counter("skipped", "Skipped.", registry=None)
-    state = await LogReader(BusyRedis(app_log.redis, be_born), skipped).state(app_log.app_id)  # pyright: ignore[reportArgumentType]
-    stretch = await LogReader(app_log.redis, skipped).after(app_log.app_id, state.point)
+    busy = Masters(cast(Any, BusyRedis(app_log.redis, be_born)))
+    state = await LogReader(busy, skipped).state(app_log.app_id)
+    stretch = await LogReader(app_log.masters, skipped).after(app_log.app_id, state.point)
     assert stretch.proves(state.point)
     assert len(stretch.entries) == (0 if state.last == stretch.state.last else 1)

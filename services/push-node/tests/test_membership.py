@@ -12,6 +12,7 @@ from imc_push_node.cluster import membership
 from imc_push_node.cluster.membership import Membership
 from imc_service.health import Readiness
 from imc_service.redis import client as redis_client
+from imc_service.redis.masters import Masters
 from imc_testkit.servers import private_redis
 from imc_testkit.waiting import wait_until
 
@@ -50,7 +51,7 @@ def test_a_lease_outlives_renewals_that_fail() -> None:
 
 async def test_a_node_that_died_is_pinned_to_for_five_seconds(leases: Any) -> None:
     """Each renewal takes a lease for that long by the clock of Redis."""
-    member = Membership(leases, Readiness(), OWN)
+    member = Membership(Masters(leases), Readiness(), OWN)
     for _ in range(3):
         before = await now_ms(leases)
         await member._renew()
@@ -61,7 +62,7 @@ async def test_a_node_that_died_is_pinned_to_for_five_seconds(leases: Any) -> No
 
 
 async def test_a_lease_that_ran_out_is_nobodys(leases: Any) -> None:
-    member = Membership(leases, Readiness(), None)
+    member = Membership(Masters(leases), Readiness(), None)
     await leases.zadd(names.PUSH_NODES, {OTHER: await now_ms(leases) + LEASE_MS})
     await member._renew()
     assert url_of(member) == OTHER
@@ -73,13 +74,13 @@ async def test_a_lease_that_ran_out_is_nobodys(leases: Any) -> None:
 
 async def test_a_node_without_an_address_takes_no_lease_and_ends_none(leases: Any) -> None:
     await leases.zadd(names.PUSH_NODES, {OTHER: await now_ms(leases) + LEASE_MS})
-    await Membership(leases, Readiness(), None)._renew()
+    await Membership(Masters(leases), Readiness(), None)._renew()
     assert await leases.zrange(names.PUSH_NODES, 0, -1) == [OTHER.encode()]
 
 
 async def test_one_that_is_not_ready_gives_up_its_own_lease_alone(leases: Any) -> None:
     readiness = Readiness()
-    member = Membership(leases, readiness, OWN)
+    member = Membership(Masters(leases), readiness, OWN)
     await leases.zadd(names.PUSH_NODES, {OTHER: await now_ms(leases) + LEASE_MS})
     await member._renew()
     assert await leases.zcard(names.PUSH_NODES) == 2
@@ -90,7 +91,7 @@ async def test_one_that_is_not_ready_gives_up_its_own_lease_alone(leases: Any) -
 
 
 async def test_an_answer_is_good_for_as_long_as_a_lease(leases: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    member, now = Membership(leases, Readiness(), OWN), 1000.0
+    member, now = Membership(Masters(leases), Readiness(), OWN), 1000.0
     monkeypatch.setattr(membership, "_now", lambda: now)
     await member._renew()
     now += membership.LEASE_SECONDS
@@ -101,7 +102,7 @@ async def test_an_answer_is_good_for_as_long_as_a_lease(leases: Any, monkeypatch
 
 async def test_renewing_goes_on_whatever_fails(leases: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(membership, "RENEW_SECONDS", 0.01)
-    member = Membership(leases, Readiness(), OWN)
+    member = Membership(Masters(leases), Readiness(), OWN)
     renew, faults = member._renew, [OSError("gone"), ValueError("a fault of ours")]
 
     async def renew_with_faults() -> None:

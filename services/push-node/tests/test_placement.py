@@ -19,6 +19,7 @@ from imc_push_node.cluster.placement import home
 from imc_push_node.settings import PushNodeSettings
 from imc_service.health import Readiness
 from imc_service.redis import client as redis_client
+from imc_service.redis.masters import Masters
 from imc_service.settings import SettingsError, load
 from imc_testkit.gateway import connect, connect_at
 from imc_testkit.processes import Process, free_port
@@ -238,7 +239,7 @@ async def test_a_lease_follows_readiness_and_old_answers_are_none(monkeypatch: p
         private_redis() as server,
         contextlib.aclosing(redis_client.connect(server.url)) as redis,
     ):
-        member = Membership(redis, readiness, address(0))
+        member = Membership(Masters(redis), readiness, address(0))
         running = asyncio.create_task(member.run())
 
         async def members() -> Any:

@@ -44,7 +44,7 @@ async def test_batches_one_after_another_share_connections_and_arrive_whole() ->
     port = free_port()
     async with await asyncio.start_server(server.serve, "127.0.0.1", port), posting(settings(port)) as post:
         for size in (1, LARGE_BYTES, LARGE_BYTES + 1, *range(10, 30)):
-            assert await post(b"x" * size) == (200, b"%d" % size, None)
+            assert await post(b"x" * size, {}) == (200, b"%d" % size, None)
     # One that was idle for some seconds is not used again: on a busy machine there may be several.
     assert server.requests == 23
     assert server.connections < 10
@@ -53,4 +53,4 @@ async def test_batches_one_after_another_share_connections_and_arrive_whole() ->
 async def test_a_batch_that_never_left_is_told_apart() -> None:
     async with posting(settings(free_port())) as post:
         with pytest.raises(NothingAccepted):
-            await post(b"x")
+            await post(b"x", {})

@@ -30,8 +30,8 @@ def test_what_is_written_after_the_end_is_dropped(redis_url: str) -> None:
         redis = redis_client.connect(redis_url)
         async with contextlib.aclosing(redis), connected(redis, hear) as link:
             await ended(link, redis)
-            link.ping()
-            link.send("SUBSCRIBE", "channel")
+            link.ping(0)
+            link.send("SSUBSCRIBE", "channel")
             with pytest.raises(Disconnected):
                 await link.ask(b"", 1)
 

@@ -7,6 +7,7 @@ from imc_contracts import events, names
 from imc_contracts.cursor import EntryId
 from imc_contracts.events import RecallMark
 from imc_push_node.stream.recall_marks import RecallMarks
+from imc_service.redis.masters import Masters
 from prometheus_client import CollectorRegistry, Counter
 
 
@@ -14,7 +15,7 @@ async def test_only_recalled_messages_lose_their_content_and_marks_made_by_hand_
     redis: Any, app_log: Any
 ) -> None:
     registry = CollectorRegistry()
-    marks = RecallMarks(redis, Counter("skipped", "Marks.", registry=registry))
+    marks = RecallMarks(Masters(redis), Counter("skipped", "Marks.", registry=registry))
     kept, gone = app_log.message("kept"), app_log.message("gone")
     times = [message["createTime"] for message in (kept, gone)]
     mark = RecallMark(gone["messageId"], 77, "why")

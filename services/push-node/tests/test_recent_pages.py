@@ -123,3 +123,17 @@ def test_pages_are_bounded_in_bytes_and_in_time() -> None:
     recent.forget(9.0)
     recent.keep("one", page(10, 19), 9.0)
     assert recent.after("one", point(12), 0) is not None
+
+
+def test_pages_of_an_app_that_is_not_followed_any_more_are_dropped() -> None:
+    """It may be followed again a moment later, and begins to count generations anew."""
+    recent = RecentPages()
+    for app_id in ("one", "two"):
+        recent.keep(app_id, page(10, 19), 0)
+        recent.keep(app_id, page(20, 29), 0)
+    recent.leave("one")
+    recent.leave("three")
+    assert recent.after("one", point(12), 0) is None
+    assert recent.after("two", point(12), 0) is not None
+    recent.forget(1.0)
+    assert recent.after("two", point(12), 0) is None

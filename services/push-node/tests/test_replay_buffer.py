@@ -1,4 +1,5 @@
 from imc_contracts.cursor import Cursor, EntryId
+from imc_push_node.gateway.gateway import Amount
 from imc_push_node.gateway.push_format import PushFormat
 from imc_push_node.stream.framed_entries import Pushes
 from imc_push_node.stream.replay_buffer import REPLAY_BUFFER_BYTES, Broadcast, ReplayBuffer
@@ -9,7 +10,7 @@ def at(number: int) -> Cursor:
 
 
 def broadcast(number: int, size: int = 1, formats: tuple[PushFormat, ...] = (PushFormat.V1,)) -> Broadcast:
-    pushes = Pushes(b"%d" % number, 1)
+    pushes = Pushes(b"%d" % number, 1, Amount(1, size))
     return Broadcast(at(number), at(number + 1), dict.fromkeys(formats, pushes), 1, size, float(number))
 
 

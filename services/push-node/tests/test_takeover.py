@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from imc_contracts import names
 from imc_contracts.codes import CloseCode
+from imc_push_node.cluster import monitor
+from imc_service.redis.masters import Masters
 from imc_testkit.gateway import connect
 from imc_testkit.waiting import wait_until
 
@@ -59,6 +61,7 @@ async def test_lost_news_delay_it_by_two_seconds(node: Any, app_log: Any) -> Non
         await gateway.wait_for_code(2000)
         number = await app_log.redis.zincrby(names.gateway_fence(app_log.app_id), 1, "f")
         await app_log.redis.zadd(names.gateways(app_log.app_id), {"one": number}, gt=True)
+        await app_log.change_gateways()
         assert await gateway.wait_closed(timeout=3) == 4409
 
 
@@ -67,10 +70,16 @@ async def test_a_number_that_is_written_late_is_found(node: Any, app_log: Any) -
         await gateway.wait_for_code(2000)
         fence = names.gateway_fence(app_log.app_id)
         number = await app_log.redis.zincrby(fence, 1, "f")
-        app = node.app(app_log.app_id)
-        await wait_until(lambda: app.fence == number)
+        await looked_at(node, app_log)
         await app_log.redis.zadd(names.gateways(app_log.app_id), {"one": number}, gt=True)
+        await app_log.change_gateways()
         assert await gateway.wait_closed(timeout=3) == 4409
+
+
+async def looked_at(node: Any, app_log: Any) -> None:
+    """Wait until the node has looked at the app, and knows all changes."""
+    [newest] = await app_log.send()
+    await wait_until(lambda: node.app(app_log.app_id).settled_head == newest)
 
 
 async def test_one_that_is_late_gives_way_to_a_newer(node: Any, app_log: Any) -> None:
@@ -136,8 +145,9 @@ async def held_up(start_node: Any) -> tuple[Any, SlowRedis]:
     """A node whose registrations go as far as the test lets them."""
     node = await start_node()
     takeover = node.push_node.connections.takeover
-    takeover._redis = SlowRedis(takeover._redis)
-    return node, takeover._redis
+    slow = SlowRedis(takeover._masters._redis)
+    takeover._masters = Masters(cast(Any, slow))
+    return node, slow
 
 
 async def test_one_that_left_before_its_turn_is_not_registered(held_up: Any, app_log: Any) -> None:
@@ -146,7 +156,7 @@ async def test_one_that_left_before_its_turn_is_not_registered(held_up: Any, app
     async with connect(node.url, app_log.app_id, "first"):
         await wait_until(lambda: redis.asked == 1)
         async with connect(node.url, app_log.app_id, "one"):
-            await wait_until(lambda: len(node.push_node.connections.takeover._arrivals) == 1)
+            await wait_until(lambda: node.push_node.connections.takeover._arrivals)
             (gone,) = [
                 each for each in node.app(app_log.app_id).delivery.gateways if each.gateway_id == "one"
             ]
@@ -187,9 +197,11 @@ async def test_the_departure_of_an_older_one_leaves_the_newer_registered(node: A
         async with connect(node.url, app_log.app_id, "one") as newer:
             await newer.wait_for_code(2000)
             assert await older.wait_closed() == 4409
-            # Whoever comes now is registered after the older one's departure.
+            await wait_until(lambda: len(node.app(app_log.app_id).delivery.gateways) == 1)
             async with connect(node.url, app_log.app_id, "other") as other:
                 await other.wait_for_code(2000)
+                takeover = node.push_node.connections.takeover
+                await wait_until(lambda: not takeover._departures and not takeover._departing)
                 assert set(await registered(app_log)) == {"one", "other"}
                 assert (await registered(app_log))["one"] > first
                 assert node.gateway(app_log.app_id, "one").number == (await registered(app_log))["one"]
@@ -211,8 +223,8 @@ async def test_after_a_loss_of_redis_those_who_are_here_are_registered_again(nod
         await gateway.wait_for_code(2000)
         before = await registered(app_log)
         fence = names.gateway_fence(app_log.app_id)
-        await wait_until(lambda: node.app(app_log.app_id).fence)
-        await app_log.redis.delete(names.gateways(app_log.app_id), fence)
+        await looked_at(node, app_log)
+        await app_log.lose(names.gateways(app_log.app_id), fence)
         await wait_until(lambda: is_registered(app_log, {"one"}))
         assert await registered(app_log) == before
         assert int(await app_log.redis.zscore(fence, "f")) == before["one"]
@@ -224,9 +236,9 @@ async def test_a_loss_of_redis_is_borne_where_nobody_is_left(node: Any, app_log:
     async with connect(node.url, app_log.app_id, "one") as gateway:
         await gateway.wait_for_code(2000)
         app = node.app(app_log.app_id)
-        await wait_until(lambda: app.fence)
+        newest = list(app.newest.values())
     await wait_until(lambda: not app.newest)
-    assert not await node.push_node.connections.takeover.check(app, 0)
+    await node.push_node.connections.takeover.check(app, newest, [None])
     assert not await registered(app_log)
 
 
@@ -240,6 +252,7 @@ async def test_one_whose_takeover_is_lost_hides_no_other(node: Any, app_log: Any
         await app_log.redis.delete(names.gateways(app_log.app_id))
         number = await app_log.redis.zincrby(names.gateway_fence(app_log.app_id), 1, "f")
         await app_log.redis.zadd(names.gateways(app_log.app_id), {"two": number}, gt=True)
+        await app_log.change_gateways()
         assert await two.wait_closed() == 4409
         assert one.close_code is None
 
@@ -255,7 +268,12 @@ async def test_numbers_go_on_after_redis_was_emptied(node: Any, app_log: Any) ->
             assert (await registered(app_log))["one"] > before["one"]
 
 
-async def test_registrations_end_by_themselves_and_are_written_again(node: Any, app_log: Any) -> None:
+async def test_registrations_end_by_themselves_and_are_written_again(
+    start_node: Any, app_log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No change tells of their end."""
+    monkeypatch.setattr(monitor, "TOUR_SECONDS", 1.0)
+    node = await start_node()
     keys = [names.gateways(app_log.app_id), names.gateway_fence(app_log.app_id)]
     month = 30 * 86_400_000
 
@@ -265,8 +283,7 @@ async def test_registrations_end_by_themselves_and_are_written_again(node: Any, 
     async with connect(node.url, app_log.app_id, "one") as gateway:
         await gateway.wait_for_code(2000)
         assert all(0 < each <= month for each in await remaining())
-        app = node.app(app_log.app_id)
-        await wait_until(lambda: app.fence > 0)  # the node has seen the fence before it is lost
+        await looked_at(node, app_log)
         await app_log.redis.delete(*keys)
 
         async def is_registered() -> bool:

@@ -198,11 +198,8 @@ async def test_deflate_is_off(node: Any, app_log: Any) -> None:
         assert "Sec-WebSocket-Extensions" not in response.headers
 
 
-async def test_the_page_and_the_operations(node: Any) -> None:
+async def test_the_operations(node: Any) -> None:
     async with httpx.AsyncClient(base_url=node.url, trust_env=False) as client:
-        page = await client.get("/test.html")
-        assert page.status_code == 200
-        assert page.headers["content-type"].startswith("text/html")
         assert (await client.get("/livez")).status_code == 200
         metrics = (await client.get("/metrics")).text
         assert "imc_gateways " in metrics

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import random
 import shutil
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from imc_service.settings import load
 from imc_testkit.tokens import OFF
 
 Rows = list[dict[str, Any]]
-Serving = Callable[[str], AbstractAsyncContextManager[httpx.AsyncClient]]
+Serving = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 # Different ids that look equal, or are equal when case or the Unicode form is ignored.
 NAMES = ("g", "G", "g.", "ｇ", "gé", "ge\u0301", "g\u200b", "群 g", "群\u3000g", "🙂", "%", "_", "'\"\\")
@@ -46,11 +46,11 @@ async def database(store_url: str) -> AsyncGenerator[Database]:
 
 @pytest.fixture(scope="session")
 def serving() -> Serving:
-    """Starts a query-api on the database of the given URL, and yields a client of it."""
+    """Starts a query-api on the database of the given URL, with more variables, and yields a client of it."""
 
     @contextlib.asynccontextmanager
-    async def serve(url: str) -> AsyncGenerator[httpx.AsyncClient]:
-        app: Any = create_app(load(QueryApiSettings, {**OFF, "IMC_DATABASE_URL": url}))
+    async def serve(url: str, variables: Mapping[str, str] = {}) -> AsyncGenerator[httpx.AsyncClient]:
+        app: Any = create_app(load(QueryApiSettings, {**OFF, "IMC_DATABASE_URL": url, **variables}))
 
         async def call(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
             await app({**scope, "state": dict(state)}, receive, send)
@@ -133,7 +133,7 @@ async def messages(database: Database, two_apps: tuple[str, str]) -> Rows:
                 "app_id": chance.choice(two_apps),
                 "group_id": NAMES[0] if number % 2 else chance.choice(NAMES),
                 "user_id": NAMES[0] if number % 3 else chance.choice(NAMES),
-                # As in rows of the Java version, which kept the content of recalled messages.
+                # Also of recalled messages: the view must not show it.
                 "content": chance.choice(["", f"text {number}", '"\\\n\0🙂\u2028']),
                 "create_time": START + chance.randrange(20),
                 "recall_time": START + 1000 if recalled else 0,

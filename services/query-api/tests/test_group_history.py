@@ -11,7 +11,6 @@ from imc_query_api.queries.numbered_pages import NumberedPage
 from imc_query_api.queries.selection import Owner, Times, Window
 from imc_query_api.queries.store import Store
 from imc_service.database.database import Database, Row, Session, Values
-from prometheus_client import CollectorRegistry
 
 Rows = list[dict[str, Any]]
 Insert = Callable[[Rows], Awaitable[None]]
@@ -21,7 +20,7 @@ class InterruptedStore(Store):
     """A store that runs an interruption after each of the first statements."""
 
     def __init__(self, database: Database, *interruptions: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(database, CollectorRegistry())
+        super().__init__(database)
         self.interruptions = list(interruptions)
         self.statements: list[str] = []
 
@@ -57,7 +56,7 @@ async def ids_of(page: NumberedPage[Message]) -> list[int]:
 async def test_pages_from_either_end_concatenate_to_the_whole(
     database: Database, long_group: Rows, app_id: str, size: int
 ) -> None:
-    history = GroupHistory(Store(database, CollectorRegistry()))
+    history = GroupHistory(Store(database))
     # All pages of the large sizes. Of the small size, the pages where the way of reading changes.
     for offset in range(0, len(long_group) + 2 * size, size):
         near_a_change = any(abs(offset - place) < 30 for place in (0, DEEP, 2501, 5003))

@@ -7,27 +7,23 @@ from typing import Any
 
 import httpx
 import pytest
-from imc_contracts.codes import ErrorCode
 from imc_contracts.cursor import ORIGIN, EntryId
-from imc_contracts.errors import Refused
+from imc_contracts.events import EventKind
 from imc_contracts.log_changes import PATH
 from imc_contracts.schema import (
+    ERASURE_COLUMNS,
+    ERASURES,
     LOG_COLUMNS,
     MESSAGE_VIEW_COLUMNS,
     MESSAGES,
     NOTICE_VIEW_COLUMNS,
     NOTICES,
 )
-from imc_contracts.views import Message, Notice
-from imc_query_api.bootstrap import open_query_api
+from imc_contracts.views import Erasure, Message, Notice
+from imc_query_api.queries.listing import BATCH_BYTES
 from imc_query_api.queries.log_changes import LogChanges
 from imc_query_api.queries.store import Store
-from imc_query_api.settings import QueryApiSettings
 from imc_service.database.database import Database, Session, open_database
-from imc_service.health import Readiness
-from imc_service.settings import load
-from imc_testkit.tokens import OFF
-from prometheus_client import CollectorRegistry
 
 END = EntryId(9_999_999_999_999, 0)
 COLUMNS = {MESSAGES: MESSAGE_VIEW_COLUMNS, NOTICES: NOTICE_VIEW_COLUMNS}
@@ -40,9 +36,17 @@ class Model:
 
     app_id: str
     changes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    erasures: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=lambda: {MESSAGES: [], NOTICES: []})
 
-    def add(self, table: str, number: int, made: EntryId | None, retired: EntryId | None) -> None:
+    def add(
+        self,
+        table: str,
+        number: int,
+        made: EntryId | None,
+        retired: EntryId | None,
+        content: str | None = None,
+    ) -> None:
         """Add a message or notice, created and perhaps retired at these log ids; None if it has none."""
         row = {
             **{MESSAGES: {"message_id": number}, NOTICES: {"information_id": number}}[table],
@@ -50,7 +54,7 @@ class Model:
             "group_id": f"group {number % 3}",
             "user_id": "user",
             "title": None if number % 2 else "标题",
-            "content": "" if retired and table == MESSAGES else f'{number} "\\\n\0🙂',
+            "content": "" if retired and table == MESSAGES else content or f'{number} "\\\n\0🙂',
             "create_time": 5000 + number % 7,
             "recall_time": 9000 if retired else 0,
             "recall_cause": "cause" if retired else None,
@@ -71,10 +75,22 @@ class Model:
         if retired:
             self.changes.append({"entryId": str(retired), "kind": ended, "view": view})
 
+    def erase(self, number: int, at: EntryId) -> None:
+        """Add an erasure, of a user, of a group or of the app."""
+        user, group = (("user", None), (None, "group"), (None, None))[number % 3]
+        self.erasures.append((number, self.app_id, user, group, 7000, at.column))
+        values = (str(number), self.app_id, user, group, 7000)
+        view = dict(zip(Erasure.__annotations__, values, strict=True))
+        self.changes.append({"entryId": str(at), "kind": "e", "view": view})
+
     async def store(self, database: Database) -> None:
         """Insert the rows."""
         self.changes.sort(key=sort_key_of)
         async with database.transaction() as session:
+            marks = ", ".join("?" * len(ERASURE_COLUMNS))
+            into = f"INSERT INTO {ERASURES} ({', '.join(ERASURE_COLUMNS)}) VALUES ({marks})"
+            if self.erasures:
+                await session.execute_many(into, self.erasures)
             for table, rows in self.rows.items():
                 columns = (*COLUMNS[table], *LOG_COLUMNS)
                 await session.execute_many(
@@ -82,12 +98,15 @@ class Model:
                     rows,
                 )
 
-    def between(self, after: EntryId, before: EntryId, *, notices: bool) -> list[dict[str, Any]]:
+    def between(
+        self, after: EntryId, before: EntryId, *, notices: bool, erasures: bool = True
+    ) -> list[dict[str, Any]]:
         """The entries of the log between two log ids."""
+        kinds = "sr" + "pd" * notices + "e" * erasures
         return [
             change
             for change in self.changes
-            if after < sort_key_of(change) < before and (notices or change["kind"] in "sr")
+            if after < sort_key_of(change) < before and change["kind"] in kinds
         ]
 
 
@@ -113,6 +132,8 @@ def model_of(app_id: str, count: int) -> Model:
             retired = free.pop(min(len(free) - 1, chance.choice((0, 3, 40, 400))))
         table = NOTICES if chance.random() < 0.2 else MESSAGES
         model.add(table, first + number, places[made], None if retired is None else places[retired])
+    for number in range(count // 20):
+        model.erase(first + number, EntryId(1_700_000_000_000 + 10 * number, 5))
     return model
 
 
@@ -127,30 +148,29 @@ async def model(database: Database, app_id: str) -> Model:
     return model
 
 
-async def ask(client: httpx.AsyncClient, app_id: str, **parameters: Any) -> list[dict[str, Any]]:
+async def ask(client: httpx.AsyncClient, app_id: str, **parameters: Any) -> dict[str, Any]:
     reply = await client.get(PATH, params={"appId": app_id, **parameters})
     assert reply.status_code == 200, reply.text
     return reply.json()["data"]
 
 
 @pytest.mark.parametrize("limit", [1, 7, 250, 500])
-@pytest.mark.parametrize("notices", [False, True])
+@pytest.mark.parametrize(("notices", "erasures"), [(False, True), (True, True), (True, False)])
 async def test_pages_concatenate_to_the_log(
-    client: httpx.AsyncClient, model: Model, app_id: str, limit: int, notices: bool
+    client: httpx.AsyncClient, model: Model, app_id: str, limit: int, notices: bool, erasures: bool
 ) -> None:
     found: list[dict[str, Any]] = []
     after = EntryId(1_700_000_000_010, 1)
     before = EntryId(1_700_000_000_080 if limit == 1 else 1_700_000_000_250, 0)
-    expected = model.between(after, before, notices=notices)
-    assert {change["kind"] for change in expected} == set("srpd" if notices else "sr")
+    expected = model.between(after, before, notices=notices, erasures=erasures)
+    assert {change["kind"] for change in expected} == set("sr" + "pd" * notices + "e" * erasures)
     while True:
-        page = await ask(
-            client, app_id, after=str(after), before=str(before), limit=limit, notices=int(notices)
-        )
-        found += page
-        if len(page) < limit:
+        wanted = {"notices": int(notices), "erasures": int(erasures)}
+        page = await ask(client, app_id, after=str(after), before=str(before), limit=limit, **wanted)
+        found += page["changes"]
+        if page["isLast"]:
             break
-        after = sort_key_of(page[-1])
+        after = sort_key_of(page["changes"][-1])
     assert found == expected
 
 
@@ -162,8 +182,9 @@ async def test_changes_are_found_between_any_two_log_ids(
     places += [place.following for place in places] + [place.preceding for place in places[1:]]
     for _ in range(60):
         after, before = chance.choice(places), chance.choice(places)
-        found = await ask(client, app_id, after=str(after), before=str(before), notices=1)
-        assert found == model.between(after, before, notices=True)[:500]
+        found = await ask(client, app_id, after=str(after), before=str(before), notices=1, erasures=1)
+        expected = model.between(after, before, notices=True)
+        assert found == {"changes": expected[:500], "isLast": len(expected) < 500}
 
 
 async def test_a_message_recalled_after_the_range_has_no_content(
@@ -171,9 +192,10 @@ async def test_a_message_recalled_after_the_range_has_no_content(
 ) -> None:
     recall = next(change for change in reversed(model.changes) if change["kind"] == "r")
     sent = next(c for c in model.changes if c["kind"] == "s" and c["view"] == recall["view"])
-    shown, *_ = await ask(
+    page = await ask(
         client, app_id, after=str(sort_key_of(sent).preceding), before=str(sort_key_of(sent).following)
     )
+    (shown,) = page["changes"]
     assert sort_key_of(recall) > sort_key_of(shown) == sort_key_of(sent)
     assert (shown["kind"], shown["view"]["content"], shown["view"]["status"]) == ("s", "", 0)
 
@@ -186,12 +208,26 @@ async def test_a_malformed_parameter_is_refused(client: httpx.AsyncClient, app_i
     assert reply.json()["message"].startswith(f"{name} is not valid")
 
 
-async def test_changes_are_not_read_from_a_replica(app_id: str, shared_sqlite_url: str) -> None:
-    settings = load(QueryApiSettings, {**OFF, "IMC_READ_DATABASE_URL": shared_sqlite_url})
-    async with open_query_api(settings, Readiness(), CollectorRegistry()) as query_api:
-        with pytest.raises(Refused) as refused:
-            await query_api.log_changes.page(app_id, ORIGIN, END, 1, with_notices=False)
-    assert refused.value.code is ErrorCode.UNAVAILABLE
+async def test_a_page_of_long_contents_ends_early(
+    client: httpx.AsyncClient, database: Database, app_id: str
+) -> None:
+    model, first = Model(app_id), new_id()
+    content = "é" * 32_000
+    for number in range(150):
+        model.add(MESSAGES, first + number, EntryId(1_700_000_000_000, number), None, content)
+    await model.store(database)
+    sizes: list[int] = []
+    found, after = [], ORIGIN
+    while True:
+        page = await ask(client, app_id, after=str(after), before=str(END))
+        sizes.append(sum(len(change["view"]["content"].encode()) for change in page["changes"]))
+        found += page["changes"]
+        if page["isLast"]:
+            break
+        after = sort_key_of(page["changes"][-1])
+    assert found == model.changes
+    assert len(sizes) == 3
+    assert max(sizes) <= BATCH_BYTES < 2 * min(sizes[:-1])
 
 
 class TestPlans:
@@ -208,7 +244,7 @@ class TestPlans:
         # read others.
         await model_of(app_id, 5000).store(mariadb)
         async with mariadb.session() as session:
-            await session.execute(f"ANALYZE TABLE {MESSAGES}, {NOTICES}")
+            await session.execute(f"ANALYZE TABLE {MESSAGES}, {NOTICES}, {ERASURES}")
             yield session
 
     @pytest.mark.parametrize(
@@ -217,13 +253,14 @@ class TestPlans:
     async def test_nothing_is_sorted_or_read_beyond_the_page(
         self, mariadb: Database, session: Session, app_id: str, after: int, before: int
     ) -> None:
-        changes = LogChanges(Store(mariadb, CollectorRegistry()))
+        changes = LogChanges(Store(mariadb))
         bounds = (EntryId(after, 0).column, EntryId(before, 0).column)
         for source in changes.sources:
             values = (app_id, *bounds, 50)
             plan = await session.fetch_all(f"EXPLAIN {source.sql}", values)
             kinds = {str(step[2]): (step[3], step[9]) for step in plan}
-            assert len(plan) == 3, plan
+            # The content of an erasure is not looked at.
+            assert len(plan) == (2 if source.kind is EventKind.ERASURE else 3), plan
             for table, (kind, extra) in kinds.items():
                 assert "filesort" not in extra, plan
                 assert "temporary" not in extra, plan
@@ -238,3 +275,19 @@ class TestPlans:
 async def rows_touched(session: Session) -> int:
     counters = await session.fetch_all("SHOW SESSION STATUS LIKE 'Handler_read%'")
     return sum(int(value) for _, value in counters)
+
+
+async def test_a_page_says_how_far_rows_were_removed(
+    client: httpx.AsyncClient, database: Database, model: Model, app_id: str
+) -> None:
+    everything = {"after": str(ORIGIN), "before": str(END)}
+    assert "removedTo" not in await ask(client, app_id, **everything)
+    entry = EntryId(1_700_000_000_020, 3)
+    async with database.transaction() as session:
+        for app, removed_to in ((app_id, entry.column), (app_id.upper(), None)):
+            await session.execute(
+                "INSERT INTO imc_projection (app_id, epoch, position, removed_to) VALUES (?, 'e', ?, ?)",
+                (app, entry.column, removed_to),
+            )
+    assert (await ask(client, app_id, **everything))["removedTo"] == str(entry)
+    assert "removedTo" not in await ask(client, app_id.upper(), **everything)

@@ -9,14 +9,17 @@ from imc_query_api.settings import QueryApiSettings
 from imc_service.settings import load
 from imc_testkit.tokens import OFF
 
-PAGE = {"groupId", "userId", "before", "after", "startTime", "endTime", "limit"}
+PAGE = {"groupId", "userId", "before", "after", "startTime", "endTime", "limit", "minCursor"}
+EXPORTED = {"groupId", "userId", "after", "limit", "minCursor"}
 PAGED = {"startTime", "endTime", "pageNum", "pageSize"}
 BESIDE = {"appId", "groupId", "messageId"}
 CALLS: dict[str, tuple[set[str], set[str], str]] = {
     "/v1/queries/messages": ({"appId"}, PAGE | {"withTotal"}, "MessagePage"),
-    "/v1/queries/message": ({"appId", "messageId"}, set(), "Message"),
-    "/v1/queries/groups": ({"appId"}, {"userId", "after", "limit"}, "GroupPage"),
+    "/v1/queries/message": ({"appId", "messageId"}, {"minCursor"}, "Message"),
+    "/v1/queries/groups": ({"appId"}, {"userId", "after", "limit", "minCursor"}, "GroupPage"),
     "/v1/queries/notices": ({"appId"}, PAGE | {"deleted"}, "NoticePage"),
+    "/v1/queries/export-messages": ({"appId"}, EXPORTED, "MessageExport"),
+    "/v1/queries/export-notices": ({"appId"}, EXPORTED, "NoticeExport"),
     "/chat/message/findByGroupId": ({"appId", "groupId"}, PAGED, "JavaMessagePage"),
     "/chat/message/findByUserId": ({"appId", "userId"}, PAGED, "JavaMessagePage"),
     "/chat/message/findByGroupIdAndUserId": ({"appId", "groupId", "userId"}, PAGED, "JavaMessagePage"),
@@ -72,7 +75,9 @@ def test_each_call_has_its_reply_and_its_refusals(document: dict[str, Any], path
     assert envelope["required"] == ["success", "code", "message", "data"]
     data = envelope["properties"]["data"]
     assert _name(data["items"] if "array" in data.get("type", ()) else data) == CALLS[path][2]
-    refused = {"400", "401", "403", "500", "503"} | ({"404"} if path.startswith("/v1/") else set[str]())
+    refused = {"400", "401", "403", "500", "503"}
+    if path.startswith("/v1/") and "/export-" not in path:
+        refused |= {"404"}
     assert replies.keys() == {"200"} | refused
     for status in refused:
         failure = "Failure" if path.startswith("/v1/") else "JavaFailure"

@@ -10,7 +10,7 @@ from imc_testkit.waiting import wait_until
 
 
 async def test_the_process_serves_until_sigterm(database_url: str) -> None:
-    async with Process("imc-query-api", {**OFF, "IMC_READ_DATABASE_URL": database_url}) as process:
+    async with Process("imc-query-api", {**OFF, "IMC_DATABASE_URL": database_url}) as process:
         await process.ready()
         async with httpx.AsyncClient(base_url=process.url, trust_env=False) as client:
             asked = {"appId": "a", "groupId": "群"}
@@ -43,4 +43,4 @@ async def test_the_process_runs_without_a_database_and_stops_in_time() -> None:
 async def test_missing_settings_are_named() -> None:
     async with Process("imc-query-api", OFF) as process:
         assert await process.wait() == 2
-        assert "IMC_READ_DATABASE_URL or IMC_DATABASE_URL must be set" in process.log
+        assert "IMC_DATABASE_URL: is missing" in process.log

@@ -1,20 +1,22 @@
 import pytest
+from imc_query_api.freshness.replica import LagBounds
 from imc_query_api.settings import QueryApiSettings
 from imc_service.settings import SettingsError, load
 from imc_testkit.tokens import OFF
 
 
-def test_one_of_the_two_databases_is_required() -> None:
-    with pytest.raises(SettingsError, match="IMC_READ_DATABASE_URL or IMC_DATABASE_URL must be set"):
-        load(QueryApiSettings, OFF)
+def test_the_database_is_required() -> None:
+    with pytest.raises(SettingsError, match="IMC_DATABASE_URL: is missing"):
+        load(QueryApiSettings, {**OFF, "IMC_READ_DATABASE_URL": "mysql://replica/imc"})
 
 
-def test_the_read_database_takes_precedence() -> None:
-    main, replica = "mysql://main/imc", "mariadb://replica/imc"
-    assert load(QueryApiSettings, {**OFF, "IMC_DATABASE_URL": main}).database_to_read == main
-    both = {**OFF, "IMC_DATABASE_URL": main, "IMC_READ_DATABASE_URL": replica}
-    assert load(QueryApiSettings, both).database_to_read == replica
-    assert load(QueryApiSettings, {**OFF, "IMC_READ_DATABASE_URL": replica}).database_to_read == replica
+def test_the_bound_without_the_primary_is_the_usual_one_or_more() -> None:
+    given = {**OFF, "IMC_DATABASE_URL": "mysql://main/imc", "IMC_READ_LAG_SECONDS": "3"}
+    assert load(QueryApiSettings, given).lag_bounds == LagBounds(3, 3)
+    without = "IMC_READ_LAG_WITHOUT_PRIMARY_SECONDS"
+    assert load(QueryApiSettings, {**given, without: "60"}).lag_bounds == LagBounds(3, 60)
+    with pytest.raises(SettingsError, match=f"{without} must not be less than IMC_READ_LAG_SECONDS"):
+        load(QueryApiSettings, {**given, without: "2"})
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,7 @@ def test_the_read_database_takes_precedence() -> None:
         ("IMC_READ_DATABASE_URL", "user:secret@host"),
         ("IMC_PORT", "70000"),
         ("IMC_DATABASE_POOL", "0"),
+        ("IMC_READ_LAG_SECONDS", "0.5"),
         ("IMC_LOG_LEVEL", "secret"),
     ],
 )

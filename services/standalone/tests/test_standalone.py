@@ -105,7 +105,7 @@ def test_the_welcome_says_where_to_go_next():
     for word in (
         "curl http://127.0.0.1:8123/v1/commands/send-message",
         "ws://127.0.0.1:8123/",
-        "/test.html",
+        "/console/",
         "/docs",
     ):
         assert word in text
@@ -116,10 +116,12 @@ def test_parts_get_the_stores_that_were_opened():
     assert parts.command_api.recall_window_seconds == 60
     for part in (parts.command_api, parts.projector, parts.push_node):
         assert part.redis_url.get_secret_value() == "unix:///there"
-    assert parts.query_api.database_to_read == "sqlite:///here"
+    assert parts.query_api.database_url.get_secret_value() == "sqlite:///here"
 
 
 @pytest.mark.parametrize("replica", ["mysql://replica/imc"])
 def test_a_replica_that_is_given_is_read(replica: str):
     parts = load_parts({**OFF, "IMC_READ_DATABASE_URL": replica}).on("unix:///there", "mysql://here/imc")
-    assert parts.query_api.database_to_read == replica
+    assert parts.query_api.read_database_url is not None
+    assert parts.query_api.read_database_url.get_secret_value() == replica
+    assert parts.query_api.database_url.get_secret_value() == "mysql://here/imc"

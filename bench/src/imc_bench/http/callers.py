@@ -19,6 +19,7 @@ Requests = Callable[[int], Iterator[bytes]]
 """Returns the requests of a caller, by its number."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
 _END_OF_HEAD = b"\r\n\r\n"
 STATUS = slice(9, 12)
 """Where a reply has its status code."""
@@ -145,12 +146,34 @@ async def call(url: str, callers: int, seconds: float, requests: Requests) -> Ca
 
 
 def body_of(data: bytes) -> bytes | None:
-    """The body of an HTTP reply, or None if ``data`` is not a complete reply yet."""
+    """The body of an HTTP reply, or None if ``data`` is not a complete reply yet.
+
+    Raises `InvalidRun` if the reply does not say how long it is.
+    """
     end = data.find(_END_OF_HEAD)
-    length = _LENGTH.search(data) if end >= 0 else None
-    if length is None or len(data) < end + 4 + int(length[1]):
+    if end < 0:
         return None
-    return data[end + 4 :]
+    body = end + len(_END_OF_HEAD)
+    length = _LENGTH.search(data, 0, body)
+    if length is None:
+        if _CHUNKED.search(data, 0, body) is None:
+            raise InvalidRun(f"a reply without a length: {data[:300]!r}")
+        return _joined_chunks(data, body)
+    return data[body:] if len(data) >= body + int(length[1]) else None
+
+
+def _joined_chunks(data: bytes, at: int) -> bytes | None:
+    """The chunks that begin ``at`` (RFC 9112, section 7.1), or None if the last one is not there yet."""
+    chunks: list[bytes] = []
+    while (line := data.find(b"\r\n", at)) >= 0:
+        size = int(data[at:line].partition(b";")[0], 16)
+        begin, at = line + 2, line + 2 + size + 2
+        if len(data) < at:
+            return None
+        if size == 0:
+            return b"".join(chunks)
+        chunks.append(data[begin : begin + size])
+    return None
 
 
 def post(path: str, body: bytes) -> bytes:

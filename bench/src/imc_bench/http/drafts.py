@@ -33,13 +33,13 @@ def message(app_id: str, sender: int, number: int, place: int = 0) -> dict[str, 
 
 def singles(app_id: str, path: str, sender: int) -> Iterator[bytes]:
     """Endless POST requests of one message each."""
-    return _numbered(callers.post(path, orjson.dumps(message(app_id, sender, 0))))
+    return numbered(callers.post(path, orjson.dumps(message(app_id, sender, 0))))
 
 
 def batches(app_id: str, path: str, sender: int, size: int) -> Iterator[bytes]:
     """Endless POST requests of ``size`` messages each."""
     messages = [message(app_id, sender, 0, place) for place in range(size)]
-    return _numbered(callers.post(path, orjson.dumps({"messages": messages})))
+    return numbered(callers.post(path, orjson.dumps({"messages": messages})))
 
 
 def first(count: int | None, requests: Iterator[bytes]) -> Iterator[bytes]:
@@ -47,8 +47,8 @@ def first(count: int | None, requests: Iterator[bytes]) -> Iterator[bytes]:
     return requests if count is None else islice(requests, count)
 
 
-def _numbered(request: bytes) -> Iterator[bytes]:
-    """Repeat the request with 0, 1, 2, … as the number in its contents."""
+def numbered(request: bytes) -> Iterator[bytes]:
+    """Repeat a request, whose contents are those of `message`, with 0, 1, 2, … as their number."""
     template = request.replace(b"-00000000 ", b"-" + _NUMBER + b" ")
     for number in count():
         yield template.replace(_NUMBER, b"%08d" % number)

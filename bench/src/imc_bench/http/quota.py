@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
-import json
 import statistics
+import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import uvloop
 from imc_contracts import names
+from imc_testkit.policies import quotas_text
 from imc_testkit.processes import Process
 from redis.asyncio import Redis
 
@@ -69,13 +70,16 @@ async def _measure(scale: Scale) -> Result:
 @contextlib.asynccontextmanager
 async def _neighbours(seconds: float) -> AsyncGenerator["_Neighbours"]:
     greedy = senders.new_app()
-    quotas = {"apps": {greedy: {"sends_per_second": QUOTA, "send_burst": QUOTA}}}
-    async with (
-        stores() as servers,
-        Redis.from_url(servers.redis_url) as redis,  # pyright: ignore[reportUnknownMemberType]
-        measured("imc-command-api", {**servers.env, "IMC_QUOTAS": json.dumps(quotas)}) as process,
-    ):
-        yield _Neighbours(process, redis, greedy, seconds)
+    text = quotas_text({greedy: {"sends_per_second": QUOTA, "send_burst": QUOTA}})
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(text)
+        file.flush()
+        async with (
+            stores() as servers,
+            Redis.from_url(servers.redis_url) as redis,  # pyright: ignore[reportUnknownMemberType]
+            measured("imc-command-api", {**servers.env, "IMC_APPS_FILE": file.name}) as process,
+        ):
+            yield _Neighbours(process, redis, greedy, seconds)
 
 
 @dataclass

@@ -54,7 +54,8 @@ async def record(redis_url: str, app_id: str, batches: int, size: int) -> list[b
                 lambda sender: islice(drafts.batches(app_id, senders.BATCH_PATH, sender, size), batches),
             )
     commands = [command for each in sent for command in commands_in(bytes(each))]
-    scripts = (raw for words, raw in commands if words[0].upper() == b"EVALSHA" and len(words) > size)
+    log = names.log(app_id).encode()
+    scripts = (raw for words, raw in commands if words[0].upper() == b"EVALSHA" and log in words)
     appends = list(dict.fromkeys(scripts))  # the first is sent again after the script is loaded
     if len(appends) != batches:
         raise InvalidRun(f"{batches} batches of {size} became {len(appends)} scripts")

@@ -14,7 +14,9 @@ from imc_bench.http import callers, drafts, log_check
 from imc_bench.http.callers import Calls
 from imc_bench.http.log_check import Acknowledged, Logged
 
-BATCH_PATH = "/v1/commands/send-messages"
+PATH, BATCH_PATH = "/v1/commands/send-message", "/v1/commands/send-messages"
+CALLERS = 64
+"""How many connections send where nothing else is said."""
 _FILLERS = 4
 _FILL_BATCH = 500
 
@@ -64,8 +66,11 @@ async def fill(url: str, app_id: str, messages: int) -> list[list[Acknowledged]]
 
 async def forget(redis: Any, app_id: str) -> None:
     """Delete all keys of an app from Redis."""
-    await redis.srem(names.APPS, app_id)
-    keys: Sequence[bytes] = [key async for key in redis.scan_iter(match=f"imc:{{{app_id}}}:*", count=1000)]
+    shard = names.shard_of(app_id)
+    for key in (names.apps(shard), names.pending(shard)):
+        await redis.zrem(key, app_id)
+    pattern = f"imc:{{{shard}}}:*:{app_id}*"
+    keys: Sequence[bytes] = [key async for key in redis.scan_iter(match=pattern, count=1000)]
     await redis.unlink(*keys)
 
 

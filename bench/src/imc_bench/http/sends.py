@@ -1,4 +1,4 @@
-"""Row 3: sends over HTTP, compared with a plain FastAPI application and one that does nothing."""
+"""Row 3: sends over HTTP, beside a plain FastAPI application, one that does nothing, and Centrifugo."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,15 +9,14 @@ from imc_testkit.processes import Process
 from redis.asyncio import Redis
 
 from imc_bench.cpu import cpu_seconds
-from imc_bench.http import callers, drafts, log_check, senders
+from imc_bench.http import callers, drafts, log_check, senders, whole_sends
 from imc_bench.http.callers import Calls
+from imc_bench.http.senders import CALLERS, PATH
 from imc_bench.http.stores import stores
 from imc_bench.processes import measured, peer
 from imc_bench.rounds import alternate, percentile, spread
 from imc_bench.rows import Result, Scale
 
-CALLERS = 64
-PATH = "/v1/commands/send-message"
 TIMES_PLAIN = 8.0
 SHARE_OF_PLAIN_P99 = 0.2
 SHARE_OF_BARE = 0.6
@@ -28,7 +27,7 @@ Check = Callable[[Any, str, Calls], Awaitable[None]]
 
 
 def measure(scale: Scale) -> list[Result]:
-    """Measure sends per CPU-second and latencies of the three, in turn."""
+    """Measure sends per CPU-second and latencies of the three in turn, then those beside Centrifugo."""
     return uvloop.run(_measure(scale))
 
 
@@ -50,7 +49,7 @@ async def _measure(scale: Scale) -> list[Result]:
             scale.rounds,
         )
     check = f"{load.checked:,} sends: acknowledged, in the log once, whole, in each sender's order"
-    return _results(found, [check])
+    return [*_results(found, [check]), await whole_sends.measure(scale)]
 
 
 class _Load:

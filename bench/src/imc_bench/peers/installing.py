@@ -1,5 +1,6 @@
 """Installs the peers, from packages of the system or into a folder that git ignores."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from imc_testkit.programs import NotInstalled, program
 CACHE = Path(".bench").resolve()
 NODE_SOURCES = Path(__file__).parents[3] / "peers-node"
 LOCK = "package-lock.json"
+CENTRIFUGO = "github.com/centrifugal/centrifugo/v6@v6.9.1"
 NCHAN_MODULES = (
     Path("/usr/lib/nginx/modules/ngx_nchan_module.so"),
     Path("/usr/lib64/nginx/modules/ngx_nchan_module.so"),
@@ -46,3 +48,20 @@ def node_peers() -> tuple[str, Path]:
             installed.unlink()
             raise NotInstalled(f"npm ci failed:\n{done.stderr}")
     return node, folder
+
+
+def centrifugo() -> str:
+    """Return the path of Centrifugo. It is built with Go once, from sources of the Go module proxy.
+
+    Raises `NotInstalled`.
+    """
+    folder = CACHE / "centrifugo" / CENTRIFUGO.rpartition("@")[2]
+    path = folder / "centrifugo"
+    if not path.exists():
+        go = program("go", packages=())
+        environment = {**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0"}
+        command = [go, "install", CENTRIFUGO]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise NotInstalled(f"{' '.join(command[1:])} failed:\n{done.stderr}")
+    return str(path)

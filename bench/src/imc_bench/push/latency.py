@@ -39,7 +39,7 @@ async def _measure(scale: Scale) -> Result:
         }
         max_rate = max([(await _closed_loop(rooms["IMC"], scale.seconds)) for _ in range(3)])
         contenders: dict[str, rounds.Measure] = {
-            f"{name} at {share:.0%}": partial(_at_rate, room, max_rate * share, scale.seconds)
+            f"{name} at {share:.0%}": partial(at_rate, room, max_rate * share, scale.seconds)
             for share in SHARES
             for name, room in rooms.items()
         }
@@ -80,8 +80,8 @@ async def _closed_loop(room: load.Room, seconds: float) -> float:
     return count / (time.perf_counter() - began)
 
 
-async def _at_rate(room: load.Room, rate: float, seconds: float) -> dict[str, float]:
-    """Milliseconds until the last gateway has a push, for ``rate`` sends per second."""
+async def at_rate(room: load.Room, rate: float, seconds: float) -> dict[str, float]:
+    """Milliseconds from when a send is due until the last gateway has it, at ``rate`` sends a second."""
     total = max(int(rate * seconds), 20)
     for listener in room.audience.listeners:
         listener.arrivals = []

@@ -6,16 +6,19 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
-from imc_testkit.child import Child, free_port
-from imc_testkit.programs import NotInstalled, search_path
-from imc_testkit.waiting import wait_until
+import orjson
+from imc_testkit.child import free_port
+from imc_testkit.programs import NotInstalled
 from redis.asyncio import Redis
 
 from imc_bench import cores
-from imc_bench.peers import installing, nchan
+from imc_bench.peers import centrifugo, installing, nchan
+from imc_bench.processes import listening
 from imc_bench.push.listener import Listener
 from imc_bench.push.publishers import (
+    CentrifugoPublisher,
     HttpSender,
     PostPublisher,
     RawPublisher,
@@ -24,10 +27,10 @@ from imc_bench.push.publishers import (
 )
 from imc_bench.push.relay import Publisher, Relay
 
-START_SECONDS = 20.0
 MAX_NCHAN_MESSAGES = 32_000
 """Messages of a channel in one second. nchan numbers them with 16 bits: it delivered 32,768 of 33,800."""
 
+_CENTRIFUGO_PUSH = b'{"channel":"app-12345678","pub":{"data":"","offset":1234}}'
 _PRODUCTION_NODE = {"NODE_ENV": "production"}
 
 
@@ -54,9 +57,27 @@ async def nchan_relay(*, by_http: bool = False) -> AsyncGenerator[Relay]:
     nginx, module = installing.nginx_with_nchan()
     port = free_port()
     configuration = nchan.configure(installing.CACHE / "nchan", module, port)
-    async with _server([nginx, "-c", str(configuration)], {}, port) as child:
+    async with listening([nginx, "-c", str(configuration)], {}, port) as child:
         publisher = (_poster if by_http else _publisher)(port)
         yield Relay("nchan", (child.pid,), port, _listen, publisher, max_messages=MAX_NCHAN_MESSAGES)
+
+
+@contextlib.asynccontextmanager
+async def centrifugo_relay(*, with_redis: bool = False) -> AsyncGenerator[Relay]:
+    """Start Centrifugo. ``with_redis`` counts the CPU time of its Redis too. Raises `NotInstalled`."""
+
+    def path(app_id: str, number: int) -> str:
+        connect = orjson.dumps({"token": centrifugo.token(f"gateway-{number}", app_id)})
+        return f"/connection/uni_websocket?cf_connect={quote(connect)}"
+
+    async with centrifugo.centrifugo() as server:
+
+        async def publisher(app_id: str) -> Publisher:
+            return CentrifugoPublisher(HttpSender(server.port), app_id)
+
+        pids = (server.pid, server.redis_pid) if with_redis else (server.pid,)
+        overhead = 4 + len(_CENTRIFUGO_PUSH)
+        yield Relay("Centrifugo", pids, server.port, path, publisher, lambda: _centrifugo_greeting, overhead)
 
 
 @contextlib.asynccontextmanager
@@ -64,7 +85,7 @@ async def ws_relay() -> AsyncGenerator[Relay]:
     """Start a relay with ws on node. Raises `NotInstalled`."""
     node, folder = installing.node_peers()
     port = free_port()
-    async with _server([node, str(folder / "ws_relay.js")], _PRODUCTION_NODE, port) as child:
+    async with listening([node, str(folder / "ws_relay.js")], _PRODUCTION_NODE, port) as child:
         yield Relay("node ws", (child.pid,), port, _listen, _publisher(port))
 
 
@@ -80,8 +101,8 @@ async def socketio_relay(redis_url: str) -> AsyncGenerator[Relay]:
         return f"/socket.io/?EIO=4&transport=websocket&app={app_id}"
 
     async with (
-        _server(program, env, port) as child,
-        _server(program, publisher_env, publisher_port, cores.choose().load),
+        listening(program, env, port) as child,
+        listening(program, publisher_env, publisher_port, cores.choose().load),
     ):
         publisher = _publisher(publisher_port)
         yield Relay("Socket.IO", (child.pid,), port, path, publisher, lambda: _socketio_greeting, 15)
@@ -98,7 +119,7 @@ async def plain_relay(redis_url: str) -> AsyncGenerator[Relay]:
     async def publisher(app_id: str) -> Publisher:
         return RedisPublisher(redis, f"plain:{app_id}:live")
 
-    async with redis, _server([*uvicorn, *options], {"REDIS_URL": redis_url}, port) as child:
+    async with redis, listening([*uvicorn, *options], {"REDIS_URL": redis_url}, port) as child:
         yield Relay("plain", (child.pid,), port, _listen, publisher)
 
 
@@ -112,7 +133,7 @@ async def bare_relay() -> AsyncGenerator[Relay]:
         _, raw = await asyncio.get_running_loop().create_connection(RawPublisher, "127.0.0.1", port)
         return raw
 
-    async with _server(program, {}, port) as child:
+    async with listening(program, {}, port) as child:
         yield Relay("bare loop", (child.pid,), port, _listen, publisher)
 
 
@@ -142,36 +163,15 @@ def _poster(port: int) -> Callable[[str], Awaitable[Publisher]]:
     return publisher
 
 
+def _centrifugo_greeting(listener: Listener, payload: bytes) -> bool:
+    """Accept the frame that says which channels the connection listens to. Raises `ConnectionError`."""
+    if listener.reading.stream.app_id not in orjson.loads(payload)["connect"]["subs"]:
+        raise ConnectionError(f"not connected: {payload!r}")
+    return True
+
+
 def _socketio_greeting(listener: Listener, payload: bytes) -> bool:
     """Answer the opening of Engine.IO, then wait for that of Socket.IO."""
     if payload.startswith(b"0"):
         listener.write(b"40")
     return payload.startswith(b"40")
-
-
-@contextlib.asynccontextmanager
-async def _server(
-    arguments: list[str], env: Mapping[str, str], port: int, core: int | None = None
-) -> AsyncGenerator[Child]:
-    """Run a program that listens on the port in PORT, on the server core or another core."""
-    child = Child(arguments, {"PATH": search_path(), "PORT": str(port), **env})
-    try:
-        with cores.starting_on(cores.choose().server if core is None else core):
-            child.spawn()
-        try:
-            await wait_until(lambda: _listens(child, port), START_SECONDS, 0.02)
-        except AssertionError as error:
-            raise AssertionError(f"{arguments}: {error}\n{child.log}") from None
-        yield child
-    finally:
-        await child.close()
-
-
-async def _listens(child: Child, port: int) -> bool:
-    assert child.exit_code is None, f"the program ended with {child.exit_code}"
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True

@@ -6,6 +6,7 @@ from typing import Any, cast
 import orjson
 
 from imc_bench.http.callers import STATUS, body_of
+from imc_bench.peers import centrifugo
 from imc_bench.push.listener import masked_frame, upgrade_request
 from imc_bench.rows import InvalidRun
 
@@ -99,6 +100,30 @@ class ImcPublisher:
             await self._http.post("/v1/commands/send-message", orjson.dumps(messages[0]))
         else:
             await self._http.post("/v1/commands/send-messages", orjson.dumps({"messages": messages}))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+
+class CentrifugoPublisher:
+    """Publishes to a channel of Centrifugo: one message in a call, or several that it takes in order."""
+
+    def __init__(self, http: HttpSender, channel: str) -> None:
+        self._http = http
+        self._channel = channel
+
+    async def publish(self, contents: list[str]) -> None:
+        """Send messages, and wait for the reply. Raises `InvalidRun` if one was not accepted."""
+        messages = [{"channel": self._channel, "data": content} for content in contents]
+        if len(messages) == 1:
+            answer = await self._http.post(centrifugo.PUBLISH, orjson.dumps(messages[0]))
+        else:
+            commands = [{"publish": message} for message in messages]
+            answer = await self._http.post(centrifugo.PUBLISH_BATCH, orjson.dumps({"commands": commands}))
+        # Refusals are answered with status 200.
+        if b'"error"' in answer:
+            raise InvalidRun(f"a send was answered with {answer[:300]!r}")
 
     def close(self) -> None:
         """Close the connection."""

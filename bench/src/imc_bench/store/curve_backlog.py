@@ -81,9 +81,9 @@ class _Backlog:
         seen = [(time.perf_counter(), total)]
         while seen[-1][1] > 0:
             # A busy loop: the query takes Redis microseconds, and the load core has nothing else to do.
-            projected = int(await self._redis.hget(names.log_state(self._app_id), "projected") or 0)
-            if total - projected != seen[-1][1]:
-                seen.append((time.perf_counter(), total - projected))
+            waiting = int(await self._redis.hget(names.log_state(self._app_id), "waiting") or 0)
+            if waiting != seen[-1][1]:
+                seen.append((time.perf_counter(), waiting))
             if time.perf_counter() > seen[-1][0] + callers.TIMEOUT_SECONDS:
                 raise InvalidRun(f"{seen[-1][1]} messages are not projected")
         return seen[1:]  # the first is the start of the process

@@ -97,6 +97,7 @@ async def history(server_url: str, rows: int) -> History:
     found = History(server_url.rpartition("/")[0] + f"/{name}", rows)
     others = await databases.run(server_url, f"SHOW DATABASES LIKE 'history\\_{rows}\\_%'")
     if (name,) in others and await databases.run(found.url, f"SHOW TABLES LIKE '{_COMPLETE}'"):
+        await _migrate(found.url)  # the other tables may be older
         return found
     for (other,) in others:
         await databases.run(server_url, f"DROP DATABASE {other}")

@@ -91,7 +91,8 @@ class _Rounds:
         """Measure from the first transaction to the last, without the start of the process (row 12)."""
 
         async def count() -> int:
-            return int(await self._redis.hget(names.log_state(app_id), "projected") or 0)  # pyright: ignore
+            waiting = await self._redis.hget(names.log_state(app_id), "waiting")  # pyright: ignore
+            return self._rows - int(waiting or 0)
 
         first = await wait_until(count, _TIMEOUT_SECONDS, 0.001, what="the first rows")
         begun, used = time.perf_counter(), self._used(pid)

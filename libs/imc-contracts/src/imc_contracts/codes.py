@@ -12,12 +12,14 @@ class ErrorCode(IntEnum):
     PATH_NOT_FOUND = 40400
     MESSAGE_NOT_FOUND = 40401
     NOTICE_NOT_FOUND = 40402
+    GATEWAY_NOT_FOUND = 40403
     METHOD_NOT_ALLOWED = 40500
     REQUEST_TOO_SLOW = 40801
     ALREADY_RECALLED = 40901
     RECALL_WINDOW_PASSED = 40902
     NOTICE_ALREADY_DELETED = 40903
     CLIENT_MESSAGE_ID_REUSED = 40904
+    REPLACED = 40905
     BODY_TOO_LARGE = 41301
     UNSUPPORTED_MEDIA_TYPE = 41500
     QUOTA_USED_UP = 42901
@@ -44,6 +46,9 @@ class PushCode(IntEnum):
     SEND_ACKNOWLEDGED = 2003
     NOTICE_PUBLISHED = 2004
     NOTICE_DELETED = 2005
+    ERASED = 2006
+    GROUPS_HELD = 2007
+    POSITION = 2008
     NOT_CONNECTED = 4000
     FRAME_REFUSED = 4001
     GAP = 4002
@@ -67,3 +72,18 @@ class CloseCode(IntEnum):
     FORBIDDEN = 4403
     NO_PROGRESS = 4408
     REPLACED = 4409
+    DISCONNECTED = 4410
+    """By an operator."""
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether to connect again with the same parameters, but for the cursor."""
+        return self is CloseCode.NO_PROGRESS or (self < CloseCode.TOKEN_INVALID and self not in _FINAL)
+
+
+_FINAL = (
+    CloseCode.BINARY_FRAME,
+    CloseCode.BAD_UTF8,
+    CloseCode.BAD_REQUEST,
+    CloseCode.FRAME_TOO_LARGE,
+)

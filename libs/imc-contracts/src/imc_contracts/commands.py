@@ -2,17 +2,21 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field, StrictBool
 from pydantic.alias_generators import to_camel
 
 from imc_contracts.fields import (
     MAX_BATCH,
+    MAX_GROUPS_A_FRAME,
+    MAX_LETTERS,
     AppId,
     ClientMessageId,
+    CloseReason,
     Content,
     GroupId,
     Id,
     JumpUrl,
+    LetterId,
     MessageType,
     ShortText,
     UserId,
@@ -69,3 +73,50 @@ class DeleteNotice(Command):
 
     app_id: AppId
     information_id: Id
+
+
+class EraseUser(Command):
+    """Erase all that a user has written in an app."""
+
+    app_id: AppId
+    user_id: UserId
+
+
+class EraseGroup(Command):
+    """Erase all that was written in a group."""
+
+    app_id: AppId
+    group_id: GroupId
+
+
+class EraseApp(Command):
+    """Erase all that was written in an app."""
+
+    app_id: AppId
+
+
+_GroupIds = Annotated[list[GroupId], Field(max_length=MAX_GROUPS_A_FRAME, fail_fast=True)]
+
+
+class ChangeGroups(Command):
+    """Change the groups that a gateway holds: first remove some, then add some.
+
+    ``more``: the list that the gateway begins with goes on in another frame.
+    """
+
+    add_groups: _GroupIds | None = None
+    remove_groups: _GroupIds | None = None
+    more: StrictBool | None = None
+
+
+class DisconnectGateway(Command):
+    """Close the connections of a gateway. ``reason`` is what its close frame says."""
+
+    reason: CloseReason | None = None
+
+
+class ChosenLetters(Command):
+    """Choose up to 100 dead letters of one app."""
+
+    app_id: AppId
+    letter_ids: Annotated[list[LetterId], Field(min_length=1, max_length=MAX_LETTERS), FailFast()]

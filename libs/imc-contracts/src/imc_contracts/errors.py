@@ -18,6 +18,14 @@ class Refused(Exception):
         """Seconds after which to retry, if the code is retryable."""
 
 
+SUSPENDED = "this app is suspended"
+
+
+def suspended() -> Refused:
+    """The refusal of sends and gateways of a suspended app."""
+    return Refused(ErrorCode.FORBIDDEN, f"{SUSPENDED}; ask who runs this installation")
+
+
 def unavailable(what: str, retry_after: int = 1) -> Refused:
     """The refusal when a log or store is unavailable. ``what`` describes it; nothing was accepted."""
     return Refused(ErrorCode.UNAVAILABLE, f"{what}; nothing was accepted, try again", retry_after=retry_after)

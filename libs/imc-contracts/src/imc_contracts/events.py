@@ -1,4 +1,4 @@
-"""The events of a log, of four kinds.
+"""The events of a log, of five kinds.
 
 The body of an event is the view that gateways get, as JSON, so that a push-node can push it without parsing.
 The constructors here fix the fields of new events. Readers ignore unknown fields, so that old and new
@@ -6,7 +6,7 @@ processes can run side by side.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -15,10 +15,15 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from imc_contracts.cursor import EntryId
-from imc_contracts.views import Message, Notice
+from imc_contracts.views import Erasure, Message, Notice
 
 KIND_FIELD = b"k"
 BODY_FIELD = b"v"
+TRACE_FIELD = b"t"
+"""The context of the trace of a message, as in a ``traceparent`` header; only in entries that are traced."""
+
+ERASED_FIELDS = {KIND_FIELD: b"x"}
+"""The fields of an entry that was erased. It keeps its place in the log, so that positions stay valid."""
 
 
 class EventKind(bytes, Enum):
@@ -28,6 +33,8 @@ class EventKind(bytes, Enum):
     MESSAGE_RECALLED = b"r"
     NOTICE_PUBLISHED = b"p"
     NOTICE_DELETED = b"d"
+    ERASURE = b"e"
+    """What a user wrote, a group or the whole app is erased, as far as it is before this entry."""
 
     is_notice: bool
     """Whether only gateways that asked for notices get it."""
@@ -66,13 +73,25 @@ class Entry(NamedTuple):
         """The parsed id."""
         return EntryId.parse(self.id_text)
 
+    @property
+    def group_id(self) -> str | None:
+        """The group that the event is of; None if everybody has to be told of it.
+
+        An erasure is for everybody: a gateway may keep what it got of a group that it does not hold any more.
+        """
+        return None if self.kind is EventKind.ERASURE else group_of(self.body)
+
 
 class LiveBatch(NamedTuple):
-    """The entries that one append published, in order. ``prev`` is the id of the entry before them."""
+    """The entries that one append published, in order. ``prev`` is the id of the entry before them.
+
+    ``traces``: the contexts of the traces of those that are traced.
+    """
 
     epoch: str
     prev: EntryId
     entries: list[Entry]
+    traces: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +115,13 @@ class RecallMark:
 
 _KINDS = {kind.value: kind for kind in EventKind}
 # One search for all lines, since this is on the hot path of pushes. Digits are limited as in `EntryId`.
-_PUBLISHED = re.compile(rb"^([0-9]{1,13}-[0-9]{1,10}) ([srpd]) (.*)", re.MULTILINE)
+_PUBLISHED = re.compile(rb"^([0-9]{1,13}-[0-9]{1,10}) ([srpde]) (.*)", re.MULTILINE)
+_TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+# In a body that orjson has written this is a key: within a string its quotes would be escaped.
+_GROUP_ID = re.compile(rb'"groupId":"([^"\\]*)"')
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 _NOTICE: TypeAdapter[Notice] = TypeAdapter(Notice)
+_ERASURE: TypeAdapter[Erasure] = TypeAdapter(Erasure)
 
 
 def message_sent(message: Message) -> Event:
@@ -121,12 +144,28 @@ def notice_deleted(notice: Notice) -> Event:
     return Event(EventKind.NOTICE_DELETED, orjson.dumps(notice))
 
 
+def erasure(subject: Erasure) -> Event:
+    """The event that erases ``subject``."""
+    return Event(EventKind.ERASURE, orjson.dumps(subject))
+
+
+def is_erased(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether these are the fields of an entry that was erased."""
+    return fields.get(KIND_FIELD) == ERASED_FIELDS[KIND_FIELD]
+
+
 def read_entry(entry_id: bytes | str, fields: Mapping[bytes, bytes]) -> Entry:
     """Read an entry as Redis returns it. Raises `MalformedEvent` if it is not a known event."""
     try:
         return Event(EventKind(fields[KIND_FIELD]), fields[BODY_FIELD]).at(EntryId.parse(entry_id))
     except (KeyError, ValueError) as error:
         raise MalformedEvent("the entry has no known kind or no body") from error
+
+
+def trace_of(fields: Mapping[bytes, bytes]) -> str | None:
+    """The context of the trace of an entry as Redis returns it; None if it is not traced."""
+    trace = fields.get(TRACE_FIELD)
+    return None if trace is None else trace.decode("ascii", "replace")
 
 
 def read_message(body: bytes) -> Message:
@@ -145,16 +184,40 @@ def read_notice(body: bytes) -> Notice:
         raise MalformedEvent(f"the body is no notice: {error.error_count()} fields at fault") from None
 
 
+def read_erasure(body: bytes) -> Erasure:
+    """Parse the erasure in the body of an event. Raises `MalformedEvent`."""
+    try:
+        return _ERASURE.validate_json(body, strict=True)
+    except ValidationError as error:
+        raise MalformedEvent(f"the body is no erasure: {error.error_count()} fields at fault") from None
+
+
+def group_of(body: bytes) -> str | None:
+    """The groupId in the body of an event; None if it has none.
+
+    A body is not parsed for it, unless it spells its groupId with escapes.
+    """
+    found = _GROUP_ID.search(body)
+    try:
+        group_id = orjson.loads(body).get("groupId") if found is None else found[1].decode()
+    except (ValueError, AttributeError):
+        return None  # written by hand: it is no JSON object, or not UTF-8
+    return group_id if isinstance(group_id, str) else None
+
+
 def read_live_batch(payload: bytes) -> LiveBatch:
     """Parse a published batch: a line ``epoch prev``, then a line ``id kind body`` for each entry.
 
-    JSON bodies have no raw line breaks, so that lines need no escaping.
+    The contexts of traces follow in the first line, if there are any. JSON bodies have no raw line breaks, so
+    that lines need no escaping.
     Raises `MalformedEvent` for anything else.
     """
     head, _, lines = payload.partition(b"\n")
     try:
-        epoch, prev = head.decode("ascii").split(" ")
-        batch = LiveBatch(epoch, EntryId.parse(prev), _read_lines(lines))
+        epoch, prev, *traces = head.decode("ascii").split(" ")
+        batch = LiveBatch(epoch, EntryId.parse(prev), _read_lines(lines), tuple(traces))
+        if not all(map(_TRACE.fullmatch, traces)):
+            raise ValueError("what follows is no context of a trace")
     except ValueError as error:
         raise MalformedEvent("not a published batch") from error
     if len(batch.entries) != payload.count(b"\n"):

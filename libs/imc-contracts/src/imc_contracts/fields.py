@@ -6,13 +6,31 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic.config import JsonDict
+
+from imc_contracts.cursor import Cursor
 
 MAX_CONTENT_BYTES = 65_535
 MAX_BATCH = 500
 MAX_LIMIT = 500
 DEFAULT_LIMIT = 50
+MAX_LETTERS = 100
+MAX_GROUPS = 100_000
+"""The most groups that a gateway may hold."""
+
+MAX_GROUPS_A_FRAME = 10_000
+MAX_REASON_BYTES = 123
+"""What a close frame has room for (RFC 6455, section 5.5)."""
+
+MAX_MINUTES = 60
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
 
@@ -40,10 +58,23 @@ RULES: dict[str, str] = {
     "limit": "a whole number from 1 to 500",
     "startTime": _MILLISECONDS,
     "endTime": _MILLISECONDS,
+    "minCursor": "the cursor of a reply or a push, as it was given",
     "withTotal": "true or false",
     "messages": "a list of 1 to 500 messages",
+    "node": "the address of a process, as replies have it; at most 255 characters",
+    "reason": "at most 123 bytes in UTF-8, or null",
+    "order": "noisiest or id",
+    "minutes": "a whole number from 1 to 60",
+    "erasureId": _ID,
+    "letterIds": "a list of 1 to 100 letterIds",
+    "letterIds[]": "a letterId, as it was given",
+    "addGroups": "a list of at most 10000 groupIds",
+    "addGroups[]": _IDENTIFIER,
+    "removeGroups": "a list of at most 10000 groupIds",
+    "removeGroups[]": _IDENTIFIER,
+    "more": "true or false",
 }
-"""The bounds of each field in words."""
+"""The bounds of each field in words; with brackets those of an entry of a list."""
 
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _SCRIPT_SCHEMES = ("javascript:", "data:", "vbscript:")
@@ -63,6 +94,12 @@ def _whole_number(value: Any) -> Any:
 def _fits_in_bytes(value: str) -> str:
     # A character has at most 4 bytes, so that most texts need not be encoded for this check.
     if len(value) * 4 > MAX_CONTENT_BYTES and len(value.encode()) > MAX_CONTENT_BYTES:
+        raise ValueError("too long")
+    return value
+
+
+def _fits_in_a_close(value: str) -> str:
+    if len(value.encode()) > MAX_REASON_BYTES:
         raise ValueError("too long")
     return value
 
@@ -95,6 +132,10 @@ MessageType = Annotated[int, Field(ge=-INT32_MAX - 1, le=INT32_MAX, json_schema_
 ClientMessageId = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,64}$")]
 ShortText = Annotated[str, StringConstraints(max_length=255)]
 JumpUrl = Annotated[str, StringConstraints(max_length=2048), AfterValidator(_no_script)]
+CloseReason = Annotated[str, StringConstraints(max_length=MAX_REASON_BYTES), AfterValidator(_fits_in_a_close)]
+NodeAddress = Annotated[str, StringConstraints(max_length=255)]
+Minutes = Annotated[int, Field(ge=1, le=MAX_MINUTES, json_schema_extra=INT32), Whole]
+LetterId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,19}-[0-9]{1,19}$")]
 Id = Annotated[
     int,
     Field(ge=1, le=INT64_MAX),
@@ -104,3 +145,8 @@ Id = Annotated[
 ]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, json_schema_extra=INT32), Whole]
 Milliseconds = Annotated[int, Field(ge=0, le=INT64_MAX, json_schema_extra=INT64), Whole]
+MinCursor = Annotated[
+    Cursor,
+    PlainValidator(Cursor.parse),
+    WithJsonSchema({"type": "string", "pattern": r"^[a-z0-9]{1,32}\.[0-9]{1,13}-[0-9]{1,10}$"}),
+]

@@ -1,16 +1,17 @@
 """The internal API with which push-nodes read events from the database that the log has trimmed.
 
-``GET /internal/log/changes?appId=&after=&before=&notices=&limit=``, between services only. The reply has the
-first ``limit`` changes after the entry ``after`` and before the entry ``before``, in log order. Fewer than
-``limit`` are the last ones.
+``GET /internal/log/changes?appId=&after=&before=&notices=&erasures=&limit=``, between services only. The
+reply has the first changes after the entry ``after`` and before the entry ``before``, in log order: at most
+``limit``, and fewer if their contents are long. The next page begins after the last of them. Rows may have
+been removed: then the reply says up to which entry changes may be missing.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from imc_contracts.views import Message, Notice
+from imc_contracts.views import Erasure, Message, Notice
 
 PATH = "/internal/log/changes"
 
@@ -35,4 +36,23 @@ class NoticeChange(TypedDict):
     view: Notice
 
 
-LogChange = Annotated[MessageChange | NoticeChange, Field(discriminator="kind")]
+class ErasureChange(TypedDict):
+    """Something was erased. Only callers that ask for erasures get it. ``entryId`` as in `MessageChange`."""
+
+    entryId: str
+    kind: Literal["e"]
+    view: Erasure
+
+
+LogChange = Annotated[MessageChange | NoticeChange | ErasureChange, Field(discriminator="kind")]
+
+
+class LogChangesPage(TypedDict):
+    """A page of changes. ``isLast`` says that no more follow; if they do, ``changes`` is not empty.
+
+    ``removedTo`` is the id of an entry: changes up to it, with it, may be missing. Absent if none is.
+    """
+
+    changes: list[LogChange]
+    isLast: bool
+    removedTo: NotRequired[str]

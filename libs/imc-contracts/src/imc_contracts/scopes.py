@@ -11,6 +11,8 @@ class Scope(StrEnum):
     NOTICE = "notice"
     READ = "read"
     GATEWAY = "gateway"
+    OPERATE = "operate"
+    """To watch and steer the installation: gateways, activity, dead letters."""
     INTERNAL = "internal"
     """Between services. No token of a client holds it, whatever it says."""
 

@@ -75,7 +75,9 @@ def explain(errors: Sequence[Any], at: tuple[str | int, ...] = (), rules: Mappin
     if not location:
         return "body is not a JSON object with the fields of this call"
     path = _path(location)
-    rule = rules.get(str(location[-1]))
+    # That of an entry of a list is by the name of the list.
+    name = "".join("[]" if isinstance(step, int) else step for step in location[-2:])
+    rule = rules.get(name if name.endswith("[]") else str(location[-1]))
     return f"{path} {problem}: it must be {rule}" if rule else f"{path} {problem}"
 
 

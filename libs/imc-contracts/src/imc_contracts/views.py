@@ -1,6 +1,6 @@
 """The views in replies and pushes, as dictionaries with the names of the wire."""
 
-from typing import Annotated
+from typing import Annotated, Any, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -12,6 +12,11 @@ Int64 = Annotated[int, Field(json_schema_extra=INT64)]
 
 DecimalId = Annotated[str, Field(json_schema_extra={"pattern": "^[1-9][0-9]{0,18}$"})]
 """An id, a string since it exceeds 2^53. The pattern is for descriptions; nothing checks it."""
+
+Next = Annotated[
+    str | None,
+    Field(description="The `after` of the next page; null if this is the last one.", examples=[None]),
+]
 
 STATUS_NORMAL = 1
 STATUS_RETIRED = 0
@@ -49,6 +54,16 @@ class Notice(TypedDict):
     type: Int32 | None
 
 
+class Erasure(TypedDict):
+    """What is erased: all that ``userId`` wrote, all of ``groupId``, or if both are null all of the app."""
+
+    erasureId: DecimalId
+    appId: str
+    userId: str | None
+    groupId: str | None
+    eraseTime: Int64
+
+
 class Group(TypedDict):
     """A group. ``newMessage`` is its newest message, ``updateTime`` the time of that message."""
 
@@ -74,6 +89,22 @@ class NoticePage(TypedDict):
 
     notices: list[Notice]
     hasMore: bool
+
+
+class MessageExport(TypedDict):
+    """One page of an export of messages. ``next``: what to continue after; null on the last page."""
+
+    messages: list[Message]
+    hasMore: bool
+    next: Next
+
+
+class NoticeExport(TypedDict):
+    """One page of an export of notices; ``next`` as in `MessageExport`."""
+
+    notices: list[Notice]
+    hasMore: bool
+    next: Next
 
 
 class GroupPage(TypedDict):
@@ -113,6 +144,27 @@ class NoticeReceipt(TypedDict):
     createTime: Int64
     cursor: str
     duplicate: bool
+
+
+class Push(TypedDict):
+    """One push, as it is written to a WebSocket: a message, a notice, or that pushes may be missing."""
+
+    success: bool
+    code: Annotated[
+        Int32, Field(description="What has happened. 4002: pushes may be missing.", examples=[2001])
+    ]
+    message: Annotated[str, Field(description="The same for people.", examples=["new message"])]
+    data: Annotated[dict[str, Any], Field(description="The message or the notice; of 4002 the gap.")]
+    cursor: NotRequired[Annotated[str, Field(description="Its position. 4002 has it as `to` in its data.")]]
+
+
+class EventPage(TypedDict):
+    """One page of events. ``cursor`` is what to ask for the next page with, also if there are no events."""
+
+    events: list[Push]
+    cursor: str
+    hasMore: bool
+    recovered: bool
 
 
 class Node(TypedDict):

@@ -48,7 +48,7 @@ class Program:
         parser = argparse.ArgumentParser(
             prog=self.name,
             description=self.purpose,
-            epilog=f"{self._described_settings()}\n\nexample:\n{textwrap.indent(self.example, '  ')}",
+            epilog=f"{self._described_settings()}example:\n{textwrap.indent(self.example, '  ')}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -56,11 +56,13 @@ class Program:
         return parser
 
     def _described_settings(self) -> str:
+        if not self.settings:
+            return ""
         paragraphs = [
             textwrap.fill(f"{variable}: {meaning}", _WIDTH, initial_indent="  ", subsequent_indent="      ")
             for variable, meaning in self._meanings()
         ]
-        return "\n".join(["settings, which are environment variables:", *paragraphs])
+        return "\n".join(["settings, which are environment variables:", *paragraphs, "", ""])
 
     def _meanings(self) -> Iterator[tuple[str, str]]:
         told = set(self.unread)

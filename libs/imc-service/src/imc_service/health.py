@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -18,6 +18,9 @@ logger = get_logger("health")
 
 Check = Callable[[], Awaitable[str | None]]
 """Returns why the process can't do its job now, or None."""
+
+Notice = Callable[[], str | None]
+"""Returns what somebody has to look at while the process does its job, or None."""
 
 CHECK_SECONDS = 2.0
 """A check that takes longer has failed: a hung server must not hang the answer."""
@@ -37,6 +40,15 @@ class Ready(TypedDict):
     """The process can do its job now."""
 
     status: Annotated[Literal["ready"], Field(description="It can do its job.", examples=["ready"])]
+    warnings: NotRequired[
+        Annotated[
+            list[str],
+            Field(
+                description="What somebody has to look at, for each part; left out if there is nothing.",
+                examples=[["apps file: apps.toml can't be used, its older content stays: not TOML: …"]],
+            ),
+        ]
+    ]
 
 
 class NotReady(TypedDict):
@@ -53,6 +65,7 @@ class Readiness:
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
+        self._notices: dict[str, Notice] = {}
         self._retired: str | None = None
         self.on_retire: list[Callable[[], None]] = []
         """What to call at the moment of `retire`."""
@@ -67,11 +80,24 @@ class Readiness:
         """Add the check of the part called ``name``."""
         self._checks[name] = check
 
+    def warn(self, name: str, notice: Notice) -> None:
+        """Add what to say about the part called ``name`` while the process is ready."""
+        self._notices[name] = notice
+
+    def warnings(self) -> list[str]:
+        """What somebody has to look at though the process may be ready."""
+        told = ((name, notice()) for name, notice in self._notices.items())
+        return [f"{name}: {words}" for name, words in told if words is not None]
+
     async def reasons(self, exclude: Collection[str] = ()) -> list[str]:
         """Why the process is not ready, without the parts named in ``exclude``; empty if it is."""
         if self._retired is not None:
             return [self._retired]
         return [f"{name}: {reason}" for name, reason in (await self._failing(exclude)).items()]
+
+    async def reasons_by_part(self) -> dict[str, str]:
+        """The same by the name of the part; the end of the process is the part ``process``."""
+        return await self._failing() if self._retired is None else {"process": self._retired}
 
     async def keep_telling(self) -> None:
         """Log once when a part stops working, and once when it works again; until cancelled."""
@@ -105,8 +131,11 @@ async def _ask(check: Check) -> str | None:
         return type(error).__name__
 
 
-def routes(readiness: Readiness, registry: CollectorRegistry) -> APIRouter:
-    """The routes, whose replies have no envelope."""
+def routes(readiness: Readiness, registry: CollectorRegistry, *, has_exemplars: bool = False) -> APIRouter:
+    """The routes, whose replies have no envelope.
+
+    ``has_exemplars``: whether metrics name traces, which only the format of OpenMetrics can.
+    """
     router = APIRouter()
     ready = Gauge("imc_ready", "Whether the process can do its job now (1) or not (0).", registry=registry)
 
@@ -130,12 +159,17 @@ def routes(readiness: Readiness, registry: CollectorRegistry) -> APIRouter:
         reasons = await readiness.reasons(exclude)
         if reasons:
             return JsonReply({"status": "not ready", "reasons": reasons}, status_code=503)
+        if warnings := readiness.warnings():
+            return JsonReply({"status": "ready", "warnings": warnings})
         return JsonReply({"status": "ready"})
 
     @router.get("/metrics", response_class=PlainTextResponse, response_description="All metrics.")
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
         """Metrics in the text format of Prometheus."""
         ready.set(not await readiness.reasons())
+        if has_exemplars:
+            encode, media_type = choose_encoder(request.headers.get("accept", ""))
+            return Response(encode(registry), media_type=media_type)
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return router

@@ -2,6 +2,9 @@
 
 Unless the level is debug, no line shows what users wrote, an id or a token. An exception is logged by its
 types and places, without its words. Of a message of a library only the first line is logged.
+
+A line that is written while a call is answered bears the ``requestId`` of that call, which its client may
+have chosen, and its ``traceId`` if it is traced.
 """
 
 import json
@@ -14,6 +17,11 @@ from typing import Any, cast
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from imc_service.current_call import CURRENT, id_of, trace_of
+
+AUDIT = "audit"
+"""The name of the logger that is written at every level: see `imc_service.auth.audit`."""
+
 
 def configure(service: str, level: str) -> None:
     """Write everything that this process and its libraries log to standard error, as lines of JSON.
@@ -24,6 +32,7 @@ def configure(service: str, level: str) -> None:
     is_discreet = threshold > logging.DEBUG
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _with_call,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_words if is_discreet else structlog.processors.format_exc_info,
@@ -46,6 +55,7 @@ def configure(service: str, level: str) -> None:
         )
     )
     logging.basicConfig(level=threshold, handlers=[handler], force=True)
+    logging.getLogger(AUDIT).setLevel(logging.INFO)
     # These report single connections, which says more about the network than about this process.
     for chatty in ("uvicorn", "httpx", "httpcore", "websockets", "alembic"):
         logging.getLogger(chatty).setLevel(max(threshold, logging.WARNING))
@@ -64,6 +74,18 @@ def _named(service: str) -> structlog.typing.Processor:
         return event
 
     return add
+
+
+def _with_call(
+    _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    scope = CURRENT.get()
+    if scope is not None:
+        event.setdefault("requestId", id_of(scope))
+        trace = trace_of(scope)
+        if trace is not None:
+            event["traceId"] = trace.split("-")[1]
+    return event
 
 
 def _without_words(

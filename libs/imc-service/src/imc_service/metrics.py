@@ -10,6 +10,7 @@ from itertools import accumulate
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -22,6 +23,8 @@ class _Times:
 
     counts: list[int] = field(default_factory=lambda: [0] * len(_BOUNDS))
     seconds: float = 0.0
+    exemplars: dict[int, Exemplar] = field(default_factory=dict[int, Exemplar])
+    """Of each bucket the last request that was traced."""
 
 
 class HttpSeries(Collector):
@@ -36,12 +39,18 @@ class HttpSeries(Collector):
         self._times: defaultdict[str, _Times] = defaultdict(_Times)
         registry.register(self)
 
-    def note(self, path: str, status: int, seconds: float) -> None:
-        """Count one request that was answered ``status`` after ``seconds``."""
+    def note(self, path: str, status: int, seconds: float, trace_id: str | None = None) -> None:
+        """Count one request that was answered ``status`` after ``seconds``.
+
+        ``trace_id``: that of its trace, if it is traced.
+        """
         self._requests[path, status] += 1
         times = self._times[path]
-        times.counts[bisect_left(_BUCKETS, seconds)] += 1
+        bucket = bisect_left(_BUCKETS, seconds)
+        times.counts[bucket] += 1
         times.seconds += seconds
+        if trace_id is not None:
+            times.exemplars[bucket] = Exemplar({"trace_id": trace_id}, seconds, time.time())
 
     def collect(self) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
         """The series as they are now, for the registry."""
@@ -55,7 +64,10 @@ class HttpSeries(Collector):
             "imc_http_request_seconds", "Time to answer an HTTP request.", labels=["path"]
         )
         for path, of_path in self._times.items():
-            buckets = list(zip(_BOUNDS, accumulate(of_path.counts), strict=True))
+            buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = [
+                (bound, count, of_path.exemplars[at]) if at in of_path.exemplars else (bound, count)
+                for at, (bound, count) in enumerate(zip(_BOUNDS, accumulate(of_path.counts), strict=True))
+            ]
             times.add_metric([path], buckets, of_path.seconds)
         yield times
 

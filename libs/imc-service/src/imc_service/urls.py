@@ -39,7 +39,7 @@ def _web_socket(url: str) -> str:
 
 
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis)]
-"""redis://, rediss:// (TLS) or unix://. Secret, since it may hold a password."""
+"""redis://, unix://, redis+cluster:// or redis+sentinel://, or rediss… with TLS. May hold a password."""
 
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
 """mysql:// or mariadb:// (both mean MySQL's protocol) or sqlite:///. Secret, since it may hold a password."""

@@ -1,4 +1,4 @@
-"""Text that is in force: that of a setting, or of a file, which is read again whenever it changes."""
+"""A file whose text is in force: it is read again whenever it changes."""
 
 import asyncio
 import contextlib
@@ -32,25 +32,37 @@ def usable_by(read: Read) -> AfterValidator:
     return AfterValidator(check)
 
 
-@contextlib.asynccontextmanager
-async def in_force(read: Read, text: str | None, path: Path | None, stale: Gauge) -> AsyncGenerator[None]:
-    """Keep the content of the file at ``path`` in force while the context lasts; without one, ``text``.
+class Fault:
+    """Why a file can't be used now. ``stale`` is 1 as long."""
 
-    ``stale`` is 1 while the file can't be used and older content stays in force. Raises `ValueError` if what
-    there is at the start can't be used.
+    def __init__(self, stale: Gauge) -> None:
+        self._stale = stale
+        self._words: str | None = None
+
+    def words(self) -> str | None:
+        """The reason, or None."""
+        return self._words
+
+    def set(self, words: str | None) -> None:
+        """Keep the reason, or None if the file can be used."""
+        self._words = words
+        self._stale.set(words is not None)
+
+
+@contextlib.asynccontextmanager
+async def in_force(read: Read, path: Path, fault: Fault) -> AsyncGenerator[None]:
+    """Keep the content of the file at ``path`` in force while the context lasts.
+
+    While a changed file can't be used, older content stays in force, and ``fault`` has the reason. Raises
+    `ValueError` if what there is at the start can't be used.
     """
-    if path is None:
-        if text is not None:
-            read(text, "")
-        yield
-        return
     seen = await asyncio.to_thread(_stamp, path)
     await asyncio.to_thread(_read_file, path, read)
-    async with background.running(_watch(path, read, seen, stale)):
+    async with background.running(_watch(path, read, seen, fault)):
         yield
 
 
-async def _watch(path: Path, read: Read, seen: object, stale: Gauge) -> None:
+async def _watch(path: Path, read: Read, seen: object, fault: Fault) -> None:
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         stamp = await asyncio.to_thread(_stamp, path)
@@ -59,10 +71,11 @@ async def _watch(path: Path, read: Read, seen: object, stale: Gauge) -> None:
         try:
             await asyncio.to_thread(_read_file, path, read)
         except ValueError as error:
-            stale.set(1)
+            words = f"{path.name} can't be used, its older content stays: {error}"
+            fault.set(words)
             logger.error("a file can't be used; its older content stays", file=path.name, fault=str(error))
         else:
-            stale.set(0)
+            fault.set(None)
             logger.info("a file was read again", file=path.name)
         seen = stamp
 

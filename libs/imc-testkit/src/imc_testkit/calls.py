@@ -13,7 +13,9 @@ class Call:
     """One call: its path, the scope it needs, and the fields it takes."""
 
     name: str
-    kind: Literal["command", "query"]
+    kind: Literal["command", "query", "overview"]
+    """An overview is what operators read, at command-api."""
+
     scope: str
     path: str
     values: tuple[str, ...]
@@ -36,7 +38,7 @@ class Call:
         **given: Any,
     ) -> httpx.Response:
         """Make the call. Values that are not ``given`` have the defaults of `USUAL`; None omits a field."""
-        processes = deployment.command_apis if self.kind == "command" else deployment.query_apis
+        processes = deployment.query_apis if self.kind == "query" else deployment.command_apis
         all_values = {**USUAL, **given}
         taken = {name: all_values[name] for name in self.values if all_values[name] is not None}
         body: dict[str, Any] = {
@@ -56,6 +58,7 @@ USUAL: dict[str, Any] = {
     "content": "c",
     "messageId": "1",
     "informationId": "1",
+    "letterIds": ["1-1"],
 }
 _SEND = ("appId", "groupId", "userId", "content")
 _GROUP, _USER = ("appId", "groupId"), ("appId", "userId")
@@ -82,6 +85,8 @@ V1_QUERIES = (
     Call("message", "query", "read", "/v1/queries/message", ("appId", "messageId"), "query"),
     Call("groups of a user", "query", "read", "/v1/queries/groups", _USER, "query"),
     Call("notices", "query", "read", "/v1/queries/notices", _GROUP, "query"),
+    Call("export messages", "query", "read", "/v1/queries/export-messages", _GROUP, "query"),
+    Call("export notices", "query", "read", "/v1/queries/export-notices", _GROUP, "query"),
 )
 JAVA_QUERIES = (
     Call("of a group", "query", "read", "/chat/message/findByGroupId", _GROUP, "query"),
@@ -93,6 +98,18 @@ JAVA_QUERIES = (
     Call("notices of a group", "query", "read", f"{_NOTICES}/findByGroupId", _GROUP, "query"),
     Call("notices of a user", "query", "read", f"{_NOTICES}/findByUserId", _USER, "query"),
     Call("notices by both", "query", "read", f"{_NOTICES}/findByGroupIdAndUserId", _SEND, "query"),
+)
+OPERATOR_CALLS = (
+    Call("apps", "overview", "operate", "/v1/apps", (), "query"),
+    Call("installation", "overview", "operate", "/v1/installation", (), "query"),
+    Call("activity", "overview", "operate", "/v1/installation/activity", (), "query"),
+    Call("dead letters", "overview", "operate", "/v1/dead-letters", (), "query"),
+    Call("replay", "command", "operate", "/v1/dead-letters/replay", ("appId", "letterIds"), "json"),
+    Call("drop", "command", "operate", "/v1/dead-letters/drop", ("appId", "letterIds"), "json"),
+    Call("erase user", "command", "operate", "/v1/commands/erase-user", _USER, "json"),
+    Call("erase group", "command", "operate", "/v1/commands/erase-group", _GROUP, "json"),
+    Call("erase app", "command", "operate", "/v1/commands/erase-app", ("appId",), "json"),
+    Call("erasures", "overview", "operate", "/v1/erasures", ("appId",), "query"),
 )
 QUERIES = V1_QUERIES + JAVA_QUERIES
 CALLS = COMMANDS + JAVA_COMMANDS + QUERIES

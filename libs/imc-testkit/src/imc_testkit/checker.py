@@ -5,14 +5,17 @@
 - A refused send left nothing. A send with an unknown result happened at most once.
 - A recall is final, and its content can't be read afterwards.
 - No app saw data of another app.
+- What a policy does not keep may be gone, and nothing else. The totals of groups are those of their rows.
 - What a gateway missed was announced as a gap; otherwise it counts as lost.
+- What was erased has no row. Everything else is there. Every gateway was told of the erasure, in its place.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 
-from imc_testkit.history import NO_CONTENT, Answer, History, Row, Send
+from imc_testkit.erased import Gone, gone_from
+from imc_testkit.history import NO_CONTENT, Answer, Group, History, Row, Send
 from imc_testkit.pushes import Violation, check_pushes
 
 _SHOWN = 20
@@ -30,6 +33,8 @@ class Report:
     phantom: int = 0
     cross_app: int = 0
     duplicate_ids: int = 0
+    miscounted: int = 0
+    not_erased: int = 0
     violations: list[str] = field(default_factory=list[str])
 
     @property
@@ -54,14 +59,24 @@ class Report:
         return "\n  ".join(lines)
 
 
-def check(history: History, rows: Sequence[Row], dead_letters: Collection[str]) -> Report:
-    """Check a run. ``dead_letters`` are the ids of messages whose events could not be projected."""
+def check(
+    history: History,
+    rows: Sequence[Row],
+    dead_letters: Collection[str],
+    groups: Collection[Group] | None = None,
+) -> Report:
+    """Check a run. ``dead_letters`` are the ids of messages whose events could not be projected.
+
+    ``groups`` are all groups of the apps, if they are to be checked.
+    """
     report = Report()
+    gone = gone_from(history, rows)
     parts = (
-        _check_sends(history, rows, dead_letters),
+        _check_sends(history, rows, dead_letters, gone),
         _check_rows(history, rows),
-        _check_recalls(history, rows),
-        check_pushes(history, rows),
+        _check_recalls(history, rows, gone),
+        check_pushes(history, rows, gone),
+        () if groups is None else _check_groups(rows, groups),
     )
     for violations in parts:
         for violation in violations:
@@ -69,9 +84,13 @@ def check(history: History, rows: Sequence[Row], dead_letters: Collection[str]) 
     return report
 
 
-def _check_sends(history: History, rows: Sequence[Row], dead_letters: Collection[str]) -> Iterator[Violation]:
+def _check_sends(
+    history: History, rows: Sequence[Row], dead_letters: Collection[str], gone: Gone
+) -> Iterator[Violation]:
     stored = {row.message_id: row for row in rows}
     owners: dict[str, Send] = {}
+    for message_id in sorted(gone.certain & stored.keys()):
+        yield Violation("not_erased", f"{message_id} was erased, and has a row")
     for send in history.sends:
         if len(send.acknowledged_ids) > 1:
             yield Violation("repeated", f"{_name(send)} was acknowledged as {sorted(send.acknowledged_ids)}")
@@ -79,6 +98,8 @@ def _check_sends(history: History, rows: Sequence[Row], dead_letters: Collection
             if owners.setdefault(message_id, send) is not send:
                 yield Violation("duplicate_ids", f"two messages have the id {message_id}")
             row = stored.get(message_id)
+            if row is None and (message_id in gone or message_id in history.due):
+                continue
             if row is None:
                 reason = "is in the dead letters" if message_id in dead_letters else "has no row"
                 yield Violation("lost", f"acknowledged {message_id} {reason}")
@@ -118,7 +139,7 @@ def _check_rows(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
             yield Violation("repeated", f"one send has several rows: {ids}")
 
 
-def _check_recalls(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
+def _check_recalls(history: History, rows: Sequence[Row], gone: Gone) -> Iterator[Violation]:
     stored = {row.message_id: row for row in rows}
     recalled_at: dict[str, float] = {}
     unstored: set[str] = set()
@@ -138,12 +159,27 @@ def _check_recalls(history: History, rows: Sequence[Row]) -> Iterator[Violation]
             yield Violation("content_after_recall", f"the row of recalled {row.message_id} holds content")
         if row.status == 0 and row.message_id not in asked:
             yield Violation("phantom", f"nobody recalled {row.message_id}")
-    for message_id in recalled_at.keys() - stored.keys():
+    for message_id in recalled_at.keys() - stored.keys() - history.due:
+        if message_id in gone:
+            continue
         yield Violation("lost", f"recalled {message_id} has no row")
     for seen in history.seen:
         is_late = seen.asked > recalled_at.get(seen.message_id, seen.asked)
         if seen.digest != NO_CONTENT and is_late and seen.message_id not in unstored:
             yield Violation("content_after_recall", f"a query showed the content of {seen.message_id}")
+
+
+def _check_groups(rows: Sequence[Row], groups: Collection[Group]) -> Iterator[Violation]:
+    totals = Counter((row.app_id, row.group_id) for row in rows)
+    group_of = {(row.app_id, row.message_id): row.group_id for row in rows}
+    told = {(group.app_id, group.group_id): group for group in groups}
+    for key in sorted(totals.keys() | told.keys()):
+        group = told.get(key)
+        if group is None or group.total != totals[key]:
+            total = "no" if group is None else group.total
+            yield Violation("miscounted", f"the group {key} has {totals[key]} rows, and {total} total")
+        elif group_of.get((group.app_id, group.newest_id)) != group.group_id:
+            yield Violation("miscounted", f"the newest message of the group {key} has no row")
 
 
 def _name(send: Send) -> str:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from imc_testkit.waiting import wait_until
@@ -16,21 +17,31 @@ from imc_testkit.waiting import wait_until
 STOP_SECONDS = 30.0
 _PR_SET_PDEATHSIG = 1
 
+SIDE_BY_SIDE = 8
+"""How many workers of pytest-xdist have ports of their own."""
+
+_returned: deque[int] = deque(maxlen=500)
+
 
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that nothing listens on.
 
     The port is below the range of ephemeral ports. Otherwise an outgoing connection could take it while its
-    server restarts.
+    server restarts. Test runs that work side by side have ports of their own, and none is returned twice
+    soon: some time passes until a server listens on what it was given.
     """
+    own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % SIDE_BY_SIDE
     while True:
-        port = 10_000 + secrets.randbelow(22_000)
+        port = 10_000 + SIDE_BY_SIDE * secrets.randbelow(22_000 // SIDE_BY_SIDE) + own
+        if port in _returned:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+        _returned.append(port)
+        return port
 
 
 class Child:
@@ -64,10 +75,13 @@ class Child:
             raise RuntimeError(f"{self._arguments[0]} was not started")
         return self._process
 
-    def spawn(self) -> None:
-        """Start the process. Call this from the main thread: on Linux the child dies with the thread."""
+    def spawn(self, *more: str) -> None:
+        """Start the process; ``more`` are arguments of this start alone.
+
+        Call this from the main thread: on Linux the child dies with the thread.
+        """
         self._process = subprocess.Popen(
-            self._arguments,
+            [*self._arguments, *more],
             env=self._env,
             stdin=subprocess.DEVNULL,
             stdout=self._log,

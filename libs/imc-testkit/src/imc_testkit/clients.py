@@ -1,5 +1,6 @@
 """HTTP clients whose requests and replies are recorded."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from typing import Any
 import httpx
 
 from imc_testkit.deployment import Deployment
-from imc_testkit.history import Answer, Attempt, History, Recall, Seen, Send, digest
+from imc_testkit.history import Answer, Attempt, Erasing, History, Recall, Seen, Send, digest
 from imc_testkit.processes import Process
+from imc_testkit.waiting import wait_until
 
 Body = dict[str, Any]
 
@@ -20,6 +22,7 @@ REPLY_SECONDS = 8.0
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UNAVAILABLE, _SERVER_FAULT = 50301, 50000
 _JAVA_ERROR, _FAULT_STATUS = -1, 500
+_AGAIN_SECONDS = 0.1
 _WORDS = ("plain", "emoji 😀", 'quotes " \\ \n', "中文", "\u2028 %s {} NUL \x00")
 
 
@@ -96,6 +99,37 @@ class Clients:
             recall.answer, _ = await self._post("/chat/message/recall", body)
         recall.ended = time.monotonic()
         return recall
+
+    async def erase(self, app_id: str, *, group_id: str | None = None) -> Erasing:
+        """Erase a group or an app, again and again until that is acknowledged."""
+        path = "/v1/commands/erase-app" if group_id is None else "/v1/commands/erase-group"
+        body = {"appId": app_id} if group_id is None else {"appId": app_id, "groupId": group_id}
+        while True:
+            answer, data = await self._post(path, body)
+            if answer is Answer.ACKNOWLEDGED:
+                erasing = Erasing(app_id, data["erasureId"], data["cursor"], group_id=group_id)
+                self._history.erasures.append(erasing)
+                return erasing
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def erased(self, app_id: str, timeout: float = 60.0) -> list[dict[str, Any]]:
+        """Wait until all erasures of an app are done; the reports, the newest first."""
+        reports: list[dict[str, Any]] = []
+
+        async def are_done() -> bool:
+            nonlocal reports
+            url = self._any(self._deployment.command_apis) + "/v1/erasures"
+            try:
+                reply = await self._http.get(url, params={"appId": app_id, "limit": 500})
+            except httpx.TransportError:
+                return False
+            reports = reply.json()["data"]["erasures"] if reply.is_success else []
+            known = {each["erasureId"] for each in reports if each["stage"] == "done"}
+            wanted = {each.erasure_id for each in self._history.erasures if each.app_id == app_id}
+            return wanted <= known and all(each["stage"] == "done" for each in reports)
+
+        await wait_until(are_done, timeout, 0.1, what=f"the erasures of {app_id} to be done")
+        return reports
 
     async def read(self, app_id: str, group_id: str) -> None:
         """Read messages of a group, if there is a query-api that answers."""

@@ -8,6 +8,9 @@ from urllib.parse import unquote, urlsplit
 
 import aiomysql
 
+ERRORS = (aiomysql.Error, OSError)
+"""What a statement raises on a server that is away or refuses it."""
+
 
 @contextlib.asynccontextmanager
 async def connect(url: str) -> AsyncGenerator[Any]:
@@ -39,7 +42,7 @@ async def run(url: str, *statements: str) -> list[tuple[Any, ...]]:
 
 async def answers(url: str) -> bool:
     """Whether the server answers now."""
-    with contextlib.suppress(aiomysql.Error, OSError):
+    with contextlib.suppress(*ERRORS):
         await run(url, "SELECT 1")
         return True
     return False

@@ -52,6 +52,8 @@ class Start:
 
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     variant: str | None = None
+    port: int | None = None
+    """A free one if none is given."""
 
 
 @contextlib.asynccontextmanager
@@ -77,7 +79,7 @@ async def separate(
             more = cycle(peers or ({},))
             return [
                 await stack.enter_async_context(
-                    Process(script, {**stores, **next(more), **each.env}, variant=each.variant)
+                    Process(script, {**stores, **next(more), **each.env}, each.port, variant=each.variant)
                 )
                 for each in starts
             ]

@@ -26,9 +26,9 @@ class SmallDisk:
         filler = self.folder / "filler"
         try:
             with filler.open("wb") as file:
-                # Others may write at the same time, so that space that was free is used up.
-                with contextlib.suppress(OSError):
-                    while free := shutil.disk_usage(self.folder).free:
+                # Who writes between the calls makes the second one fail; a tmpfs then gives all of it back.
+                while free := shutil.disk_usage(self.folder).free:
+                    with contextlib.suppress(OSError):
                         os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), free)
                 yield
         finally:

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
-from imc_contracts.codes import ErrorCode
+from imc_contracts.codes import ErrorCode, PushCode
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
@@ -17,13 +18,17 @@ from imc_testkit.clients import Clients, Draft
 from imc_testkit.history import Answer, Attempt, Connection, Frame, History, digest
 
 _PUSHES, _ACKNOWLEDGED, _REFUSED, _CONNECTED, _GAP = (2001, 2002), 2003, 4001, 2000, 4002
+_GROUPS_HELD, _POSITION = 2007, 2008
 _CONNECT_SECONDS = 8.0
 _SEND_SECONDS = 5.0
 _RETRY_SECONDS = 0.2
 
 
 class RecordedGateway:
-    """Stays connected while `run` runs. Other methods act on the newest connection. ``nodes`` are URLs."""
+    """Stays connected while `run` runs. Other methods act on the newest connection. ``nodes`` are URLs.
+
+    With ``groups`` it lists these, and gets no events of others.
+    """
 
     def __init__(
         self,
@@ -34,6 +39,7 @@ class RecordedGateway:
         gateway_id: str,
         node: int = 0,
         cursor: str | None = None,
+        groups: Sequence[str] = (),
     ) -> None:
         self.app_id = app_id
         self.gateway_id = gateway_id
@@ -51,6 +57,10 @@ class RecordedGateway:
         self._reads = asyncio.Event()
         self._reads.set()
         self._unanswered: dict[str, Attempt] = {}
+        self._groups = set(groups)
+        self.lists_groups = bool(groups)
+        self._asked: deque[tuple[str, ...]] = deque()
+        """What it holds after each change of groups that has no answer yet."""
 
     def drop(self) -> None:
         """Abort the connection without a close frame."""
@@ -84,10 +94,36 @@ class RecordedGateway:
                 return
         websocket.transport.abort()  # part of the frame may have been sent
 
+    async def change_groups(self, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
+        """Hold other groups; on the next connection only, while disconnected or stalled.
+
+        The answer tells the position, so that a change of nothing asks for that.
+        """
+        self._groups = self._groups.difference(remove).union(add)
+        websocket = self._websocket
+        if websocket is not None and self.connection is not None and self._reads.is_set():
+            await self._write_groups(
+                websocket, {"addGroups": [*add], "removeGroups": [*remove]}, self._groups
+            )
+
+    async def _list_groups(self, websocket: ClientConnection) -> None:
+        """List the groups on a new connection, in two frames."""
+        first, *others = sorted(self._groups)
+        await self._write_groups(websocket, {"addGroups": [first], "more": True}, [first])
+        await self._write_groups(websocket, {"addGroups": others}, [first, *others])
+
+    async def _write_groups(
+        self, websocket: ClientConnection, frame: dict[str, Any], groups: Iterable[str]
+    ) -> None:
+        self._asked.append(tuple(groups))
+        with contextlib.suppress(ConnectionClosed):
+            await websocket.send(json.dumps(frame))
+
     async def run(self) -> None:
         """Connect, and reconnect after each end, until cancelled."""
         while True:
             connection = Connection(self.app_id, self.gateway_id, self.node, self.cursor, time.monotonic())
+            connection.lists_groups = self.lists_groups
             self._history.connections.append(connection)
             try:
                 async with connect(
@@ -102,19 +138,24 @@ class RecordedGateway:
             finally:
                 self.connection = self._websocket = None
                 self._unanswered.clear()
+                self._asked.clear()
             self.node += 1
             if not connection.frames:
                 await asyncio.sleep(_RETRY_SECONDS * (0.5 + self._random.random()))
 
     def _address(self) -> str:
-        query = f"?{urlencode({'cursor': self.cursor})}" if self.cursor else ""
+        parameters = {"cursor": self.cursor, "groups": "listed" if self.lists_groups else None}
+        query = "?" + urlencode({name: value for name, value in parameters.items() if value})
         url = self._nodes[self.node % len(self._nodes)].replace("http://", "ws://")
         return f"{url}/v1/gateways/{self.app_id}/{self.gateway_id}{query}"
 
     async def _read(self, connection: Connection, websocket: ClientConnection) -> None:
         while True:
             await self._reads.wait()
-            self._take(connection, json.loads(await websocket.recv()), time.monotonic())
+            frame = json.loads(await websocket.recv())
+            self._take(connection, frame, time.monotonic())
+            if self.lists_groups and frame["code"] == _CONNECTED:
+                await self._list_groups(websocket)
 
     def _take(self, connection: Connection, frame: dict[str, Any], now: float) -> None:
         code, data = frame["code"], frame["data"]
@@ -125,13 +166,22 @@ class RecordedGateway:
                       data["status"])
             )  # fmt: skip
             self.cursor = frame["cursor"]
+        elif code == PushCode.ERASED:
+            erasure_id, app_id = data["erasureId"], data["appId"]
+            connection.frames.append(Frame(code, now, frame["cursor"], message_id=erasure_id, app_id=app_id))
+            self.cursor = frame["cursor"]
         elif code == _CONNECTED:
             connection.frames.append(Frame(code, now, frame["cursor"], frame["recovered"]))
-            self.cursor = frame["cursor"]
+            # As gateways are told to: else it would not offer the old one, if it goes before the 4002 comes.
+            self.cursor = self.cursor or frame["cursor"]
             self.connection = connection
         elif code == _GAP:
             connection.frames.append(Frame(code, now, data["to"], gap_from=data["from"]))
             self.cursor = data["to"]
+        elif code in (_GROUPS_HELD, _POSITION):
+            groups = self._asked.popleft() if code == _GROUPS_HELD else ()
+            connection.frames.append(Frame(code, now, frame["cursor"], groups=groups))
+            self.cursor = frame["cursor"]
         elif code in (_ACKNOWLEDGED, _REFUSED) and data is not None:
             self._take_answer(data, now)
 

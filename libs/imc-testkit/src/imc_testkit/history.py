@@ -42,6 +42,7 @@ class Send:
     digest: str
     client_message_id: str | None = None
     attempts: list[Attempt] = field(default_factory=list[Attempt])
+    user_id: str = "user"
 
     @property
     def answer(self) -> Answer:
@@ -70,6 +71,23 @@ class Recall:
 
 
 @dataclass
+class Erasing:
+    """An acknowledged erasure: of a user, of a group, or if both are None of an app, up to ``cursor``."""
+
+    app_id: str
+    erasure_id: str
+    cursor: str
+    user_id: str | None = None
+    group_id: str | None = None
+
+    def concerns(self, send: Send) -> bool:
+        """Whether a message is of what is erased, if it came before."""
+        if send.app_id != self.app_id:
+            return False
+        return self.user_id in (None, send.user_id) and self.group_id in (None, send.group_id)
+
+
+@dataclass
 class Seen:
     """A message as a query returned it; ``asked`` is when the query began."""
 
@@ -81,7 +99,10 @@ class Seen:
 
 @dataclass
 class Frame:
-    """A received frame. 2000 sets ``recovered``, 4002 sets ``gap_from``, 2001 and 2002 set the rest."""
+    """A received frame.
+
+    2000 sets ``recovered``, 4002 ``gap_from``, 2006 the id of the erasure, 2007 ``groups``, pushes the rest.
+    """
 
     code: int
     at: float
@@ -93,6 +114,8 @@ class Frame:
     app_id: str = ""
     digest: str = ""
     status: int = 1
+    groups: tuple[str, ...] = ()
+    """What the gateway holds from the cursor on."""
 
 
 @dataclass
@@ -108,6 +131,8 @@ class Connection:
     close_code: int | None = None
     is_caught_up: bool = False
     """Whether it was open at the end of the run and must have received everything."""
+    lists_groups: bool = False
+    """Whether it gets only the events of groups that it lists."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +145,17 @@ class Row:
     status: int
     log_id: str | None
     last_log_id: str | None
+    group_id: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A row of the table of groups."""
+
+    app_id: str
+    group_id: str
+    total: int
+    newest_id: str
 
 
 def digest(content: str) -> str:
@@ -139,10 +175,16 @@ class History:
     acknowledgements: int = 0
     """How many attempts were acknowledged so far."""
     recalls: list[Recall] = field(default_factory=list[Recall])
+    erasures: list[Erasing] = field(default_factory=list[Erasing])
+    """All of them are done when the run is checked."""
     seen: list[Seen] = field(default_factory=list[Seen])
     connections: list[Connection] = field(default_factory=list[Connection])
     database_outages: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     """From when to when: a recall acknowledged in between shows in queries later."""
+    masters_are_replaced: bool = False
+    """Whether replicas take over, so that sends without an answer may be pushed and then be lost."""
+    due: set[str] = field(default_factory=set[str])
+    """The ids of messages that a policy does not keep any more: their rows may be gone."""
     notes: list[str] = field(default_factory=list[str])
     """What was done to the installation and when, for people to read."""
 
@@ -161,6 +203,7 @@ class History:
         parts: dict[str, list[Any]] = {
             "send": self.sends,
             "recall": self.recalls,
+            "erasure": self.erasures,
             "seen": self.seen,
             "connection": self.connections,
             "row": list(rows),

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, Coroutine, Generator
+from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
 from random import Random
 from typing import Any
 
@@ -15,6 +15,7 @@ from imc_testkit.clients import REPLY_SECONDS, Clients, Draft
 from imc_testkit.deployment import Deployment
 from imc_testkit.gateways import RecordedGateway
 from imc_testkit.history import Attempt, History, Row
+from imc_testkit.recorded_events import RecordedPoll, RecordedStream
 from imc_testkit.stores import Stores
 from imc_testkit.waiting import wait_until
 
@@ -27,6 +28,9 @@ DISTURBANCE_SECONDS = 0.3
 
 LATE_SECONDS = 5.0
 """How long an entry that came late may take to be stored and pushed."""
+
+_LISTED, _CHANGING = ("group 0", "group 1"), "group 2"
+"""The groups of a gateway that lists some, and the one that it adds and removes under load."""
 
 _MAX_REPEATS = 200
 _MAX_LOOKS = 20
@@ -41,8 +45,10 @@ class Load:
         stores: Stores,
         http: httpx.AsyncClient,
         seed: int,
-        apps: int,
+        app_ids: Sequence[str],
         gateways: int,
+        listed: int = 0,
+        readers: int = 0,
     ) -> None:
         self.history = History(seed)
         self.stores = stores
@@ -51,12 +57,24 @@ class Load:
         """The message table at the end of the run."""
         self._random = Random(seed)  # noqa: S311 - repeatable, not secret
         self._nodes = [process.url for process in deployment.push_nodes]
-        run = secrets.token_hex(4)
-        self.app_ids = [f"app{number}-{run}" for number in range(apps)]
+        self.app_ids = list(app_ids)
         self.gateways = [
             RecordedGateway(self._nodes, self.history, self.clients, app_id, f"g{number}", number)
             for app_id in self.app_ids
             for number in range(gateways)
+        ]
+        self.gateways += [
+            RecordedGateway(
+                self._nodes, self.history, self.clients, app_id, f"listed{number}", number, groups=_LISTED
+            )
+            for app_id in self.app_ids
+            for number in range(listed)
+        ]
+        self.gateways += [
+            kind(self._nodes, self.history, self.clients, app_id, f"{kind.__name__}{number}", number)
+            for kind in (RecordedStream, RecordedPoll)
+            for app_id in self.app_ids
+            for number in range(readers)
         ]
         self._tasks: dict[str, list[asyncio.Task[None]]] = {"gateways": [], "senders": [], "recalls": []}
         self._repeat: list[Draft] = []
@@ -153,7 +171,8 @@ class Load:
             await self._gateways_caught_up(LATE_SECONDS)
         history = self.history.copy()
         self.rows = await self.stores.rows(self.app_ids)
-        return check(history, self.rows, await self.stores.dead_letters(self.app_ids))
+        groups = await self.stores.groups(self.app_ids)
+        return check(history, self.rows, await self.stores.dead_letters(self.app_ids), groups)
 
     async def _ends_of_logs(self) -> list[str]:
         return [await self.stores.end_of_log(app_id) for app_id in self.app_ids]
@@ -205,7 +224,11 @@ class Load:
         random = self._random
         while not self._is_over:
             gateway = random.choice(self.gateways)
-            if random.random() < 0.5:
+            if gateway.lists_groups and random.random() < 0.5:
+                is_added = random.random() < 0.5
+                change = {"add" if is_added else "remove": [_CHANGING]}
+                await gateway.change_groups(**change)
+            elif random.random() < 0.5:
                 gateway.drop()
             else:
                 gateway.stall()
@@ -223,6 +246,9 @@ class Load:
             async def have_caught_up(app_id: str = app_id, mine: list[RecordedGateway] = mine) -> bool:
                 # Read each time: messages that gateways sent may still be on their way to the log.
                 end = await self.stores.end_of_log(app_id)
+                for gateway in mine:
+                    if gateway.lists_groups and gateway.cursor != end:
+                        await gateway.change_groups()  # its answer tells the position
                 return all(gateway.connection and (gateway.cursor == end or not end) for gateway in mine)
 
             await wait_until(have_caught_up, timeout, 0.05, what=f"the gateways of {app_id} to catch up")
@@ -251,12 +277,27 @@ class Load:
 
 @contextlib.asynccontextmanager
 async def load_on(
-    deployment: Deployment, stores: Stores, *, seed: int, apps: int = 2, gateways: int = 3
+    deployment: Deployment,
+    stores: Stores,
+    *,
+    seed: int,
+    apps: int | Sequence[str] = 2,
+    gateways: int = 3,
+    listed: int = 0,
+    readers: int = 0,
 ) -> AsyncGenerator[Load]:
-    """Connect the gateways of a load, ``gateways`` for each app. `Load.begin` starts the senders."""
+    """Connect the gateways of a load, ``gateways`` for each app. `Load.begin` starts the senders.
+
+    ``listed`` more for each app get only the events of groups that they list, and change these under load.
+    ``readers`` more read events over HTTP by a stream, and as many by polls.
+
+    ``apps`` are the apps, or how many new ones there are.
+    """
+    run = secrets.token_hex(4)
+    app_ids = [f"app{number}-{run}" for number in range(apps)] if isinstance(apps, int) else apps
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=2)
     async with httpx.AsyncClient(trust_env=False, timeout=REPLY_SECONDS, limits=limits) as http:
-        load = Load(deployment, stores, http, seed, apps, gateways)
+        load = Load(deployment, stores, http, seed, app_ids, gateways, listed, readers)
         try:
             await load.connect()
             yield load

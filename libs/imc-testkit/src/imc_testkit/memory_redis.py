@@ -38,7 +38,7 @@ class _Commands:
         now = self._clock_ms()
         return now // 1000, now % 1000 * 1000
 
-    def publish(self, channel: str, payload: bytes | str) -> None:
+    def spublish(self, channel: str, payload: bytes | str) -> None:
         self.on_publish(channel, _bytes(payload))
 
     def hmget(self, key: str, fields: Sequence[str]) -> list[bytes | None]:
@@ -47,10 +47,13 @@ class _Commands:
     def hsetnx(self, key: str, field: str, value: str) -> None:
         self.hashes[key].setdefault(field.encode(), value.encode())
 
-    def xadd(self, key: str, fields: Fields) -> EntryId:
+    def xadd(self, key: str, fields: dict[Any, bytes | str], maxlen: int | None = None) -> EntryId:
         at = max(EntryId(self._clock_ms(), 0), self.last_ids.get(key, ORIGIN).following)
-        self.streams[key].append((at, fields))
+        entries = self.streams[key]
+        entries.append((at, {_bytes(name): _bytes(value) for name, value in fields.items()}))
         self.last_ids[key] = at
+        if maxlen is not None:
+            del entries[: max(0, len(entries) - maxlen)]
         return at
 
     def xrange(
@@ -64,6 +67,9 @@ class _Commands:
             if lowest <= at and (highest is None or at <= highest)
         ]
         return found[:count]
+
+    def xrevrange(self, key: str, count: int) -> list[tuple[bytes, Fields]]:
+        return self.xrange(key)[: -count - 1 : -1]
 
     def zadd(self, key: str, members: dict[Any, float], gt: bool = False) -> None:
         scores = self.sets[key]
@@ -124,38 +130,41 @@ class Keys(_Commands):
         return self.strings, self.hashes, self.streams, self.last_ids, self.sets
 
     def append(self, keys: Sequence[str], args: Sequence[Any]) -> bytes | list[bytes | int]:
-        """What ``append.lua`` does for an app without quotas."""
-        channel, epoch, most, *_ = (str(arg) for arg in args[:6])
+        """What ``append.lua`` does for an app without quotas, whose log may begin."""
+        channel, epoch, most, _, _, app_id, *_ = (str(arg) for arg in args[:12])
         state = self.hashes[keys[1]]
         known = state.get(b"epoch")
-        writes = [args[at : at + 7] for at in range(9, len(args), 7)]
-        appended = int(state.get(b"appended", 0))
-        if appended - int(state.get(b"projected", 0)) + len(writes) > int(most):
+        writes = [args[at : at + 7] for at in range(12, len(args), 7)]
+        waiting = int(state.get(b"waiting", 0))
+        if waiting + len(writes) > int(most):
             return b"full"
         word = known or epoch.encode()
         lines = [b"%b %b" % (word, state.get(b"last", b"0-0"))]
-        results = [self._append_one(keys, write, lines) for write in writes]
+        results = [self._append_one(keys, app_id, write, lines) for write in writes]
         if len(lines) > 1:
             first, last = (lines[at].partition(b" ")[0] for at in (1, -1))
-            state |= {b"epoch": word, b"last": last, b"appended": b"%d" % (appended + len(lines) - 1)}
+            state |= {b"epoch": word, b"last": last, b"waiting": b"%d" % (waiting + len(lines) - 1)}
             state.setdefault(b"born", first)
-            self.publish(channel, b"\n".join(lines))
-        return [word, 0 if known else 1, 0, *results]
+            self.xadd(keys[5], {"a": app_id}, int(args[11]))
+            self.spublish(channel, b"\n".join(lines))
+        return [word, 0, *results]
 
-    def _append_one(self, keys: Sequence[str], write: Sequence[Any], lines: list[bytes]) -> bytes:
+    def _append_one(
+        self, keys: Sequence[str], app_id: str, write: Sequence[Any], lines: list[bytes]
+    ) -> bytes:
         kind, body, id_, recent_place, sent_place, receipt, mark = write
         recent, member_id = self.hashes[keys[int(recent_place) - 1]], b"%d" % id_
         sent = keys[int(sent_place) - 1] if sent_place else ""
-        retires = kind in (b"r", b"d")
+        retired = b"%b %b" % (member_id, app_id.encode()) if kind in (b"r", b"d") else None
         if sent in self.strings:
             return b"=" + self.strings[sent]
-        if retires and recent.get(member_id, b"").startswith(b"x"):
+        if retired in recent:
             return b"x"
         entry = str(self.xadd(keys[0], {b"k": kind, b"v": body})).encode()
         lines.append(b"%b %b %b" % (entry, kind, body))
         if sent:
             self.strings[sent] = b"%b %b" % (receipt.encode(), entry)
-        recent[member_id] = b"x" + entry if retires else entry
+        recent[retired or member_id] = entry
         if mark:
             score, member = mark.split(b" ", 1)
             self.zadd(keys[2], {member: float(score)})
@@ -176,13 +185,10 @@ class MemoryRedis:
         work = getattr(self.keys, command)
         return lambda *args, **options: self.call(partial(work, *args, **options))
 
-    def register_script(self, script: str) -> Callable[..., Any]:
+    async def execute_command(self, name: str, _sha: str, count: int, *arguments: Any) -> Any:
         """The append script, whatever the text: logs know no other."""
-
-        async def run(keys: Sequence[str], args: Sequence[Any]) -> Any:
-            return await self.call(lambda: self.keys.append(keys, args))
-
-        return run
+        assert name == "EVALSHA"
+        return await self.call(lambda: self.keys.append(arguments[:count], arguments[count:]))
 
     def pipeline(self, transaction: bool = True) -> "_Pipeline":
         """Commands that go together."""
@@ -216,7 +222,12 @@ class _Pipeline:
         call = getattr(self._redis.keys, command)
         return lambda *args, **options: self._commands.append(partial(call, *args, **options))
 
-    async def execute(self) -> list[Any]:
+    def execute_command(self, name: str, *arguments: Any) -> None:
+        """A command by its name, which the method of that name carries out."""
+        self._commands.append(partial(getattr(self._redis.keys, name.lower()), *arguments))
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """What each command answers; a command that fails raises in any case."""
         commands, self._commands = self._commands, []
         return await self._redis.call(lambda: [command() for command in commands])
 

@@ -19,6 +19,8 @@ class MemorySocket:
         self._waiting = 0
         self._is_read = True
         self.is_full = False
+        self.is_paused = False
+        """Whether the node reads nothing from it."""
         self.has_ended = False
         self.taken = 0
         self.close_code: CloseCode | None = None
@@ -56,11 +58,23 @@ class MemorySocket:
         """Close the connection, as the node."""
         self._end(code)
 
+    @property
+    def ending(self) -> tuple[int, str]:
+        """The close code, once it has ended, without a reason."""
+        return (1006 if self.close_code is None else self.close_code), ""
+
     def pause_reading(self) -> None:
-        """Do nothing: the node reads no frames here."""
+        """Read nothing from the peer."""
+        self.is_paused = True
 
     def resume_reading(self) -> None:
-        """Do nothing: the node reads no frames here."""
+        """Read from the peer again."""
+        self.is_paused = False
+
+    def say(self, frame: Frame) -> None:
+        """Write a frame, as the peer. The node must read."""
+        assert not self.is_paused, "the node does not read"
+        self._listener.on_texts([json.dumps(frame).encode()])
 
     def stall(self) -> None:
         """Let the peer stop reading."""
@@ -90,7 +104,12 @@ class MemorySocket:
 
 
 def _texts(frames: bytes) -> Iterator[bytes]:
-    """Yield the payloads of unmasked WebSocket text frames (RFC 6455, section 5.2)."""
+    """Yield the payloads of unmasked WebSocket text frames (RFC 6455, section 5.2), or of events."""
+    if not frames.startswith(b"\x81"):
+        *events, rest = frames.split(b"\n\n")
+        assert not rest, "not whole events"
+        yield from (event.partition(b"data: ")[2] for event in events)
+        return
     at = 0
     while at < len(frames):
         assert frames[at] == 0x81, "not one whole text frame"

@@ -25,6 +25,8 @@ class TcpProxy:
         self._flows.set()
         self._delay = 0.0
         self._swallows = False
+        self.taken = 0
+        """Connections that were taken so far."""
         self.replied = 0
         """Bytes that the server has answered so far."""
 
@@ -96,6 +98,7 @@ class TcpProxy:
         assert task is not None
         self._pumps.add(task)
         self._writers.add(writer)
+        self.taken += 1
         try:
             # A frozen proxy has accepted, as the kernel of a hung server does, and goes no further.
             await self._flows.wait()
@@ -122,7 +125,7 @@ class TcpProxy:
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_reply: bool
     ) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while piece := await reader.read(PIECE_BYTES):
                 if self._delay:
                     await asyncio.sleep(self._delay)
@@ -135,6 +138,10 @@ class TcpProxy:
             await self._flows.wait()
             if writer.can_write_eof():
                 writer.write_eof()
+        except OSError:
+            # One side was reset, as the kernel does to the connections of a killed process: so is the other.
+            await self._flows.wait()
+            writer.transport.abort()
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@ The model keeps the position of each gateway. The next push must be the entry th
 the log. Only a 4002 moves the position elsewhere, and only where the log no longer knows what follows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from imc_contracts.cursor import ORIGIN, Cursor
 from imc_contracts.events import EventKind, read_live_batch, read_message
 
 CONNECTED, MESSAGE, RECALLED, REFUSED, GAP = 2000, 2001, 2002, 4000, 4002
+GROUPS_HELD, POSITION = 2007, 2008
 JAVA_FIELDS = {"success", "code", "message", "data"}
 GRACE_SECONDS = 1.0
 """Longer than reading the log takes: an entry read before a recall may be pushed after it."""
@@ -45,6 +46,8 @@ class LogModel:
     )
     """The entries of each push. A recall that was lost may come once more."""
     notices: set[Cursor] = field(default_factory=set[Cursor])
+    groups: dict[Cursor, str | None] = field(default_factory=dict[Cursor, "str | None"])
+    """The group of each entry."""
     contents: dict[str, str] = field(default_factory=dict[str, str])
     recalls: dict[str, tuple[Cursor, Moment]] = field(default_factory=dict[str, tuple[Cursor, Moment]])
     recalled: set[str] = field(default_factory=set[str])
@@ -63,6 +66,7 @@ class LogModel:
             assert cursor not in self.before, "two entries have one id"
             self.before[cursor] = prev
             self.end = prev = cursor
+            self.groups[cursor] = entry.group_id
             if entry.kind.is_notice:
                 self.notices.add(cursor)
                 continue
@@ -95,11 +99,11 @@ class LogModel:
         self.forgotten.clear()
         self.forgotten |= (self.before.keys() - kept) | (snapshot.forgotten if snapshot else set())
 
-    def reaches(self, start: Cursor, end: Cursor | None, *, with_notices: bool) -> bool:
-        """Whether there is nothing to push between the two positions."""
+    def reaches(self, start: Cursor, end: Cursor | None, leaves_out: Callable[[Cursor], bool]) -> bool:
+        """Whether there is nothing to push between the two positions, but for entries that are left out."""
         if end is None:
             return start.epoch == self.unborn()
-        while end != start and end in self.notices and not with_notices:
+        while end != start and end in self.before and leaves_out(end):
             end = self.before[end]
         return end == start or (start.epoch == self.unborn() and end.entry == ORIGIN)
 
@@ -147,7 +151,7 @@ class ConnectionModel:
         """Check that everything in the log was pushed."""
         assert self.position is not None, "it never got its 2000"
         end = self.log.end
-        is_there = self.log.reaches(self.position, end, with_notices=self.with_notices)
+        is_there = self.reaches(self.position, end)
         assert is_there, f"the log ends at {end}, the gateway got pushes up to {self.position}"
         assert not self.awaits_gap, "not recovered, and no gap announced"
 
@@ -164,16 +168,24 @@ class ConnectionModel:
     def _jump(self, frame: dict[str, Any]) -> None:
         start, end = Cursor.parse(frame["data"]["from"]), Cursor.parse(frame["data"]["to"])
         if self.awaits_gap:
-            self._expect(start == self.offered and end == self.position, "the gap has other bounds")
+            is_from_here = start == self.offered or self._is_before_fork(start, self.offered)
+            self._expect(is_from_here and end == self.position, "the gap has other bounds")
             self.awaits_gap = False
         else:
             here = self.position or start
             # All positions in a log without entries are the same.
             is_here = start.is_unborn and here.epoch == start.epoch
-            is_here |= self.log.reaches(here, start, with_notices=self.with_notices)
+            is_here |= self.reaches(here, start)
+            is_here |= self._is_before_fork(start, here)
             self._expect(is_here, f"a gap from {start}, but the last push was {self.position}")
         self._expect(not self.log.knows_what_follows(start), f"a gap after {start}, which the log still has")
         self.position = end
+
+    def _is_before_fork(self, start: Cursor, here: Cursor | None) -> bool:
+        """Whether a gap may begin before ``here``, since that was lost, and nobody knows from where on."""
+        if here is None or start.epoch != here.epoch or start.entry >= here.entry:
+            return False
+        return not self.log.knows_what_follows(here)
 
     def _push(self, position: Cursor, frame: dict[str, Any], moment: Moment) -> None:
         code, cursor, data = frame["code"], self._cursor_of(position, frame), frame["data"]
@@ -199,7 +211,15 @@ class ConnectionModel:
         return Cursor.parse(frame["cursor"])
 
     def _follows(self, position: Cursor, cursor: Cursor) -> bool:
-        return self.log.reaches(position, self.log.before[cursor], with_notices=self.with_notices)
+        return self.reaches(position, self.log.before[cursor])
+
+    def reaches(self, start: Cursor, end: Cursor | None) -> bool:
+        """Whether it is not to be pushed anything between the two positions."""
+        return self.log.reaches(start, end, self._leaves_out)
+
+    def _leaves_out(self, entry: Cursor) -> bool:
+        """Whether the gateway is not to be pushed an entry."""
+        return entry in self.log.notices and not self.with_notices
 
     def _is_kept_too_long(self, message_id: str, moment: Moment) -> bool:
         """Whether the content is shown too late after its recall.
@@ -218,6 +238,58 @@ class ConnectionModel:
     def _expect(self, holds: bool, otherwise: str) -> None:
         if not holds:
             self.faults.append(otherwise)
+
+
+@dataclass
+class ListedConnectionModel(ConnectionModel):
+    """A connection that gets only the events of groups that it lists.
+
+    Its position moves without pushes too, by 2007 and 2008: only where nothing of its groups is left out.
+    """
+
+    held: frozenset[str] = frozenset()
+    has_listed: bool = False
+    asked: list[tuple[frozenset[str], bool]] = field(default_factory=list["tuple[frozenset[str], bool]"])
+    """The changes without an answer: what is held then, and whether the list goes on in another frame."""
+
+    def ask(self, add: Set[str], remove: Set[str], *, more: bool) -> dict[str, Any]:
+        """The frame that changes the groups."""
+        before = self.asked[-1][0] if self.asked else self.held
+        self.asked.append((before.difference(remove).union(add), more))
+        return {"addGroups": [*add], "removeGroups": [*remove], "more": more}
+
+    def take(self, frame: dict[str, Any], moment: Moment) -> None:
+        """Check a frame."""
+        if frame["code"] not in (GROUPS_HELD, POSITION):
+            super().take(frame, moment)
+            return
+        cursor = Cursor.parse(frame["cursor"])
+        if self.position is None:
+            self.faults.append(f"{frame['code']} before 2000")
+            return
+        is_there = cursor.is_unborn and cursor.epoch == self.position.epoch
+        is_there |= self.reaches(self.position, cursor)
+        self._expect(is_there, f"{frame['code']} at {cursor} leaves out what follows {self.position}")
+        self.position = cursor
+        if frame["code"] == GROUPS_HELD:
+            self.held, more = self.asked.pop(0)
+            self._expect(frame["data"] == len(self.held), "another number of groups is held")
+            self.has_listed |= not more
+
+    def check_settled(self) -> None:
+        """Check that everything of its groups was pushed, if it has listed them."""
+        if self.has_listed:
+            super().check_settled()
+        assert not self.asked, "a change of groups has no answer"
+
+    def _push(self, position: Cursor, frame: dict[str, Any], moment: Moment) -> None:
+        self._expect(self.has_listed, "a push before the groups are listed")
+        group = frame["data"]["groupId"]
+        self._expect(group in self.held, f"a push of {group}, which is not held")
+        super()._push(position, frame, moment)
+
+    def _leaves_out(self, entry: Cursor) -> bool:
+        return super()._leaves_out(entry) or self.log.groups[entry] not in {*self.held, None}
 
 
 @dataclass(kw_only=True)

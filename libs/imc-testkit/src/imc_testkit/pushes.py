@@ -1,21 +1,25 @@
 """Checks the pushes that gateways received against the sends and the rows. Part of the checker.
 
 Connections of one gateway that resume each other form a chain. A chain must contain every event after its
-beginning, once, in the order of the log, except for gaps that a 4002 announced.
+beginning, once, in the order of the log, except for gaps that a 4002 announced. If it lists its groups, it
+must contain the events of those that it held, by its 2007, and no others. A 4002 back to an earlier
+position says that what was pushed after that was lost with a server. The database may have it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from imc_contracts.cursor import ORIGIN, Cursor, EntryId
 
+from imc_testkit.erased import Gone
 from imc_testkit.history import NO_CONTENT, Answer, Connection, History, Row
 
-CONNECTED, MESSAGE, RECALLED, GAP = 2000, 2001, 2002, 4002
+CONNECTED, MESSAGE, RECALLED, ERASED, GAP = 2000, 2001, 2002, 2006, 4002
+GROUPS_HELD, POSITION = 2007, 2008
 Event = tuple[int, str]
-"""The code of a push, and the id of its message."""
+"""The code of a push, and the id of its message or erasure."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,28 @@ class _Chain:
     position: EntryId = ORIGIN
     seen: dict[Event, EntryId] = field(default_factory=dict[Event, EntryId])
     gaps: list[tuple[EntryId, EntryId]] = field(default_factory=list[tuple[EntryId, EntryId]])
+    doubted: set[str] = field(default_factory=set[str])
+    """The messages that a later 4002 was about: they may be lost."""
+    taken_back: set[Event] = field(default_factory=set[Event])
+    """What was pushed after the position that a 4002 went back to: it may be pushed again."""
+
+    held: list[tuple[EntryId, tuple[str, ...]]] = field(default_factory=list[tuple[EntryId, tuple[str, ...]]])
+    """What it held after which entry, if it lists its groups."""
+
+    @property
+    def lists_groups(self) -> bool:
+        return self.connections[0].lists_groups
+
+    def holds(self, group_id: str | None, place: EntryId) -> bool:
+        """Whether it must get an event at ``place``, of a group, or one for all."""
+        held = [groups for after, groups in self.held if after < place]
+        return not self.lists_groups or bool(held and (group_id is None or group_id in held[-1]))
+
+    def always_holds(self, group_id: str) -> bool:
+        """Whether it must get the events of a group wherever they are."""
+        return not self.lists_groups or (
+            bool(self.held) and all(group_id in groups for _, groups in self.held)
+        )
 
     @property
     def name(self) -> str:
@@ -49,15 +75,31 @@ class _Chain:
         """Whether a 4002 announced a gap around ``place``."""
         return any(first < place <= last for first, last in self.gaps)
 
+    def announce(self, start: EntryId, end: EntryId) -> None:
+        """Take a 4002 from one place to another."""
+        low, high = min(start, end), max(start, end, self.position)
+        self.doubted |= {message_id for (_, message_id), place in self.seen.items() if low < place <= high}
+        self.gaps.append((min(start, self.position), end))
+        self.taken_back |= {event for event, place in self.seen.items() if place > end}
+        self.position = end
 
-def check_pushes(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
-    """Check all pushes of a run."""
+
+def check_pushes(history: History, rows: Sequence[Row], gone: Gone) -> Iterator[Violation]:
+    """Check all pushes of a run. What is ``gone`` by an erasure may have been pushed, or not."""
     events = _events_by_app(rows)
+    groups: dict[str, str | None] = {row.message_id: row.group_id for row in rows}
+    for erasure in history.erasures:
+        events[erasure.app_id][ERASED, erasure.erasure_id] = Cursor.parse(erasure.cursor).entry
+        groups[erasure.erasure_id] = None
     chains = list(_chains(history.connections))
     for chain in chains:
         yield from _follow(chain)
-        yield from _missing(chain, events[chain.app_id], history)
-    yield from _foreign(history, rows)
+        yield from _missing(chain, events[chain.app_id], groups, history, gone)
+        yield from _not_held(chain, groups)
+    doubted = {
+        (chain.app_id, chain.gateway_id, message_id) for chain in chains for message_id in chain.doubted
+    }
+    yield from _foreign(history, rows, doubted, gone)
     yield from _shown_after_recall(history)
     yield from _different_orders(chains)
 
@@ -94,9 +136,14 @@ def _follow(chain: _Chain) -> Iterator[Violation]:
             if chain.start is None:
                 chain.start = chain.position = place
         elif frame.code == GAP:
-            chain.gaps.append((min(Cursor.parse(frame.gap_from).entry, chain.position), place))
-            chain.position = place
-        elif (frame.code, frame.message_id) in chain.seen:
+            chain.announce(Cursor.parse(frame.gap_from).entry, place)
+        elif frame.code in (GROUPS_HELD, POSITION):
+            if place < chain.position:
+                yield Violation("reordered", f"{chain.name} is told {place} after {chain.position}")
+            chain.position = max(chain.position, place)
+            if frame.code == GROUPS_HELD:
+                chain.held.append((place, frame.groups))
+        elif (frame.code, frame.message_id) in chain.seen.keys() - chain.taken_back:
             yield Violation("repeated", f"{chain.name} got {frame.code} of {frame.message_id} again")
         else:
             if place <= chain.position:
@@ -104,14 +151,22 @@ def _follow(chain: _Chain) -> Iterator[Violation]:
                     "reordered", f"{chain.name} got {frame.code} at {place} after {chain.position}"
                 )
             chain.seen[frame.code, frame.message_id] = place
+            chain.taken_back.discard((frame.code, frame.message_id))
             chain.position = max(chain.position, place)
 
 
-def _missing(chain: _Chain, events: dict[Event, EntryId], history: History) -> Iterator[Violation]:
+def _missing(
+    chain: _Chain,
+    events: dict[Event, EntryId],
+    groups: Mapping[str, str | None],
+    history: History,
+    gone: Gone,
+) -> Iterator[Violation]:
     assert chain.start is not None
     missing: set[Event] = set()
     for event, place in events.items():
         is_due = chain.is_caught_up or place <= chain.position
+        is_due &= chain.holds(groups[event[1]], place)
         if event not in chain.seen and chain.start < place and is_due and not chain.is_in_gap(place):
             missing.add(event)
         if event in chain.seen and chain.seen[event] != place:
@@ -121,18 +176,36 @@ def _missing(chain: _Chain, events: dict[Event, EntryId], history: History) -> I
         for send in history.sends:
             if send.app_id != chain.app_id or not send.attempts or send.attempts[0].began < chain.began:
                 continue
+            if not chain.always_holds(send.group_id):
+                continue
             for attempt in send.attempts:
                 event = (MESSAGE, attempt.message_id or "")
-                if attempt.message_id is None or event in chain.seen:
+                if attempt.message_id is None or event in chain.seen or attempt.message_id in gone:
                     continue
-                if event not in events or not chain.is_in_gap(events[event]):
+                place = events.get(event)
+                if place is None and attempt.message_id in history.due and attempt.cursor:
+                    place = Cursor.parse(attempt.cursor).entry
+                if place is None or not chain.is_in_gap(place):
                     missing.add(event)
     for code, message_id in sorted(missing):
         yield Violation("lost", f"{chain.name} never got {code} of {message_id}")
 
 
-def _foreign(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
-    """Check that pushes have the content that was sent, and belong to the gateway's app."""
+def _not_held(chain: _Chain, groups: Mapping[str, str | None]) -> Iterator[Violation]:
+    for (code, message_id), place in chain.seen.items():
+        group_id = groups.get(message_id)
+        if group_id is not None and not chain.holds(group_id, place):
+            yield Violation("phantom", f"{chain.name} got {code} of {message_id} in {group_id}: not held")
+
+
+def _foreign(
+    history: History, rows: Sequence[Row], doubted: Collection[tuple[str, str, str]], gone: Gone
+) -> Iterator[Violation]:
+    """Check that pushes have the content that was sent, and belong to the gateway's app.
+
+    Where masters are replaced, messages that a gateway was told to be in doubt, ``doubted``, may have no row.
+    Neither need those that were due to be removed.
+    """
     stored = {row.message_id: row for row in rows}
     sends = {send.digest: send for send in history.sends}
     reported: set[tuple[str, str]] = set()
@@ -149,12 +222,17 @@ def _foreign(history: History, rows: Sequence[Row]) -> Iterator[Violation]:
             key = (connection.gateway_id, frame.message_id)
             if key in reported:
                 continue
+            is_in_doubt = history.masters_are_replaced and (connection.app_id, *key) in doubted
+            may_be_missing = is_in_doubt or frame.message_id in gone or frame.message_id in history.due
             if send is None and frame.digest != NO_CONTENT:
                 reported.add(key)
                 yield Violation(
                     "phantom", f"nobody sent {frame.message_id} as {connection.gateway_id} got it"
                 )
-            elif row is None or (send is not None and send.answer is Answer.REFUSED):
+                continue
+            if row is None and may_be_missing:
+                continue
+            if row is None or (send is not None and send.answer is Answer.REFUSED):
                 reported.add(key)
                 reason = "has no row" if row is None else "was refused"
                 yield Violation("phantom", f"{connection.gateway_id} got {frame.message_id}, which {reason}")

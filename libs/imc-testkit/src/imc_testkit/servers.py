@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError, MasterDownError, RedisError
 
 from imc_testkit import databases
 from imc_testkit.child import Child, free_port
@@ -75,10 +75,10 @@ class _Server:
         if not self._is_kept:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def _run(self, arguments: list[str]) -> None:
+    async def _run(self, arguments: list[str], *more: str) -> None:
         if self._child is None:
             self._child = Child(arguments, {"PATH": search_path()})
-        self._child.spawn()
+        self._child.spawn(*more)
         try:
             await wait_until(self._answers, START_SECONDS, 0.02, what=f"{arguments[0]} to answer")
         except AssertionError as error:
@@ -92,13 +92,19 @@ class PrivateRedis(_Server):
     """A Redis that writes each second what it acknowledged to disk (`appendfsync everysec`).
 
     ``options`` are further arguments of its command line, such as ``("--maxmemory", "8mb")``; ``folder``
-    exists, and is kept at the end.
+    exists, and is kept at the end. With an ``account`` (``USER:PASSWORD``), `url` logs in as that user.
     """
 
-    def __init__(self, *options: str, folder: Path | None = None) -> None:
+    def __init__(self, *options: str, folder: Path | None = None, account: str | None = None) -> None:
         super().__init__(folder)
-        self._options = options
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.file: Path | None = None
+        """Further settings, which CONFIG REWRITE changes."""
+        login = f"{account}@" if account else ""
+        self.url = f"redis://{login}127.0.0.1:{self.port}/0"
+        self.cluster_port = free_port()
+        """Where nodes of a cluster speak to it. By default that is far from its port, and may be taken."""
+        is_node = "--cluster-enabled" in options and "--cluster-port" not in options
+        self._options = (*options, *(("--cluster-port", str(self.cluster_port)) if is_node else ()))
 
     async def start(self) -> None:
         """Start it, or start it again with the data it left; returns when it has loaded them.
@@ -114,7 +120,8 @@ class PrivateRedis(_Server):
             "save": "",
         }
         arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
-        await self._run([program("redis-server", "valkey-server"), *arguments, *self._options])
+        file = [] if self.file is None else [str(self.file)]
+        await self._run([program("redis-server", "valkey-server"), *file, *arguments, *self._options])
 
     async def restart(self) -> None:
         """Stop it and start it again, with its data."""
@@ -140,8 +147,8 @@ class PrivateRedis(_Server):
         try:
             async with Redis.from_url(self.url) as redis:  # pyright: ignore[reportUnknownMemberType]
                 return bool(await redis.ping())  # pyright: ignore
-        except AuthenticationError:
-            return True  # of nobody without a name, as its users want it
+        except (AuthenticationError, MasterDownError):
+            return True  # to nobody without a name, as its users want it; or to nobody without its master
         except (RedisError, OSError):
             return False
 
@@ -156,6 +163,8 @@ class PrivateMariadb(_Server):
     def __init__(self, *options: str, folder: Path | None = None) -> None:
         super().__init__(folder)
         self._options = options
+        self._data = self._folder / "data"
+        self._account = self._folder / "account.sql"
         self.url = f"mysql://imc:imc@127.0.0.1:{self.port}/mysql"
 
     async def start(self) -> None:
@@ -163,15 +172,13 @@ class PrivateMariadb(_Server):
 
         Raises `NotInstalled` if there is none.
         """
-        data = self._folder / "data"
-        account = self._folder / "account.sql"
-        user = ["--user=root"] if os.geteuid() == 0 else []
-        if not data.exists():
-            account.write_text(_ACCOUNT)
-            await self._install(data, user)
+        await self._install()
+        await self._run(self._arguments())
+
+    def _arguments(self) -> list[str]:
         settings = {
-            "datadir": data,
-            "init-file": account,
+            "datadir": self._data,
+            "init-file": self._account,
             "socket": self._folder / "socket",
             "pid-file": self._folder / "pid",
             # Its own: at its start a server deletes what it takes for the left-overs of another in here.
@@ -181,22 +188,31 @@ class PrivateMariadb(_Server):
             "innodb-log-file-size": "16M",
             "innodb-buffer-pool-size": "64M",
         }
-        arguments = [f"--{name}={value}" for name, value in settings.items()]
-        await self._run(
-            [program("mariadbd"), "--no-defaults", *user, "--skip-name-resolve", *arguments, *self._options]
-        )
+        return [
+            *(program("mariadbd"), "--no-defaults", *self._user(), "--skip-name-resolve"),
+            *(f"--{name}={value}" for name, value in settings.items()),
+            *self._options,
+        ]
 
     async def restart(self) -> None:
         """Stop it and start it again, with its data."""
         await self.stop()
         await self.start()
 
-    async def _install(self, data: Path, user: list[str]) -> None:
+    def _user(self) -> list[str]:
+        """The option that says as which user it runs, without which it refuses to be started by root."""
+        return ["--user=root"] if os.geteuid() == 0 else []
+
+    async def _install(self) -> None:
+        """Make its data folder, if there is none yet."""
+        if self._data.exists():
+            return
+        self._account.write_text(_ACCOUNT)
         script = program("mariadb-install-db", "mysql_install_db")
-        options = [f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db"]
+        options = [f"--datadir={self._data}", "--auth-root-authentication-method=normal", "--skip-test-db"]
         # Its own, as that of the server: two installers in one folder delete each other's files.
         environment = {"PATH": search_path(), "TMPDIR": str(self._folder)}
-        installer = Child([script, "--no-defaults", *user, *options], environment)
+        installer = Child([script, "--no-defaults", *self._user(), *options], environment)
         try:
             installer.spawn()
             code = await installer.wait(START_SECONDS)

@@ -14,7 +14,7 @@ from jwt.algorithms import HMACAlgorithm, RSAAlgorithm
 SECRET = "the secret of clients in tests and nowhere else, long enough for any hash".replace(" ", "-")
 SERVICE_SECRET = "the secret of services in tests, and nowhere else".replace(" ", "-")
 AUDIENCE = "imc"
-EVERY_SCOPE = "send recall notice read gateway"
+EVERY_SCOPE = "send recall notice read gateway operate"
 
 OFF = {"IMC_AUTH": "off"}
 """Settings that turn authentication off."""
@@ -35,14 +35,18 @@ def claims_of(app: str | Sequence[str] = "*", scope: str = EVERY_SCOPE, lifetime
     }
 
 
-def token(app: str | Sequence[str] = "*", scope: str = EVERY_SCOPE, lifetime: float = 600) -> str:
-    """A valid token."""
-    return jwt.encode(claims_of(app, scope, lifetime), SECRET, "HS256")
+def token(
+    app: str | Sequence[str] = "*", scope: str = EVERY_SCOPE, lifetime: float = 600, **more: Any
+) -> str:
+    """A valid token, with ``more`` claims."""
+    return jwt.encode(claims_of(app, scope, lifetime) | more, SECRET, "HS256")
 
 
-def bearer(app: str | Sequence[str] = "*", scope: str = EVERY_SCOPE, lifetime: float = 600) -> dict[str, str]:
-    """Headers with a valid token."""
-    return {"Authorization": f"Bearer {token(app, scope, lifetime)}"}
+def bearer(
+    app: str | Sequence[str] = "*", scope: str = EVERY_SCOPE, lifetime: float = 600, **more: Any
+) -> dict[str, str]:
+    """Headers with a valid token, with ``more`` claims."""
+    return {"Authorization": f"Bearer {token(app, scope, lifetime, **more)}"}
 
 
 def bad_tokens(app: str = "*", scope: str = EVERY_SCOPE) -> dict[str, str]:

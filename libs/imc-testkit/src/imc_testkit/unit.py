@@ -22,7 +22,7 @@ def starts_a_process(item: pytest.Item) -> bool:
 def no_processes() -> Generator[None]:
     """Let a test that starts a process all the same fail, and say why."""
 
-    def spawn(self: Child) -> None:
+    def spawn(self: Child, *more: str) -> None:
         raise AssertionError("this test starts a process, but `imc_testkit.unit` did not see that it does")
 
     allowed, Child.spawn = Child.spawn, spawn

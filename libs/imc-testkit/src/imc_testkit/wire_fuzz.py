@@ -16,7 +16,7 @@ _TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
 
 INJECTIONS = (
     "' OR '1'='1",
-    "'; DROP TABLE imc_chat_message; -- ",
+    "'; DROP TABLE imc_message; -- ",
     '" OR ""="',
     "\\'; SELECT SLEEP(10); #",
     "1) UNION SELECT user, password FROM mysql.user -- ",

@@ -1,26 +1,19 @@
 """The settings of command-api."""
 
-from pathlib import Path
-from typing import Annotated
-
-from imc_contracts.quotas import QuotasText
-from imc_contracts.quotas import usable as usable_quotas
+from imc_service.app_metrics import AppMetricsSettings
 from imc_service.auth.settings import ServiceAccessSettings
 from imc_service.http.guard.settings import GuardSettings
 from imc_service.settings import port
 from imc_service.urls import DatabaseUrl, RedisUrl
-from imc_service.watched_file import usable_by
 from pydantic import Field
 
+from imc_command_api.log.settings import ReplicaSettings
 
-class CommandApiSettings(ServiceAccessSettings, GuardSettings):
+
+class CommandApiSettings(ReplicaSettings, AppMetricsSettings, ServiceAccessSettings, GuardSettings):
     """Read from the environment; see the README's table."""
 
     port: int = port(8001)
-    quotas: QuotasText | None = Field(None, description="what apps may use, as JSON; see docs/security.md")
-    quotas_file: Annotated[Path, usable_by(usable_quotas)] | None = Field(
-        None, description="a file of the same, JSON or TOML, in force within two seconds of a change"
-    )
     redis_url: RedisUrl = Field(description="the Redis that holds the logs")
     database_url: DatabaseUrl = Field(description="the database that the logs are projected into")
     database_pool: int = Field(10, ge=1, le=1000, description="most connections to the database")

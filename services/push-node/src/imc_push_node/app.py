@@ -5,12 +5,16 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import FastAPI
+from imc_service import presence
+from imc_service.apps_file import AppsFile
 from imc_service.auth.gatekeeper import gatekeeper_of
 from imc_service.command_line import Program
 from imc_service.health import Readiness
 from imc_service.http.application import Opened, build_app
 from imc_service.http.guard.options import guarded
 from imc_service.http.guard.settings import GuardSettings
+from imc_service.presence import Identity
+from imc_service.tracing.otlp import tracing_of
 from prometheus_client import CollectorRegistry
 
 from imc_push_node import http
@@ -30,19 +34,38 @@ PROGRAM = Program(
 )
 
 
-def create_app(settings: PushNodeSettings) -> FastAPI:
+def create_app(settings: PushNodeSettings, keepalive: Keepalive | None = None) -> FastAPI:
     """Build the application; connections are opened when it starts.
 
-    Serve it with `server_options`.
+    Serve it with `server_options`. ``keepalive`` pings event streams.
     """
-    gatekeeper = gatekeeper_of(settings)
+    apps_file = AppsFile(settings.apps_file)
+    gatekeeper = gatekeeper_of(settings, apps_file.policies)
+    tracing = tracing_of(settings, PROGRAM.name, PROGRAM.version)
 
     @contextlib.asynccontextmanager
     async def opening(readiness: Readiness, registry: CollectorRegistry) -> AsyncGenerator[Opened]:
-        async with open_push_node(settings, readiness, registry, gatekeeper) as push_node:
+        address = settings.own_address or presence.address_at(settings.host, settings.port)
+        identity = Identity(PROGRAM.name, PROGRAM.version, address)
+        redis_url, policies = settings.redis_url.get_secret_value(), apps_file.policies
+        async with (
+            open_push_node(
+                settings,
+                readiness,
+                registry,
+                gatekeeper,
+                policies,
+                identity,
+                keepalive=keepalive,
+                tracing=tracing,
+            ) as push_node,
+            presence.announced(redis_url, identity, readiness),
+        ):
             yield Opened({"push_node": push_node}, push_node.drain.run)
 
-    app = build_app(PROGRAM, opening, http.routes(), gatekeeper=gatekeeper)
+    app = build_app(
+        PROGRAM, opening, http.routes(), gatekeeper=gatekeeper, apps_file=apps_file, tracing=tracing
+    )
     http.install(app, app.state.registry)
     return app
 

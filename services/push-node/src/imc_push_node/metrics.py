@@ -1,4 +1,4 @@
-"""The metrics of a push-node. Gateways and apps are no labels: clients must not create time series."""
+"""The metrics of a push-node. Gateways are no labels: clients must not create time series."""
 
 from imc_contracts.codes import CloseCode
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -16,12 +16,14 @@ class NodeMetrics:
         self.resuming = Gauge(
             "imc_gateways_resuming", "Gateways that read from the database.", registry=registry
         )
+        self.groups = Gauge(
+            "imc_gateway_groups",
+            "Groups that gateways have listed; one of two gateways counts twice.",
+            registry=registry,
+        )
         self.refused = counter("imc_gateways_refused", "Connections that were answered 4000.")
         self.gateway_quota_refusals = counter(
             "imc_gateway_quota_refusals", "Connections over the quota of their app."
-        )
-        self.quotas_stale = Gauge(
-            "imc_gateway_quotas_stale", "1 while the file of quotas can't be used.", registry=registry
         )
         self.entries = counter("imc_entries_told", "Log entries told to live gateways.")
         self.deliveries = counter("imc_deliveries", "Pushes written to gateways.")

@@ -1,26 +1,17 @@
 """The settings of push-node."""
 
-from pathlib import Path
-from typing import Annotated
-
-from imc_contracts.quotas import QuotasText
-from imc_contracts.quotas import usable as usable_quotas
+from imc_service.app_metrics import AppMetricsSettings
 from imc_service.auth.settings import ServiceAccessSettings
 from imc_service.http.guard.settings import GuardSettings
 from imc_service.settings import port
 from imc_service.urls import HttpUrl, RedisUrl, WebSocketUrl
-from imc_service.watched_file import usable_by
 from pydantic import Field
 
 
-class PushNodeSettings(ServiceAccessSettings, GuardSettings):
+class PushNodeSettings(AppMetricsSettings, ServiceAccessSettings, GuardSettings):
     """Read from the environment; docs/settings.md lists them."""
 
     port: int = port(8003)
-    quotas: QuotasText | None = Field(None, description="what apps may use, as JSON; see docs/security.md")
-    quotas_file: Annotated[Path, usable_by(usable_quotas)] | None = Field(
-        None, description="a file of the same, JSON or TOML, in force within two seconds of a change"
-    )
     redis_url: RedisUrl = Field(description="the Redis that holds the logs")
     command_api_url: HttpUrl = Field(description="where to forward what gateways send")
     query_api_url: HttpUrl | None = Field(
@@ -32,6 +23,14 @@ class PushNodeSettings(ServiceAccessSettings, GuardSettings):
         None,
         description="where gateways reach this node and no other, such as ws://push-node-0.push-node:8003 or "
         "wss://HOST/push/0; without it no gateway is pinned to it",
+    )
+    node_number: int | None = Field(
+        None, ge=0, description="the number of this node among those with a route of their own, from 0 on"
+    )
+    routed_nodes: int | None = Field(
+        None,
+        ge=1,
+        description="how many nodes have a route of their own; gateways are pinned to these alone",
     )
     max_frame_bytes: int = Field(2_097_152, ge=1024, description="largest frame a gateway may send")
     max_bad_frames_per_minute: int = Field(
@@ -72,6 +71,18 @@ class PushNodeSettings(ServiceAccessSettings, GuardSettings):
     forward_node_bytes: int = Field(
         268_435_456, ge=1024, description="sends of all gateways that may wait before none is read further"
     )
+    listed_node_groups: int = Field(
+        4_000_000,
+        ge=1,
+        description="groups that gateways with groups=listed may hold together before no more are taken",
+    )
     drain_seconds: float = Field(
         10, ge=0, description="over how long gateways are sent away when the process is told to stop"
     )
+
+    @property
+    def own_address(self) -> str | None:
+        """Where gateways reach this node and no other; None if nothing leads there."""
+        if self.node_number is None or self.routed_nodes is None or self.node_number < self.routed_nodes:
+            return self.advertise_url
+        return None

@@ -4,7 +4,7 @@ import contextlib
 from functools import partial
 
 from imc_push_node.app import server_options
-from imc_service.http.runner import Environment, Service, run_service
+from imc_service.http.runner import Environment, Service, run_in, run_service
 from imc_service.settings import load
 from imc_service.standard_streams import announce
 
@@ -17,6 +17,11 @@ from imc_standalone.welcome import welcome
 def main() -> None:
     """Serve everything until SIGTERM or Ctrl-C."""
     run_service(PROGRAM, _service)
+
+
+def run(environment: Environment) -> None:
+    """The same with the settings of ``environment``, for a program that has a command line of its own."""
+    run_in(environment, PROGRAM, _service)
 
 
 def _service(environment: Environment) -> Service:

@@ -7,11 +7,15 @@ import imc_command_api.http
 import imc_push_node.http
 import imc_query_api.http
 from fastapi import FastAPI
+from imc_service import presence
+from imc_service.apps_file import AppsFile
 from imc_service.auth.gatekeeper import gatekeeper_of
 from imc_service.command_line import Program
 from imc_service.health import Readiness
 from imc_service.http import replies
-from imc_service.http.application import Opened, build_app
+from imc_service.http.application import TELEMETRY_OFF, Opened, build_app
+from imc_service.presence import Identity
+from imc_service.tracing.otlp import tracing_of
 from prometheus_client import CollectorRegistry
 
 from imc_standalone.bootstrap import open_standalone
@@ -30,11 +34,25 @@ PROGRAM = Program(
 
 def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
     """Build the application; log and database are opened when it starts."""
-    gatekeeper = gatekeeper_of(settings)
+    apps_file = AppsFile(settings.apps_file)
+    gatekeeper = gatekeeper_of(settings, apps_file.policies)
+    tracing = tracing_of(settings, PROGRAM.name, PROGRAM.version)
 
     @contextlib.asynccontextmanager
     async def opening(readiness: Readiness, registry: CollectorRegistry) -> AsyncGenerator[Opened]:
-        async with open_standalone(_own_calls(), settings, parts, readiness, registry, gatekeeper) as state:
+        address = presence.address_at(settings.host, settings.port)
+        identity = Identity(PROGRAM.name, PROGRAM.version, address)
+        async with open_standalone(
+            _own_calls(),
+            settings,
+            parts,
+            readiness,
+            registry,
+            gatekeeper,
+            apps_file.policies,
+            identity,
+            tracing,
+        ) as state:
             yield Opened(state, state["push_node"].drain.run)
 
     app = build_app(
@@ -42,7 +60,9 @@ def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
         opening,
         *(part.routes() for part in (imc_command_api.http, imc_query_api.http, imc_push_node.http)),
         gatekeeper=gatekeeper,
+        apps_file=apps_file,
         hot=[*imc_command_api.http.hot(), *imc_query_api.http.hot()],
+        tracing=tracing,
     )
     imc_push_node.http.install(app, app.state.registry)
     return app
@@ -50,7 +70,7 @@ def create_app(settings: StandaloneSettings, parts: PartSettings) -> FastAPI:
 
 def _own_calls() -> FastAPI:
     """What the parts answer each other. It is at no address, so that nobody else can call it."""
-    app = FastAPI(openapi_url=None)
+    app = FastAPI(openapi_url=None, telemetry=TELEMETRY_OFF)
     replies.install(app)
     app.include_router(imc_command_api.http.routes())
     app.include_router(imc_query_api.http.internal_routes())

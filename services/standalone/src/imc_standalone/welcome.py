@@ -24,6 +24,6 @@ Read it again:
   curl 'http://{at}/v1/queries/messages?appId=demo&groupId=lobby'
 
 In the browser:
-  http://{at}/test.html   be a gateway and a sender
-  http://{at}/docs        every call, to try out
+  http://{at}/console/   look at it, and operate it
+  http://{at}/docs       every call, to try out
 """

@@ -58,11 +58,11 @@ class Page(BaseModel):
     pageMessageList: list[Message]
 
 
-_COUNT = "SELECT COUNT(*) FROM imc_chat_message WHERE app_id = :app_id AND group_id = :group_id"
+_COUNT = "SELECT COUNT(*) FROM imc_message WHERE app_id = :app_id AND group_id = :group_id"
 _PAGE = """
     SELECT
         message_id, app_id, group_id, user_id, content, create_time, recall_time, recall_cause, status, type
-    FROM imc_chat_message
+    FROM imc_message
     WHERE app_id = :app_id AND group_id = :group_id
     ORDER BY create_time, message_id
     LIMIT :size OFFSET :offset

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
+from imc_contracts.policies import TokenMarks
 from imc_contracts.scopes import Scope
+
+NO_MARKS = TokenMarks()
 
 Apps = frozenset[str] | None
 """The ids of some apps, or None for every app."""
@@ -20,6 +23,9 @@ class Grant:
     expires_at: float
     """In seconds of Unix time; infinite if it never ends."""
 
+    marks: TokenMarks = NO_MARKS
+    """What the token says about itself, by which it can be revoked."""
+
     def require_scope(self, scope: Scope) -> None:
         """Raise `Refused` (`FORBIDDEN`) unless this scope is granted."""
         if scope not in self.scopes:
@@ -30,6 +36,14 @@ class Grant:
         self.require_scope(scope)
         if self.apps is not None and app_id not in self.apps:
             raise Refused(ErrorCode.FORBIDDEN, "the token does not cover this app")
+
+    def require_for_all_apps(self, scope: Scope) -> None:
+        """Raise `Refused` (`FORBIDDEN`) unless this scope is granted for every app."""
+        self.require_scope(scope)
+        if self.apps is not None:
+            raise Refused(
+                ErrorCode.FORBIDDEN, "this is about all apps, and the token covers some: its app must be *"
+            )
 
     def among(self, scope: Scope, app_id: str | None) -> Apps:
         """The apps that a call may touch: ``app_id``, or all that are granted if it is None.

@@ -12,8 +12,16 @@ from imc_service.auth.grant import EVERYTHING, Grant
 from imc_service.auth.keys import invalid
 from imc_service.http import pages, replies
 
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", "/test.html", *pages.PATHS})
-"""What needs no token: operations, and the description of the API."""
+OPEN_PATHS = frozenset(
+    {"/livez", "/readyz", "/metrics", "/openapi.json", "/console", "/test.html", *pages.PATHS}
+)
+"""What needs no token: operations, the description of the API, and what leads to the console."""
+
+OPEN_FOLDER = "/console/"
+"""The files of the console, which need no token either: they hold nothing of any app."""
+
+TOKEN_IN_QUERY = "token_in_query"  # noqa: S105
+"""The key of ``scope["state"]`` that allows a request to have its token in the query, as a WebSocket may."""
 
 STATE = "grant"
 """The key of ``scope["state"]`` under which a call finds its `Grant`."""
@@ -28,7 +36,7 @@ class Authenticated:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on with its grant, or refuse it."""
-        if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN_PATHS:
+        if scope["type"] not in ("http", "websocket") or _is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
         try:
@@ -38,6 +46,10 @@ class Authenticated:
             await replies.refusal_at(scope["path"], refused)(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
 
 
 async def admit(scope: Scope, gatekeeper: Gatekeeper) -> None:
@@ -72,7 +84,7 @@ def _token(scope: Scope) -> str:
             raise invalid("the Authorization header is not `Bearer` and a token")
         return token.strip()
     # Browsers can't set a header here. For other calls a query is no place for a secret: queries are logged.
-    if scope["type"] == "websocket":
+    if scope["type"] == "websocket" or scope.get("state", {}).get(TOKEN_IN_QUERY):
         tokens = parse_qs(scope["query_string"].decode("latin-1")).get("access_token", [])
         if len(tokens) == 1:
             return tokens[0]

@@ -5,21 +5,23 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from imc_service.apps_file import AppsFileSettings
 from imc_service.auth.secret import Secrets, split
 from imc_service.settings import ServerSettings, Settings
+from imc_service.tracing.settings import TracingSettings
 from imc_service.urls import HttpUrl
 
 AUDIENCE = Field("imc", min_length=1, description="what the `aud` of tokens must hold")
 
 
 class TokenSettings(Settings):
-    """What imc-token reads."""
+    """What `imc token` reads."""
 
     jwt_secret: Secrets = Field(description="the secret that tokens are signed with, at least 32 bytes")
     jwt_audience: str = AUDIENCE
 
 
-class AccessSettings(ServerSettings):
+class AccessSettings(TracingSettings, AppsFileSettings, ServerSettings):
     """What every process that clients or gateways call reads."""
 
     auth: Literal["jwt", "off"] = Field(

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import jwt
 from imc_contracts.fields import AppId
+from imc_contracts.policies import TokenMarks
 from imc_contracts.scopes import Scope
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
@@ -60,6 +61,7 @@ class Verifier:
             None if "*" in apps else frozenset(apps),
             frozenset(scope for scope in self._scopes if scope in scopes),
             float(told.exp),
+            _marks(claims),
         )
 
     def _proven(self, token: str, keys: list[Key]) -> dict[str, Any]:
@@ -83,6 +85,16 @@ class Verifier:
             except RecursionError:
                 raise invalid("the token's claims are nested too deeply") from None
         raise invalid("the token is not signed by whom it should be")
+
+
+def _marks(claims: dict[str, Any]) -> TokenMarks:
+    """What a token says about itself. Claims of another type than RFC 7519 gives them say nothing."""
+    token_id, subject, issued_at = (claims.get(name) for name in ("jti", "sub", "iat"))
+    return TokenMarks(
+        token_id if isinstance(token_id, str) else None,
+        subject if isinstance(subject, str) else None,
+        issued_at if isinstance(issued_at, int | float) else None,
+    )
 
 
 def read_header(token: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import contextlib
 import getpass
 import os
 import sqlite3
+import ssl
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Protocol, cast
 
@@ -17,7 +18,7 @@ import aiosqlite
 import pymysql.err
 from pymysql.constants import COMMAND, CR
 
-from imc_service.database.url import MysqlServer, SqliteFile
+from imc_service.database.url import Host, MysqlServer, SqliteFile
 
 CONNECT_SECONDS = 5
 _CHUNK = 1 << 18
@@ -36,16 +37,16 @@ class Reply(Protocol):
 
 
 class MysqlDriver:
-    """Makes connections of aiomysql to one database."""
+    """Makes connections of aiomysql to one database on one host."""
 
-    def __init__(self, server: MysqlServer) -> None:
-        """Reads the certificates of ``server``."""
+    def __init__(self, server: MysqlServer, host: Host, tls: ssl.SSLContext | None) -> None:
+        """``host`` is one of ``server``, whose context ``tls`` is."""
         with _a_user_name():
             import aiomysql
         self._connect = cast("Callable[..., Awaitable[Any]]", aiomysql.connect)  # pyright: ignore
         self._options: dict[str, Any] = {
-            "host": server.host,
-            "port": server.port,
+            "host": host.name,
+            "port": host.port,
             "unix_socket": server.unix_socket,
             "user": server.user,
             # UTF-8, as the clients of MySQL send it: aiomysql makes the same bytes of this text again.
@@ -54,7 +55,7 @@ class MysqlDriver:
             "charset": "utf8mb4",
             "autocommit": True,
             "connect_timeout": CONNECT_SECONDS,
-            "ssl": server.tls(),
+            "ssl": tls,
         }
 
     async def connect(self) -> Any:
@@ -95,6 +96,14 @@ def is_open(raw: Any) -> bool:
     reader = raw._reader
     # MySQL 8 says that it closes a connection that was idle for too long before it does.
     return not (reader.at_eof() or reader.eof_received or reader.exception())
+
+
+def cut(raw: Any) -> None:
+    """End a connection of aiomysql, even if its host hangs. Who waits for a reply gets an error."""
+    if not raw.closed:
+        transport = raw._writer.transport
+        raw.close()
+        transport.abort()
 
 
 async def read_reply(raw: Any, statement: str, reply: Reply) -> None:

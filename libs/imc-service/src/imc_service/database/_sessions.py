@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
+import pymysql.err
+from pymysql.constants import ER
+
 from imc_service.database import _drivers
 from imc_service.database._mysql_rows import Row, fetch_rows
 
@@ -35,6 +38,12 @@ _TRANSACTIONS = (
     # A process that hangs inside a transaction must not hold its locks for as long as it hangs.
     " /*M!100300 , SESSION idle_transaction_timeout = 5 */"
 )
+_GALERA = "SET SESSION wsrep_dirty_reads = 0"
+"""A node that was cut off from its cluster refuses to read. MySQL does not know this variable."""
+
+_GALERA_CAUSAL = f"{_GALERA}, SESSION wsrep_sync_wait = 1"
+"""And a SELECT first waits until the node has all that the cluster has committed."""
+
 LEAST_PACKET_BYTES = 262_144
 """What the largest row takes as a statement, each of its characters escaped."""
 
@@ -68,9 +77,12 @@ class MysqlSession:
 
     begin_sql = "START TRANSACTION"
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, *, causal_reads: bool = False) -> None:
+        """With ``causal_reads`` a node of Galera reads what all nodes had committed before."""
         self._connection = connection
+        self._causal_reads = causal_reads
         self._statement_bytes = _STATEMENT_BYTES
+        self._is_retired = False
 
     async def start(self) -> None:
         """Set what statements rely on.
@@ -88,6 +100,15 @@ class MysqlSession:
                 f"the server's max_allowed_packet is {packet_bytes}: set it to {LEAST_PACKET_BYTES} or more"
             )
         self._statement_bytes = min(_STATEMENT_BYTES, packet_bytes - _STATEMENT_MARGIN)
+        await self._set_up_for_galera()
+
+    async def _set_up_for_galera(self) -> None:
+        try:
+            await self._connection.query(_GALERA_CAUSAL if self._causal_reads else _GALERA)
+        except pymysql.err.Error as error:
+            if error.args[0] != ER.UNKNOWN_SYSTEM_VARIABLE:
+                raise
+            # MySQL, or a MariaDB that was built without Galera.
 
     async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
         connection = self._connection
@@ -107,7 +128,15 @@ class MysqlSession:
     @property
     def usable(self) -> bool:
         """Whether the next use finds the connection as a new one would be."""
-        return _drivers.is_open(self._connection)
+        return not self._is_retired and _drivers.is_open(self._connection)
+
+    def retire(self) -> None:
+        """Let this use of the connection be the last one."""
+        self._is_retired = True
+
+    def cut(self) -> None:
+        """Close it at once, though a reply is waited for, which becomes an error."""
+        _drivers.cut(self._connection)
 
     def abandon(self) -> None:
         """Close it at once: the rest of an unread reply would answer the next statement."""

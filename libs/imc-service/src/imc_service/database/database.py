@@ -8,28 +8,31 @@ database's own words: see `imc_service.database.errors`.
 import asyncio
 import contextlib
 import warnings
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
 
 import pymysql.err
 
-from imc_service.database import _drivers
+from imc_service import background
 from imc_service.database import url as database_url
-from imc_service.database._drivers import MysqlDriver, SqliteDriver
+from imc_service.database._connectors import Connector, MysqlConnector, SqliteConnector
+from imc_service.database._drivers import SqliteDriver
 from imc_service.database._mysql_rows import Row
-from imc_service.database._sessions import SESSION, MysqlSession, Session, SqliteSession, Values
+from imc_service.database._sessions import MysqlSession, Session, SqliteSession, Values
 from imc_service.database.errors import (
     ERRORS,
     Refusal,
     StatementRefused,
     StoreUnavailable,
+    WriteConflict,
     is_certain,
     meaning_of,
 )
 from imc_service.database.url import SqliteFile
+from imc_service.retry import Backoff
 
 __all__ = [
-    "SESSION",
     "Database",
     "Refusal",
     "Row",
@@ -37,8 +40,16 @@ __all__ = [
     "StatementRefused",
     "StoreUnavailable",
     "Values",
+    "WriteConflict",
     "open_database",
 ]
+
+T = TypeVar("T")
+
+MOST_CONFLICTS = 20
+"""How often a transaction may lose before it is given up. The pauses between take some 2 s in all."""
+
+_CONFLICT_PAUSE = Backoff(first=0.005, longest=0.2)
 
 
 class Database:
@@ -48,15 +59,14 @@ class Database:
     long as a short SELECT to lend a connection.
     """
 
-    def __init__(self, driver: MysqlDriver | SqliteDriver, size: int, deadline: float, *, tls: bool) -> None:
-        """At most ``size`` connections of ``driver``, each use within ``deadline``; ``tls`` is required."""
-        self._driver = driver
-        self._requires_tls = tls
+    def __init__(self, connector: Connector, size: int, deadline: float) -> None:
+        """At most ``size`` connections of ``connector``, each use within ``deadline``."""
+        self._connector = connector
         self._slots = asyncio.Semaphore(size)
         self._size = size
         self._deadline = deadline
         self._idle: list[MysqlSession | SqliteSession] = []
-        self.is_sqlite = isinstance(driver, SqliteDriver)
+        self.is_sqlite = isinstance(connector, SqliteConnector)
         """Whether the few statements in which dialects differ are SQLite's."""
 
     def session(self) -> AbstractAsyncContextManager[Session]:
@@ -76,12 +86,29 @@ class Database:
             await session.execute(session.begin_sql)
             try:
                 yield session
+                await session.execute("COMMIT")
             except Exception as error:
                 # After other errors of the database the connection is given up, which undoes it too.
                 if is_certain(error) or not isinstance(error, ERRORS):
                     await session.execute("ROLLBACK")
                 raise
-            await session.execute("COMMIT")
+
+    async def commit(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """The result of ``work``, done in a `transaction`, and done again each time another one was faster.
+
+        Raises `WriteConflict` if that happens too often. Whether a COMMIT that raises `StoreUnavailable` has
+        happened is unknown: ``work`` should do no harm if it is done twice.
+        """
+        lost = 0
+        while True:
+            try:
+                async with self.transaction() as session:
+                    return await work(session)
+            except WriteConflict:
+                lost += 1
+                if lost == MOST_CONFLICTS:
+                    raise
+                await _CONFLICT_PAUSE.pause(lost)
 
     async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
         """All rows of a SELECT, on a connection of its own."""
@@ -121,36 +148,39 @@ class Database:
             if session.usable:
                 return session
             await session.end()
-        connection = await self._driver.connect()
-        session = SqliteSession(connection) if self.is_sqlite else MysqlSession(connection)
-        try:
-            if self._requires_tls and not _drivers.is_secure(connection):
-                # aiomysql goes on in clear with a server, or somebody between, that says it has no TLS.
-                raise ConnectionError("the server offers no TLS")
-            await session.start()
-        except BaseException:
-            await session.end()
-            raise
-        return session
+        return await self._connector.open()
 
 
 @contextlib.asynccontextmanager
-async def open_database(url: str, *, size: int = 10, deadline: float = 30.0) -> AsyncGenerator[Database]:
+async def open_database(
+    url: str,
+    *,
+    size: int = 10,
+    deadline: float = 30.0,
+    may_be_read_only: bool = False,
+    causal_reads: bool = False,
+) -> AsyncGenerator[Database]:
     """Open a pool of at most ``size`` connections; none is made before it is needed.
 
     ``deadline`` bounds each use of a connection, in seconds: connecting and waiting for one included.
+    Of several hosts in ``url``, the first that serves is used until it fails; one that is read-only serves
+    only if it ``may_be_read_only``. With ``causal_reads`` a SELECT on a node of Galera waits until the node
+    has all that the cluster had committed before.
     Raises `ValueError` for a URL that `imc_service.database.url` does not take.
     """
     # Strict mode does not cover all silent changes of text: a warning of the database is an error for us.
     warnings.filterwarnings("error", category=pymysql.err.Warning)
     warnings.filterwarnings("ignore", message=".*VALUES function.*deprecated", category=pymysql.err.Warning)
     server = database_url.parse(url)
+    connector: Connector
     if isinstance(server, SqliteFile):
         await asyncio.to_thread(server.keep_private)
-        database = Database(SqliteDriver(server, deadline), size, deadline, tls=False)
+        connector = SqliteConnector(SqliteDriver(server, deadline))
     else:
-        database = Database(MysqlDriver(server), size, deadline, tls=server.uses_tls)
-    try:
-        yield database
-    finally:
-        await database.close()
+        connector = MysqlConnector(server, may_be_read_only=may_be_read_only, causal_reads=causal_reads)
+    database = Database(connector, size, deadline)
+    async with background.running(connector.watch()):
+        try:
+            yield database
+        finally:
+            await database.close()

@@ -2,6 +2,7 @@
 
 - `StoreUnavailable`: the database has a fault, or is busy. The same statement can succeed later. Its values
   are good.
+- `WriteConflict`, one of these: another transaction changed the same rows. This one can be repeated at once.
 - `StatementRefused`: the database does not take these values. With the kind `Refusal.UNKNOWN` the error is
   not classified here: check whether the database works at all.
 
@@ -38,6 +39,10 @@ class StoreUnavailable(Exception):
     """The database can't do this now. The message is what it says."""
 
 
+class WriteConflict(StoreUnavailable):
+    """Another transaction changed the same rows, and this one was undone. It can be repeated at once."""
+
+
 class StatementRefused(Exception):
     """The database does not take these values. The message is what it says."""
 
@@ -58,6 +63,13 @@ _REFUSING_STATES = {"22": Refusal.DATA, "23": Refusal.DATA, "44": Refusal.CHECK,
 _UNAVAILABLE_STATES = {"08", "0A", "25", "28", "3D", "40", "42", "70", "XA"}
 """Connection, feature, transaction state, login, no database, rolled back, access or names, interrupted."""
 
+_CONFLICTS = {
+    # A deadlock, which is also what Galera says if another node was faster, be it at COMMIT; a lock waited
+    # for too long; a row that changed since it was read; a member of a MySQL group was faster.
+    *(1213, 1205, 1020, 3101),
+    # TiDB: another transaction wrote the same keys.
+    *(8002, 8022, 9007),
+}
 _UNAVAILABLE = {
     # Accounts and limits: connections, shutdown, privileges, passwords that expired, resources of a user.
     *(1040, 1041, 1042, 1043, 1053, 1077, 1079, 1129, 1130, 1135, 1184, 1203, 1226, 1227, 1698, 1820, 1862),
@@ -67,14 +79,14 @@ _UNAVAILABLE = {
     # Disk, memory, the binary log (1665: a statement-based one does not allow READ COMMITTED).
     *(1003, 1004, 1021, 1023, 1024, 1026, 1030, 1037, 1038, 1114, 1180, 1181, 1196, 1197, 1598, 1665),
     # Locks, deadlocks, deadlines, changes under way.
-    *(1020, 1099, 1100, 1205, 1206, 1207, 1213, 1223, 1297, 1317, 1412, 1689, 1969, 3024, 3058, 3101, 3572),
+    *(1099, 1100, 1206, 1207, 1223, 1297, 1317, 1412, 1689, 1969, 3024, 3058, 3572),
     # Tables that are missing, altered, broken or views; triggers without their definer.
     *(1016, 1017, 1033, 1034, 1035, 1052, 1136, 1146, 1194, 1195, 1267, 1288, 1305, 1356, 1364, 1449, 1471),
     *(1712, 1812, 1813, 1814, 1932),
     # Settings of the session that the server refuses, or fails with later.
     *(1115, 1175, 1193, 1231, 1238, 1273, 1286, 1568),
-    # TiDB: retry, schema changed, storage out of reach or busy.
-    *(8002, 8022, 8027, 8028, 9001, 9002, 9003, 9004, 9005, 9006, 9007),
+    # TiDB: schema changed, storage out of reach or busy.
+    *(8027, 8028, 9001, 9002, 9003, 9004, 9005, 9006),
 }
 _SQLITE_REFUSALS = {
     "SQLITE_CONSTRAINT_CHECK": Refusal.CHECK,
@@ -109,15 +121,19 @@ def meaning_of(error: BaseException) -> StoreUnavailable | StatementRefused:
 
 
 def is_certain(error: BaseException) -> bool:
-    """Whether ``error`` is a refusal of values, after which the connection can be used."""
+    """Whether ``error`` is a refusal of values or a conflict, after which the connection can be used."""
     if not isinstance(error, ERRORS):
         return False
     meaning = meaning_of(error)
-    return isinstance(meaning, StatementRefused) and meaning.kind is not Refusal.UNKNOWN
+    if isinstance(meaning, StatementRefused):
+        return meaning.kind is not Refusal.UNKNOWN
+    return isinstance(meaning, WriteConflict)
 
 
 def _meaning_of_mysql(number: int, state: str, text: str) -> StoreUnavailable | StatementRefused:
     words = _plain(f"{number} {_without_values(text) if number in _QUOTING else text}")
+    if number in _CONFLICTS:
+        return WriteConflict(words)
     if number in _UNAVAILABLE:
         return StoreUnavailable(words)
     if (kind := _REFUSALS.get(number) or _REFUSING_STATES.get(state[:2])) is not None:

@@ -1,8 +1,11 @@
 """Reads the URL of a database.
 
 ``mysql://USER:PASSWORD@HOST:PORT/DATABASE``, with ``?unix_socket=/path`` or ``?ssl=true&ssl_ca=/path`` if
-needed; ``mariadb://`` means the same. ``sqlite:///PATH`` names a file: relative after three slashes, absolute
-after four. In each part ``%XX`` is a byte, so that any name, password and path can be written.
+needed; ``mariadb://`` means the same. Instead of one ``HOST:PORT`` there may be several with commas between
+them: nodes of a Galera cluster, or a primary and its standby.
+
+``sqlite:///PATH`` names a file: relative after three slashes, absolute after four. In each part ``%XX`` is a
+byte, so that any name, password and path can be written.
 """
 
 import contextlib
@@ -21,25 +24,40 @@ _SERVER = re.compile(
     r"""
     [a-z0-9+]+://
     (?:(?P<user>[^:@/?\#]*)(?::(?P<password>[^/?\#]*))?@)?
-    (?:\[(?P<ipv6>[^\[\]@/?\#]+)\]|(?P<host>[^:@/?\#\[\]]*))
-    (?::(?P<port>[0-9]{1,5}))?
+    (?P<hosts>[^@/?\#]*)
     /(?P<database>[^/?\#]+)
     (?:\?(?P<options>[^\#]*))?
     """,
     re.VERBOSE,
 )
+_HOST = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>[0-9]{1,5}))?")
 _FORM = (
-    "must be mysql://USER:PASSWORD@HOST:PORT/DATABASE; in a user, password or database "
-    "/ is written %2F, ? %3F, # %23, % %25"
+    "must be mysql://USER:PASSWORD@HOST:PORT/DATABASE, or several HOST:PORT with commas between them; in a "
+    "user, password or database / is written %2F, ? %3F, # %23, % %25; an IPv6 address is in brackets"
 )
 
 
 @dataclass(frozen=True)
-class MysqlServer:
-    """A database on a server of MySQL's protocol."""
+class Host:
+    """Where one server listens."""
 
-    host: str
+    name: str
+    """Its name, or its address without brackets."""
+
     port: int
+
+    def __str__(self) -> str:
+        """As a URL has it: an IPv6 address is in brackets (RFC 3986, section 3.2.2)."""
+        return f"[{self.name}]:{self.port}" if ":" in self.name else f"{self.name}:{self.port}"
+
+
+@dataclass(frozen=True)
+class MysqlServer:
+    """A database on a server of MySQL's protocol, or on several that have the same rows."""
+
+    hosts: tuple[Host, ...]
+    """One or more, in the order in which they are tried."""
+
     user: str
     database: str
     password: bytes = field(repr=False)
@@ -100,14 +118,13 @@ def _mysql_server(url: str) -> MysqlServer:
     found = _SERVER.fullmatch(url)
     if found is None:
         raise ValueError(_FORM)
-    port = int(found["port"] or DEFAULT_PORT)
-    if not 1 <= port <= 65535:
-        raise ValueError("must have a port from 1 to 65535")
+    hosts = _hosts(found["hosts"])
     options = {name: values[-1] for name, values in parse_qs(found["options"] or "").items()}
     uses_tls, authorities = _tls_of(options)
+    if len(hosts) > 1 and "unix_socket" in options:
+        raise ValueError("must have one host if it has a unix_socket")
     return MysqlServer(
-        host=_text(found["ipv6"] or found["host"]) or "localhost",
-        port=port,
+        hosts=hosts,
         user=_text(found["user"] or "") or _own_name(),
         database=_text(found["database"]),
         password=_bytes(found["password"] or ""),
@@ -115,6 +132,26 @@ def _mysql_server(url: str) -> MysqlServer:
         uses_tls=uses_tls,
         authorities=authorities,
     )
+
+
+def _hosts(written: str) -> tuple[Host, ...]:
+    parts = written.split(",")
+    if len(parts) > 1 and "" in parts:
+        raise ValueError("must have a host on both sides of each comma")
+    hosts = tuple(_host(part) for part in parts)
+    if len(set(hosts)) < len(hosts):
+        raise ValueError("must name each host once")
+    return hosts
+
+
+def _host(written: str) -> Host:
+    found = _HOST.fullmatch(written)
+    if found is None:
+        raise ValueError(_FORM)
+    port = int(found["port"] or DEFAULT_PORT)
+    if not 1 <= port <= 65535:
+        raise ValueError("must have a port from 1 to 65535")
+    return Host(_text(found["ipv6"] or found["name"]) or "localhost", port)
 
 
 def _tls_of(options: dict[str, str]) -> tuple[bool, str | None]:

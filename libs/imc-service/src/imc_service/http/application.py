@@ -10,6 +10,7 @@ from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
 
 from imc_service import background, health
+from imc_service.apps_file import AppsFile
 from imc_service.auth.gatekeeper import Gatekeeper
 from imc_service.auth.middleware import Authenticated
 from imc_service.command_line import Program
@@ -19,6 +20,7 @@ from imc_service.http.hot_path import HotPath, HotPathMiddleware
 from imc_service.http.java_door import JavaPaths
 from imc_service.http.openapi import operation_id
 from imc_service.metrics import HttpMetrics, HttpSeries
+from imc_service.tracing.tracing import Tracing
 
 TELEMETRY_OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """For ``FastAPI(telemetry=…)``: otherwise it looks for OpenTelemetry at each request, which takes time."""
@@ -44,17 +46,24 @@ def build_app(
     opening: Open,
     *routers: APIRouter,
     gatekeeper: Gatekeeper | None = None,
+    apps_file: AppsFile | None = None,
     hot: Iterable[APIRouter] = (),
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """Build the application of ``program``, with what `assemble` adds.
 
     ``opening`` is entered when the application starts. Its result is then ``app.state.opened``.
+    ``apps_file`` is kept in force while the application runs, and ``tracing`` closed after it.
     """
     readiness, registry = Readiness(), CollectorRegistry()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[Mapping[str, object]]:
         async with contextlib.AsyncExitStack() as stack:
+            if tracing is not None:
+                await stack.enter_async_context(tracing.running())
+            if apps_file is not None:
+                await stack.enter_async_context(apps_file.in_force(readiness, registry))
             if gatekeeper is not None:
                 await stack.enter_async_context(gatekeeper.running(readiness))
             app.state.opened = await stack.enter_async_context(opening(readiness, registry))
@@ -71,7 +80,7 @@ def build_app(
         redoc_url=None,
         generate_unique_id_function=operation_id,
     )
-    return assemble(app, readiness, registry, *routers, gatekeeper=gatekeeper, hot=hot)
+    return assemble(app, readiness, registry, *routers, gatekeeper=gatekeeper, hot=hot, tracing=tracing)
 
 
 def assemble(
@@ -81,6 +90,7 @@ def assemble(
     *routers: APIRouter,
     gatekeeper: Gatekeeper | None = None,
     hot: Iterable[APIRouter] = (),
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """Add routes, those of operations, replies in the envelope and metrics to ``app``; returns it.
 
@@ -88,11 +98,13 @@ def assemble(
 
     With a ``gatekeeper``, every call has a grant in its state, except those of operations. Calls of the
     routers ``hot`` are answered by the `HotPath` in ``state.hot_path``: by the protocol, or by a middleware.
+    ``tracing`` makes spans of the hot calls.
     `server.serve` uses ``state.readiness``. `guarded` counts refusals in ``state.registry``.
     """
     app.state.readiness, app.state.registry = readiness, registry
     replies.install(app)
-    for router in (*routers, health.routes(readiness, registry), pages.routes(app)):
+    operations = health.routes(readiness, registry, has_exemplars=tracing is not None)
+    for router in (*routers, operations, pages.routes(app)):
         app.include_router(router)
     description.describe(app, needs_token=gatekeeper is not None)
     if gatekeeper is not None:
@@ -100,7 +112,7 @@ def assemble(
     series = HttpSeries(registry)
     # Outside of `Authenticated`, so that calls without a token are counted too.
     app.add_middleware(HttpMetrics, series=series)
-    app.state.hot_path = HotPath(hot, series, gatekeeper)
+    app.state.hot_path = HotPath(hot, series, gatekeeper, tracing)
     app.add_middleware(HotPathMiddleware, hot_path=app.state.hot_path)
     app.add_middleware(JavaPaths)
     return app

@@ -23,7 +23,8 @@ _SCHEMAS = "#/components/schemas/"
 _TAGS = {
     ("/v1/commands/",): ("commands", "Send and recall messages, publish and delete notices."),
     ("/v1/queries/",): ("queries", "Read messages, notices and groups."),
-    ("/v1/gateways/",): ("gateways", "Find the push-node that a gateway belongs to."),
+    ("/v1/gateways",): ("gateways", "Find the push-node that a gateway belongs to; see who is connected."),
+    ("/v1/apps", "/v1/installation", "/v1/dead-letters"): ("operators", "Watch and mend the installation."),
     java_door.PREFIXES: (
         "Java door",
         "For clients of the Java version: these calls answer as that one does.",

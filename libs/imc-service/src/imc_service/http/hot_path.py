@@ -16,8 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imc_service.auth.gatekeeper import Gatekeeper
 from imc_service.auth.middleware import admit
+from imc_service.current_call import CURRENT, answering
 from imc_service.http import java_door, replies
 from imc_service.metrics import HttpSeries
+from imc_service.tracing.tracing import Tracing
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -36,9 +38,14 @@ class HotPath:
     """
 
     def __init__(
-        self, routers: Iterable[APIRouter], series: HttpSeries, gatekeeper: Gatekeeper | None = None
+        self,
+        routers: Iterable[APIRouter],
+        series: HttpSeries,
+        gatekeeper: Gatekeeper | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._series = series
+        self._tracing = tracing
         self._gatekeeper = gatekeeper
         self._calls = {
             (method, route.path): HotCall(route, cast(Endpoint, route.endpoint))
@@ -62,16 +69,24 @@ class HotPath:
         begun, status = time.perf_counter(), 500
         scope = request.scope
         scope["route"] = call.route
+        answered = CURRENT.set(scope)
+        span = None if self._tracing is None else self._tracing.begin_call(scope, call.route.path)
         try:
             if self._gatekeeper is not None:
                 await admit(scope, self._gatekeeper)
             reply = await call.endpoint(request)
             status = reply.status_code
         except Refused as refused:
-            reply = replies.refusal_at(call.route.path, refused)
+            reply = replies.refusal_of(scope, refused)
             status = reply.status_code
         finally:
-            self._series.note(call.route.path, status, time.perf_counter() - begun)
+            seconds = time.perf_counter() - begun
+            if span is None:
+                self._series.note(call.route.path, status, seconds)
+            else:
+                self._series.note(call.route.path, status, seconds, span.trace_id)
+                span.end({"http.response.status_code": status}, has_failed=status >= 500)
+            CURRENT.reset(answered)
         return reply
 
 
@@ -84,9 +99,13 @@ class HotPathMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a hot call, pass on all else."""
-        call = self._hot_path.find(scope) if scope["type"] == "http" else None
-        if call is None:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        call = self._hot_path.find(scope)
+        if call is None:
+            with answering(scope):
+                await self._app(scope, receive, send)
             return
         reply = await self._hot_path.answer(call, Request(scope, receive))
         await reply(scope, receive, send)

@@ -37,7 +37,6 @@ _DOCS_HEADERS = {
 
 _LINKS = {
     "/docs": "every call, to try out",
-    "/test.html": "be a gateway and a sender",
     "/openapi.json": "the calls, for machines",
     "/readyz": "whether it can do its job now, and if not, why",
     "/livez": "whether it runs",

@@ -17,6 +17,7 @@ from imc_contracts.validation import explain
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from imc_service.current_call import id_of
 from imc_service.http import java_door
 from imc_service.logs import get_logger
 
@@ -29,12 +30,14 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.PATH_NOT_FOUND: 404,
     ErrorCode.MESSAGE_NOT_FOUND: 404,
     ErrorCode.NOTICE_NOT_FOUND: 404,
+    ErrorCode.GATEWAY_NOT_FOUND: 404,
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.REQUEST_TOO_SLOW: 408,
     ErrorCode.ALREADY_RECALLED: 409,
     ErrorCode.RECALL_WINDOW_PASSED: 409,
     ErrorCode.NOTICE_ALREADY_DELETED: 409,
     ErrorCode.CLIENT_MESSAGE_ID_REUSED: 409,
+    ErrorCode.REPLACED: 409,
     ErrorCode.BODY_TOO_LARGE: 413,
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
     ErrorCode.QUOTA_USED_UP: 429,
@@ -42,7 +45,23 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.INTERNAL: 500,
     ErrorCode.UNAVAILABLE: 503,
 }
-"""The HTTP status of each refusal."""
+"""The HTTP status of each refusal on v1."""
+
+JAVA_STATUS = STATUS | dict.fromkeys(
+    (
+        ErrorCode.MESSAGE_NOT_FOUND,
+        ErrorCode.NOTICE_NOT_FOUND,
+        ErrorCode.ALREADY_RECALLED,
+        ErrorCode.RECALL_WINDOW_PASSED,
+        ErrorCode.NOTICE_ALREADY_DELETED,
+    ),
+    200,
+)
+"""The HTTP status of each refusal on the Java door.
+
+The Java version answers 200 where a request is well formed and refused for what is stored. Its clients throw
+at any other status.
+"""
 
 _OF_STATUS = {
     404: (ErrorCode.PATH_NOT_FOUND, "no such path"),
@@ -93,16 +112,11 @@ def refusal(refused: Refused) -> JsonReply:
     return JsonReply(envelope.failure_of(refused), STATUS[refused.code], _headers(refused))
 
 
-def java_refusal(refused: Refused, *, business: bool = False) -> JsonReply:
-    """The reply to a request of the Java door that is refused.
-
-    What the Java version refuses as ``business`` (an unknown message, a recall that comes too late) has
-    status 200: its clients throw at any other. The rest has the status that it has on v1.
-    """
+def java_refusal(refused: Refused) -> JsonReply:
+    """The reply to a request of the Java door that is refused."""
     failure = {"success": False, "code": JAVA_ERROR, "message": refused.message, "data": None}
-    if business:
-        return JsonReply(failure)
-    return JsonReply(failure, STATUS[refused.code], _headers(refused))
+    status = JAVA_STATUS[refused.code]
+    return JsonReply(failure, status, _NONE if status == 200 else _headers(refused))
 
 
 def refusal_at(path: str, refused: Refused) -> JsonReply:
@@ -110,11 +124,20 @@ def refusal_at(path: str, refused: Refused) -> JsonReply:
     return java_refusal(refused) if java_door.has_path(path) else refusal(refused)
 
 
+def refusal_of(scope: Scope, refused: Refused) -> JsonReply:
+    """The reply to a call that is refused. If the fault is ours, it names the id that the logs know it by."""
+    if refused.code is ErrorCode.INTERNAL:
+        message = f"{refused.message} (request id {id_of(scope)})"
+        refused = Refused(refused.code, message, retry_after=refused.retry_after)
+    return refusal_at(scope["path"], refused)
+
+
 def fault(scope: Scope, error: Exception) -> JsonReply:
     """The reply where ``error`` was raised. It is logged, and never shown to the client."""
     # The route, not the path: ids are part of paths.
-    logger.error("request failed", path=getattr(scope.get("route"), "path", "other"), exc_info=error)
-    return refusal_at(scope["path"], Refused(ErrorCode.INTERNAL, _FAULT))
+    path = getattr(scope.get("route"), "path", "other")
+    logger.error("request failed", path=path, requestId=id_of(scope), exc_info=error)
+    return refusal_of(scope, Refused(ErrorCode.INTERNAL, _FAULT))
 
 
 def _headers(refused: Refused) -> Mapping[str, str]:
@@ -131,7 +154,7 @@ def install(app: FastAPI) -> None:
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
-        return refusal_at(request.scope["path"], error)
+        return refusal_of(request.scope, error)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

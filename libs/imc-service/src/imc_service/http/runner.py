@@ -66,13 +66,18 @@ def run_service(program: Program, read: Callable[[Environment], Service]) -> Non
     """
     with standard_streams():
         program.parser().parse_args()
-        try:
-            service = read(os.environ)
-        except SettingsError as error:
-            exit_with(error)
-        logs.configure(program.service, service.settings.log_level)
-        with service.surroundings:
-            server.run(lambda: _serve(service))
+        run_in(os.environ, program, read)
+
+
+def run_in(environment: Environment, program: Program, read: Callable[[Environment], Service]) -> None:
+    """As `run_service`, with the settings of ``environment`` and without a command line."""
+    try:
+        service = read(environment)
+    except SettingsError as error:
+        exit_with(error)
+    logs.configure(program.service, service.settings.log_level)
+    with service.surroundings:
+        server.run(lambda: _serve(service))
 
 
 async def _serve(service: Service) -> None:

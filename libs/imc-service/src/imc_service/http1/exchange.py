@@ -9,8 +9,10 @@ from fastapi import Response
 from imc_contracts.errors import Refused
 from starlette.types import ASGIApp, Message, Scope
 
+from imc_service.current_call import HEADER, ID, choose_id
 from imc_service.http import replies
 from imc_service.http.guard import rules
+from imc_service.http1.handed_over import EXTENSION, HandedOver
 from imc_service.http1.head import Head, Header
 from imc_service.http1.reply_heads import HeadStarts, head_of, lines_of
 from imc_service.http1.targets import path_as_sent, read_target
@@ -43,6 +45,14 @@ class Connection(Protocol):
 
     def on_replied(self) -> None:
         """The reply is complete."""
+        ...
+
+    def on_standby(self) -> None:
+        """The application does nothing for the request but wait."""
+        ...
+
+    def hand_over(self, protocol: HandedOver) -> bool:
+        """Give the connection to ``protocol``; returns False if it is closing."""
         ...
 
     def close(self) -> None:
@@ -103,6 +113,8 @@ class Exchange:
                     self._expects_continue = head.version == "1.1"
                 elif name == b"origin":
                     self.has_origin = True
+                elif name == HEADER:
+                    choose_id(scope, value)
             if hosts > 1:
                 raise rules.several_hosts()
         except Refused as refused:
@@ -148,7 +160,10 @@ class Exchange:
         # What `send` does in steps: this is on the path of every hot call.
         connection = self._connection
         start = connection.head_starts.of(reply.status_code)
-        head = head_of(start, lines_of(reply.raw_headers), stays=self.keep_alive)
+        lines = lines_of(reply.raw_headers)
+        if ID in self.scope["state"]:
+            lines.append(self._id_line())
+        head = head_of(start, lines, stays=self.keep_alive)
         self.has_begun = self.is_replied = True
         self._parts, self.buffered = [], 0
         connection.write(head if self._is_head else head + bytes(reply.body))
@@ -156,6 +171,7 @@ class Exchange:
 
     async def run(self, application: ASGIApp) -> None:
         """Let ``application`` answer. If it fails, the client is not told why."""
+        self.scope["extensions"] = {EXTENSION: self}
         try:
             await application(self.scope, self.receive, self.send)
             if not self.is_replied and not self.is_gone:
@@ -170,6 +186,25 @@ class Exchange:
                 self.reply(reply)
 
     # What the application calls.
+
+    @property
+    def is_head(self) -> bool:
+        """Whether only the head of the reply will be written, since the client has asked with HEAD."""
+        return self._is_head
+
+    def stand_by(self) -> None:
+        """The request waits for something to happen: it is not one of those that are worked on."""
+        self._connection.on_standby()
+
+    def hand_over(self, protocol: HandedOver) -> bool:
+        """Let ``protocol`` write the rest of a reply that has begun, and that ends with its connection.
+
+        Returns False if the client is gone.
+        """
+        if self.is_gone:
+            return False
+        self.is_replied = True
+        return self._connection.hand_over(protocol)
 
     async def receive(self) -> Message:
         """The next part of the body, or the message that the client is gone."""
@@ -204,6 +239,7 @@ class Exchange:
     def _begin(self, status: int, headers: Iterable[Header]) -> None:
         lines: list[bytes] = []
         self._left, self._is_chunked = None, False
+        ends_with_connection = self.scope["http_version"] == "1.0"
         for name, value in headers:
             if _BAD_NAME.search(name) or _BAD_VALUE.search(value):
                 raise RuntimeError("the application sent a header that is not valid")
@@ -212,12 +248,16 @@ class Exchange:
                 self._left = int(value)
             if name != b"connection":  # that one is for us to set
                 lines.append(b"%b: %b\r\n" % (name, value))
+            elif value == b"close":
+                ends_with_connection = True
         if self._left is None and status not in _WITHOUT_BODY:
-            if self.scope["http_version"] == "1.0":
+            if ends_with_connection:
                 self.keep_alive = False  # the end of the connection is the end of the body
             else:
                 self._is_chunked = True
                 lines.append(b"transfer-encoding: chunked\r\n")
+        if ID in self.scope["state"]:
+            lines.append(self._id_line())
         self._head = head_of(self._connection.head_starts.of(status), lines, stays=self.keep_alive)
 
     def _go_on(self, body: bytes, *, more: bool) -> None:
@@ -247,6 +287,9 @@ class Exchange:
             self.has_begun = True
             self._connection.write(data)
 
+    def _id_line(self) -> bytes:
+        return b"%b: %b\r\n" % (HEADER, self.scope["state"][ID].encode("ascii"))
+
     def _wake(self) -> None:
         if self._news is not None:
             self._news.set()
@@ -264,6 +307,7 @@ def scope_of(transport: asyncio.BaseTransport, asgi_version: str) -> dict[str, A
         "root_path": "",
         # Copying a dict and replacing its values is cheap; adding keys is not.
         **dict.fromkeys(("http_version", "method", "headers", "path", "raw_path", "query_string", "state")),
+        "extensions": {},
     }
 
 

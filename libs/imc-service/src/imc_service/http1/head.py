@@ -6,8 +6,8 @@ server that speaks none of them answers as if the header were not there (RFC 911
 
 Header = tuple[bytes, bytes]
 
-NOTED = frozenset((b"host", b"expect", b"origin"))
-"""The headers that may cause a refusal, or ask for more than a reply."""
+NOTED = frozenset((b"host", b"expect", b"origin", b"x-request-id"))
+"""The headers that may cause a refusal, ask for more than a reply, or are part of the reply."""
 
 
 class Head:

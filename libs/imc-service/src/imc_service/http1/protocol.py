@@ -23,8 +23,9 @@ from imc_service.http.guard.addresses import Visitor
 from imc_service.http.guard.rules import Guard
 from imc_service.http.hot_path import HotCall, HotPath
 from imc_service.http.replies import StreamedReply
-from imc_service.http1.deadlines import Deadline
+from imc_service.http1.deadlines import Awaited, Deadline
 from imc_service.http1.exchange import Exchange, scope_of, whole
+from imc_service.http1.handed_over import HandedOver
 from imc_service.http1.handshakes import refuses_handshake
 from imc_service.http1.head import Head
 from imc_service.http1.reply_heads import HeadStarts
@@ -36,13 +37,6 @@ LINGER_SECONDS = 1.0
 
 BODY_BUFFER_BYTES = 65_536
 """How much of a body may wait for the application before reading is paused."""
-
-
-class _Awaited:
-    """What a connection waits for from its client."""
-
-    # No Enum: in Python 3.11 an access to a member takes 0.1 µs, and each request needs several.
-    NOTHING, REQUEST, HEAD, BODY, READING, END = range(6)
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -73,7 +67,7 @@ class HttpProtocol(asyncio.Protocol):
         self._drain: asyncio.Future[None] | None = None
         self.head_starts = HeadStarts(server_state)
         # What is waited for.
-        self._awaited = _Awaited.NOTHING
+        self._awaited = Awaited.NOTHING
         self._deadline = Deadline(self._loop, self._on_deadline)
         self._keep_alive_seconds: float = config.timeout_keep_alive
         self._idle_until = 0.0
@@ -102,7 +96,7 @@ class HttpProtocol(asyncio.Protocol):
         self._waiting.clear()
         self._visitor.leave()
         self.resume_writing()
-        self._awaited = _Awaited.END
+        self._awaited = Awaited.END
         self._deadline.end()
 
     def data_received(self, data: bytes) -> None:
@@ -135,16 +129,16 @@ class HttpProtocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client takes its reply slower than it is made."""
         self._drain = self._loop.create_future()
-        if self._awaited is not _Awaited.END:
-            self._await(_Awaited.READING, self._loop.time() + self._guard.body_seconds)
+        if self._awaited is not Awaited.END:
+            self._await(Awaited.READING, self._loop.time() + self._guard.body_seconds)
 
     def resume_writing(self) -> None:
         """The client has taken enough of it."""
         drain, self._drain = self._drain, None
         if drain is not None:
             drain.set_result(None)
-        if self._awaited == _Awaited.READING:
-            self._awaited = _Awaited.NOTHING
+        if self._awaited == Awaited.READING:
+            self._awaited = Awaited.NOTHING
         self._await_next()
 
     def shutdown(self) -> None:
@@ -204,7 +198,8 @@ class HttpProtocol(asyncio.Protocol):
                 self._hang_up()
             return
         exchange = self._exchange = self._waiting.popleft()
-        refused, call = exchange.refused or self._look(exchange), None
+        refused = exchange.refused or self._guard.refuses(exchange, self._visitor, len(self._server.tasks))
+        call = None
         handshake = None if self._waiting else self._reader.handshake
         if refused is None and handshake is not None:
             refused = refuses_handshake(handshake)
@@ -242,10 +237,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._has_ended:
             self._transport.close()
             return
-        self._is_over, self._awaited = True, _Awaited.END
-        self._deadline.end()
-        self._mind_reading()
-        self._server.connections.discard(self)
+        self._release()
         protocol: Any = self._config.ws_protocol_class(
             config=self._config, server_state=self._server, app_state=self._state
         )
@@ -253,6 +245,13 @@ class HttpProtocol(asyncio.Protocol):
         protocol.connection_made(self._transport)
         protocol.data_received(head)
         self._transport.set_protocol(protocol)
+
+    def _release(self) -> None:
+        """Let another protocol have the connection."""
+        self._is_over, self._awaited = True, Awaited.END
+        self._deadline.end()
+        self._mind_reading()
+        self._server.connections.discard(self)
 
     # What exchanges call.
 
@@ -283,8 +282,22 @@ class HttpProtocol(asyncio.Protocol):
             if self._waiting or self._unread or self._is_over or self._reader.request or self._has_ended:
                 self._go_on()
             elif self._drain is None:
-                self._awaited = _Awaited.REQUEST  # as nearly always
+                self._awaited = Awaited.REQUEST  # as nearly always
                 self._deadline.set(self._idle_until)
+
+    def on_standby(self) -> None:
+        """A request that waits takes no part of what is worked on at once."""
+        if self._exchange is not None:
+            self._server.tasks.discard(self._exchange.task)
+
+    def hand_over(self, protocol: HandedOver) -> bool:
+        """Give the connection to ``protocol``. What the client has sent beyond its request is discarded."""
+        if self._transport.is_closing():
+            return False
+        self._release()
+        protocol.take(self._transport, self._server.connections, self._visitor)
+        self._transport.set_protocol(protocol)
+        return True
 
     def close(self) -> None:
         """Close once the client has taken what was written, or its time for that is over."""
@@ -293,14 +306,14 @@ class HttpProtocol(asyncio.Protocol):
             self._hang_up()  # the rest of the request is still being received
             return
         self._transport.close()
-        self._await(_Awaited.END, self._loop.time() + self._guard.body_seconds)
+        self._await(Awaited.END, self._loop.time() + self._guard.body_seconds)
 
     def _refuse(self, refused: Refused) -> None:
         """Read no more. Refuse after all earlier replies, unless that request has a reply, and close."""
         if self._is_over:
             return
         self._is_over, self._refused = True, refused
-        self._awaited = _Awaited.NOTHING
+        self._awaited = Awaited.NOTHING
         request, self._reader.request = self._reader.request, None
         body = None if request is None else request.body
         self._refused_target = b"" if request is None else request.target
@@ -327,25 +340,12 @@ class HttpProtocol(asyncio.Protocol):
         self._mind_reading()
         is_taken = not self._transport.get_write_buffer_size()
         seconds = LINGER_SECONDS if is_taken else self._guard.body_seconds
-        self._await(_Awaited.END, self._loop.time() + seconds)
+        self._await(Awaited.END, self._loop.time() + seconds)
 
     # Limits.
 
     def _last(self) -> Exchange | None:
         return self._waiting[-1] if self._waiting else self._exchange
-
-    def _look(self, exchange: Exchange) -> Refused | None:
-        """Why a request is refused for its head or its sender, or None."""
-        guard, scope, visitor = self._guard, exchange.scope, self._visitor
-        if not visitor.request(scope["headers"]):
-            return rules.too_many_connections()
-        if len(self._server.tasks) >= guard.max_requests and not scope["raw_path"].startswith(
-            rules.OPERATIONS
-        ):
-            return rules.too_many_requests()
-        if not exchange.has_origin:
-            return None
-        return guard.refuses_origin(scope["headers"], exchange.host, is_proxied=visitor.is_proxy)
 
     def _mind_reading(self) -> None:
         """Read while nothing waits for its turn, and the application takes the body."""
@@ -371,30 +371,30 @@ class HttpProtocol(asyncio.Protocol):
         request, guard = self._reader.request, self._guard
         is_busy = request is None and self._exchange is not None
         if is_busy or self._has_ended or not self._is_reading:
-            self._awaited = _Awaited.NOTHING  # the timer stays: to cancel it would cost every request
+            self._awaited = Awaited.NOTHING  # the timer stays: to cancel it would cost every request
             return
         is_first = not self._reader.heads
         if request is None:
-            self._await(_Awaited.HEAD if is_first else _Awaited.REQUEST, self._idle_until)
+            self._await(Awaited.HEAD if is_first else Awaited.REQUEST, self._idle_until)
         elif request.body is None:
             request.deadline = request.deadline or (
                 self._idle_until if is_first else self._loop.time() + guard.header_seconds
             )
-            self._await(_Awaited.HEAD, request.deadline)
+            self._await(Awaited.HEAD, request.deadline)
         else:
             request.deadline = request.deadline or self._loop.time() + guard.body_seconds
-            self._await(_Awaited.BODY, request.deadline)
+            self._await(Awaited.BODY, request.deadline)
 
     def _await(self, awaited: int, deadline: float) -> None:
         self._awaited = awaited
         self._deadline.set(deadline)
 
     def _on_deadline(self) -> None:
-        if self._awaited == _Awaited.HEAD:
+        if self._awaited == Awaited.HEAD:
             self._refuse(rules.too_slow("headers", self._guard.header_seconds))
-        elif self._awaited == _Awaited.BODY:
+        elif self._awaited == Awaited.BODY:
             self._refuse(rules.too_slow("body", self._guard.body_seconds))
-        elif self._awaited == _Awaited.REQUEST:
+        elif self._awaited == Awaited.REQUEST:
             self.close()
-        elif self._awaited != _Awaited.NOTHING:
+        elif self._awaited != Awaited.NOTHING:
             self._transport.abort()

@@ -1,47 +1,50 @@
 """Clients of Redis."""
 
-from importlib.resources import files
-from typing import Any
-
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from imc_service.redis.connections import CONNECT_SECONDS, renew_when_misled
+from imc_service.redis.connections import CONNECT_SECONDS, Find, renew_when_misled
 from imc_service.redis.errors import words_of
 
 REPLY_SECONDS = 5.0
 
 
-def connect(url: str, *, max_connections: int = 64) -> Redis:
-    """A pool of connections that send each command once.
+def connect(
+    url: str,
+    *,
+    max_connections: int = 64,
+    reply_seconds: float | None = None,
+    find: Find | None = None,
+    is_in_cluster: bool = False,
+    is_asking: bool = False,
+) -> Redis:
+    """A pool of connections to one server that send each command once.
 
     A retry after a lost reply would run the command twice. Callers that may repeat a command do that
-    themselves, and check `imc_service.redis.errors.was_not_run` first.
+    themselves, and check `imc_service.redis.errors.was_not_run` first. A reply may take ``reply_seconds``, or
+    else `REPLY_SECONDS`. The other arguments are those of `imc_service.redis.connections.renew_when_misled`.
     """
-    return _telling(url, max_connections=max_connections, socket_timeout=REPLY_SECONDS)
-
-
-def connect_blocking(url: str) -> Redis:
-    """A pool for commands that wait on the server. It has no deadline for replies; callers set their own."""
-    return _telling(url, socket_timeout=None)
-
-
-def _telling(url: str, **options: Any) -> Redis:
     redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
         url,
+        max_connections=max_connections,
+        socket_timeout=reply_seconds or REPLY_SECONDS,
         socket_connect_timeout=CONNECT_SECONDS,
         retry=Retry(NoBackoff(), 0),
         # Redis needs neither, and both would need rights.
         driver_info=None,
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        **options,
     )
-    renew_when_misled(redis)
+    renew_when_misled(redis, find=find, is_in_cluster=is_in_cluster, is_asking=is_asking)
     return redis
+
+
+def address_of(redis: Redis) -> str:
+    """Where the server of ``redis`` is, in words: ``HOST:PORT``, or the path of a socket."""
+    options = redis.connection_pool.connection_kwargs
+    return str(options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}")
 
 
 async def reachable(redis: Redis) -> str | None:
@@ -51,16 +54,3 @@ async def reachable(redis: Redis) -> str | None:
     except (RedisError, OSError) as error:
         return f"Redis is out of reach: {words_of(error)}"
     return None
-
-
-def database_of(redis: Redis) -> int:
-    """The number of the database that a client's commands are for."""
-    return int(redis.connection_pool.connection_kwargs.get("db") or 0)
-
-
-def script_in(redis: Redis, package: str, *names: str) -> AsyncScript:
-    """The Lua script in the files ``names`` of ``package``, one after the other.
-
-    It is called with ``keys`` and ``args``. Reads files, so call this when a process starts.
-    """
-    return redis.register_script("".join(files(package).joinpath(name).read_text("utf-8") for name in names))

@@ -27,6 +27,10 @@ class NotConnected(ConnectionFailed):
     """No connection could be made: the command was not sent."""
 
 
+class NotReplicated(RedisError):
+    """Redis has run it, but fewer replicas than were asked for have confirmed it: a failover may lose it."""
+
+
 def code_of(error: BaseException) -> str | None:
     """The word that a reply of Redis begins with, such as ``READONLY``; None if it is no error reply."""
     # redis-py takes it out of the text of those errors that it has a class for.

@@ -16,7 +16,7 @@ from imc_testkit.servers import PrivateMariadb, PrivateRedis, private_mariadb, p
 from imc_testkit.stores import Stores
 
 READY_SECONDS = 60.0
-_SETTINGS = {"IMC_CLAIM_IDLE_SECONDS": "2", "IMC_DRAIN_SECONDS": "1", "IMC_LINGER_SECONDS": "2"}
+_SETTINGS = {"IMC_DRAIN_SECONDS": "1", "IMC_LINGER_SECONDS": "2"}
 _REDIS_MEGABYTES, _MARIADB_MEGABYTES = 512, 1024
 
 

@@ -22,6 +22,8 @@ _PUSH = "services/push-node/src/imc_push_node"
 _PUSH_TESTS = "services/push-node/tests"
 _CONTRACTS = "libs/imc-contracts/src/imc_contracts"
 _CONTRACTS_TESTS = "libs/imc-contracts/tests"
+_QUERY = "services/query-api/src/imc_query_api"
+_QUERY_TESTS = "services/query-api/tests"
 _SERVICE = "libs/imc-service/src/imc_service"
 _SERVICE_TESTS = "libs/imc-service/tests"
 _E2E = "tests-e2e"
@@ -42,15 +44,19 @@ AREAS = (
     ),
     Area(
         "log",
-        _in(f"{_COMMAND}/log", "append.lua", "writer.py", "script.py", "recent.py", "records.py"),
-        _in(_COMMAND_TESTS, "test_log_writer.py", "test_log.py", "test_send_quota.py"),
+        _in(
+            f"{_COMMAND}/log",
+            *("append.lua", "take_new_app.lua", "writer.py", "script.py", "new_apps.py", "recent.py"),
+            "records.py",
+        ),
+        _in(_COMMAND_TESTS, "test_log_writer.py", "test_log.py", "test_send_quota.py", "test_apps.py"),
     ),
     Area("retries", (f"{_SERVICE}/retry.py",), (f"{_SERVICE_TESTS}/test_retry.py",)),
     Area(
         "send quota",
-        (f"{_COMMAND}/quota/send_quota.py", f"{_CONTRACTS}/quotas.py", f"{_SERVICE}/watched_file.py"),
+        (f"{_COMMAND}/quota/send_quota.py", f"{_CONTRACTS}/policies.py", f"{_SERVICE}/watched_file.py"),
         (
-            f"{_CONTRACTS_TESTS}/test_quotas.py",
+            f"{_CONTRACTS_TESTS}/test_policies.py",
             f"{_SERVICE_TESTS}/test_watched_file.py",
             f"{_COMMAND_TESTS}/test_send_quota.py",
         ),
@@ -76,7 +82,7 @@ AREAS = (
                 "delivery.py",
                 "outbox.py",
             ),
-            *("recent_pages.py", "framed_entries.py", "recall_marks.py"),
+            *("recent_pages.py", "framed_entries.py", "recall_marks.py", "trail.py"),
         )
         + _in(f"{_PUSH}/gateway", "broadcast_group.py"),
         (
@@ -91,7 +97,7 @@ AREAS = (
                     "test_recall_marks.py",
                 ),
                 *("test_follower_reading.py", "test_log_reader.py", "test_follower.py", "test_resume.py"),
-                *("test_recent_pages.py", "test_slow.py"),
+                *("test_recent_pages.py", "test_slow.py", "test_trail.py"),
             ),
             f"{_E2E}/properties/test_pushes_in_memory.py::test_pushes",
         ),
@@ -118,7 +124,7 @@ AREAS = (
     ),
     Area(
         "drain",
-        _in(_PUSH, "cluster/drain.py", "gateway/websocket.py"),
+        _in(_PUSH, "cluster/drain.py", "gateway/websocket.py", "gateway/peer_socket.py"),
         (
             f"{_E2E}/deployment/test_compose.py::test_a_service_drops_rights_and_has_time_to_stop",
             *_in(
@@ -141,26 +147,66 @@ AREAS = (
         "projector",
         _in(
             f"{_COMMAND}/projector",
-            *("projector.py", "reader.py", "writer.py", "upkeep.py", "quarantine.py"),
+            *("stretch.py", "worker.py", "writer.py", "quarantine.py", "projector.py"),
         ),
         _in(
             _COMMAND_TESTS,
             *("test_projector_batches.py", "test_projector_reader.py", "test_projector_flow.py"),
-            "test_projector_dead_letters.py",
-            *("test_projector_trim.py", "test_projector_faults.py"),
+            *("test_projector_dead_letters.py", "test_projector_faults.py"),
         ),
     ),
     Area(
-        "group of projectors",
+        "positions",
         _in(
             f"{_COMMAND}/projector",
-            *("acknowledge.lua", "dead_letter.lua", "forget_app.lua", "forget_consumers.lua", "lag.lua"),
-            *("group_info.lua", "trim.lua", "log_group.py"),
+            *("advance.lua", "pending.lua", "due.lua", "upkeep.lua", "logs.py"),
         ),
+        _in(_COMMAND_TESTS, "test_projector_reader.py", "test_projector_trim.py", "test_apps.py"),
+    ),
+    Area(
+        "ownership of shards",
+        _in(f"{_COMMAND}/projector", "enroll.lua", "owners.lua", "hand_over.lua", "ownership.py"),
+        _in(_COMMAND_TESTS, "test_projector_ownership.py"),
+    ),
+    Area(
+        "masters of Redis",
+        _in(f"{_SERVICE}/redis", "masters.py", "slots.py", "cluster.py", "sentinel.py", "health.py"),
         _in(
-            _COMMAND_TESTS,
-            *("test_projector_trim.py", "test_projector_dead_letters.py", "test_apps.py"),
-            "test_projector_flow.py",
+            _SERVICE_TESTS,
+            *(
+                "test_redis_slots.py",
+                "test_redis_sentinel.py",
+                "test_redis_cluster.py",
+                "test_redis_health.py",
+            ),
         ),
+    ),
+    Area(
+        "freshness of replicas",
+        _in(f"{_QUERY}/freshness", "beats.py", "positions.py", "reads.py", "replica.py", "sources.py"),
+        _in(_QUERY_TESTS, "test_beats.py", "test_replica.py", "test_reads.py"),
+    ),
+    Area(
+        "archive",
+        (
+            *_in(f"{_PUSH}/stream", "archive.py", "archive_replay.py"),
+            f"{_QUERY}/queries/log_changes.py",
+        ),
+        (f"{_PUSH_TESTS}/test_archive_replay.py", f"{_QUERY_TESTS}/test_log_changes.py"),
+    ),
+    Area(
+        "exports",
+        (f"{_QUERY}/queries/exports.py", "libs/imc-cli/src/imc_cli/exporting.py"),
+        (f"{_QUERY_TESTS}/test_exports.py", "libs/imc-cli/tests/test_export.py"),
+    ),
+    Area(
+        "roster",
+        _in(f"{_PUSH}/cluster", "roster.py", "roster_pages.py", "roster_rows.py", "disconnects.py"),
+        _in(_PUSH_TESTS, "test_roster.py", "test_disconnects.py"),
+    ),
+    Area(
+        "activity and presence",
+        _in(_SERVICE, "activity.py", "presence.py"),
+        _in(_SERVICE_TESTS, "test_activity.py", "test_presence.py"),
     ),
 )

@@ -5,8 +5,10 @@ A checker that calls a run of one of these clean proves nothing.
 
 import itertools
 import os
+import re
 from collections.abc import Callable
 from importlib.resources import files
+from pkgutil import resolve_name
 from typing import Any
 
 from imc_contracts import names
@@ -14,20 +16,26 @@ from imc_contracts import names
 from imc_testkit.variants.patching import replace, with_text
 
 TIME = "LOST_PUBLISH_TIME"
+_LATE = 9_999_999_999_999
+"""Milliseconds of a time to come: an app with old entries alone would be forgotten."""
+
+_STATUS = re.compile(r"\bstatus = CASE WHEN .* THEN 0 ELSE status END")
 _XADD = "redis.call('XADD', log, '*', 'k', kind, 'v', body)"
 
 
-def _acknowledges_first() -> None:
-    """Takes an entry off the log's list before the database has it."""
+def _advances_first() -> None:
+    """Moves positions past entries before the database has them."""
+
+    progress = resolve_name("imc_command_api.projector.logs:Progress")
 
     def make(original: Any) -> Any:
-        async def write(self: Any, entries: Any) -> Any:
-            await self._acknowledge(entries)
-            return await original(self, entries)
+        async def write_part(self: Any, part: Any) -> Any:
+            await self._logs.advance([progress(stretch, []) for stretch in part])
+            return await original(self, part)
 
-        return write
+        return write_part
 
-    replace("imc_command_api.projector.writer:BatchWriter.write", make)
+    replace("imc_command_api.projector.worker:Worker._write_part", make)
 
 
 def _repairs_no_hole() -> None:
@@ -60,7 +68,7 @@ def _checks_no_replay_buffer() -> None:
 
 def _counts_entries() -> None:
     """Makes dense entry ids by a counter of its own: a stale log goes on to give out those that it lost."""
-    _patch_append_script((_XADD, _XADD.replace("'*'", "'1-' .. (tonumber(known[3]) or 0) + appended + 1")))
+    _patch_append_script((_XADD, _XADD.replace("'*'", f"'{_LATE}-' .. (redis.call('XLEN', log) + 1)")))
 
 
 def _trims_by_length() -> None:
@@ -72,13 +80,13 @@ def _publishes_apart() -> None:
     """Publishes outside of the script: before it, under ids that the script is told to use then."""
     _patch_append_script(
         (_XADD, _XADD.replace("'*'", "ARGV[1] .. '-' .. appended")),
-        ("redis.call('PUBLISH', ARGV[1], table.concat(published, '\\n'))", ""),
+        ("redis.call('SPUBLISH', ARGV[1], table.concat(published, '\\n'))", ""),
     )
     milliseconds: dict[str, int] = {}
 
     def make_run(original: Any) -> Any:
-        async def run(self: Any, app_id: str, writes: Any) -> Any:
-            redis = self._script.registered_client
+        async def run(self: Any, app_id: str, writes: Any, **options: Any) -> Any:
+            [(redis, _)] = self._masters.by_master([names.log(app_id)])
             epoch, last = await redis.hmget(names.log_state(app_id), ["epoch", "last"])
             seconds, micros = await redis.time()
             milliseconds[app_id] = now = seconds * 1000 + micros // 1000
@@ -86,15 +94,15 @@ def _publishes_apart() -> None:
                 milliseconds[app_id] = now = max(now, int(last.split(b"-")[0]) + 1)
                 events = [(write.event.kind.value, write.event.body) for write in writes]
                 lines = [b"%d-%d %b %b" % (now, at, kind, body) for at, (kind, body) in enumerate(events)]
-                channel = names.live(app_id, self._database)
-                await redis.publish(channel, b"\n".join((epoch + b" " + last, *lines)))
-            return await original(self, app_id, writes)
+                channel = names.live(app_id, self._masters.database)
+                await redis.spublish(channel, b"\n".join((epoch + b" " + last, *lines)))
+            return await original(self, app_id, writes, **options)
 
         return run
 
     def make_arguments(original: Any) -> Any:
-        def arguments(self: Any, app_id: str, writes: Any, keys: Any) -> Any:
-            return [milliseconds[app_id], *original(self, app_id, writes, keys)[1:]]
+        def arguments(self: Any, app_id: str, *rest: Any) -> Any:
+            return [milliseconds[app_id], *original(self, app_id, *rest)[1:]]
 
         return arguments
 
@@ -106,17 +114,16 @@ def _restores_status() -> None:
     """Writes a message's row as the newest arrival says, also when that is an old send."""
 
     def make(original: Any) -> Any:
-        def assignments(file: str, new: Any) -> str:
-            text = original(file, new)
+        def assignments(self: Any, file: str) -> str:
+            text = original(self, file)
             if file != "merge_message.sql":
                 return text
-            retires = f"app_id = {new.app_id} AND status = 1 AND {new.status} = 0"
-            kept = f"status = CASE WHEN {retires} THEN 0 ELSE status END"
-            return with_text(text, kept, f"status = {new.status}")
+            status = "excluded.status" if self.is_sqlite else "VALUES(status)"
+            return _STATUS.sub(f"status = {status}", text)
 
         return assignments
 
-    replace("imc_command_api.store.statements:_assignments", make)
+    replace("imc_command_api.store.statements:_Upsert._assignments", make)
 
 
 def _loses_a_publish() -> None:
@@ -124,8 +131,8 @@ def _loses_a_publish() -> None:
     time, times = int(os.environ[TIME]), itertools.count(1)
 
     def make(original: Any) -> Any:
-        def arguments(self: Any, app_id: str, writes: Any, keys: Any) -> Any:
-            made = original(self, app_id, writes, keys)
+        def arguments(self: Any, *rest: Any) -> Any:
+            made = original(self, *rest)
             if next(times) == time:
                 made[0] += ":lost"
             return made
@@ -137,22 +144,23 @@ def _loses_a_publish() -> None:
 
 def _patch_append_script(*changes: tuple[str, str]) -> None:
     def make(original: Any) -> Any:
-        def script_in(redis: Any, package: str, name: str) -> Any:
-            if name != "append.lua":
-                return original(redis, package, name)
-            text = files(package).joinpath(name).read_text()
+        def script(self: Any, package: str, *names_: str) -> Any:
+            made = original(self, package, *names_)
+            if names_ != ("append.lua",):
+                return made
+            text = files(package).joinpath("append.lua").read_text("utf-8")
             for old, new in changes:
                 text = with_text(text, old, new)
-            return redis.register_script(text)
+            return type(made)(self, text)
 
-        return script_in
+        return script
 
-    replace("imc_command_api.log.script:script_in", make)
+    replace("imc_service.redis.masters:Masters.script", make)
 
 
 VARIANTS: dict[str, Callable[[], None]] = {
     # projector
-    "acknowledges-first": _acknowledges_first,
+    "advances-first": _advances_first,
     "restores-status": _restores_status,
     # push-node
     "repairs-no-hole": _repairs_no_hole,

@@ -121,9 +121,14 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "fails-before-append": _before("imc_command_api.log.script:AppendScript.run"),
     "fails-after-append": _after("imc_command_api.log.script:AppendScript.run"),
     # projector
-    "fails-after-reading": _after("imc_command_api.projector.reader:LogReader.read"),
+    "fails-after-reading": _after("imc_command_api.projector.logs:Logs.read"),
     "fails-before-commit": _mid_transaction,
-    "fails-before-acknowledging": _before("imc_command_api.projector.log_group:LogGroup.acknowledge"),
+    "fails-before-advancing": _before("imc_command_api.projector.logs:Logs.advance"),
+    # projector, at an erasure: rows are found and not removed; the log is partly copied; it is replaced, and
+    # that is not noted
+    "fails-while-erasing-rows": _before("imc_command_api.store.erasures:Erasures.remove"),
+    "fails-while-copying": _before("imc_command_api.erasure.streams:StreamEraser.step_log"),
+    "fails-after-replacing": _before("imc_command_api.store.erasures:Erasures.note"),
     # push-node
     "fails-mid-frame": _mid_frame,
 }

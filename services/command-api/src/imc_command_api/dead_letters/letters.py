@@ -4,13 +4,13 @@ A letter is an entry of a log, its fields as they were, with ``id`` (its id in t
 ``time`` beside them. No method shows a body: it is what users wrote.
 """
 
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import cast
 
 from imc_contracts import names
 from imc_contracts.events import KIND_FIELD, read_entry
-from redis.asyncio import Redis
+from imc_service.redis.masters import Masters
 
 from imc_command_api.store.projection import PlacedEntry, Projection
 
@@ -54,22 +54,29 @@ class Letter:
 class DeadLetters:
     """Reads dead letters from Redis, and writes those that are replayed to the database."""
 
-    def __init__(self, redis: Redis, projection: Projection) -> None:
-        self._redis = redis
+    def __init__(self, masters: Masters, projection: Projection) -> None:
+        self._masters = masters
         self._projection = projection
 
     async def all(self, app_id: str | None = None) -> AsyncGenerator[Letter]:
         """Every letter, of one app or of all, the oldest first in each."""
-        for app in [app_id] if app_id else await self._apps():
-            start = "-"
-            while True:
-                reply = await self._redis.xrange(names.dead_letters(app), start, "+", PAGE)
-                rows = cast(_Rows, reply)
-                for letter_id, fields in rows:
-                    yield Letter(app, letter_id.decode(), fields)
-                if len(rows) < PAGE:
-                    break
-                start = f"({rows[-1][0].decode()}"
+        for app in [app_id] if app_id else await self.apps():
+            after = None
+            while letters := await self.some(app, after):
+                for letter in letters:
+                    yield letter
+                after = letters[-1].id
+
+    async def some(self, app_id: str, after: str | None) -> list[Letter]:
+        """The next letters of an app after one of them, or the oldest ones; at most `PAGE`."""
+        start = "-" if after is None else f"({after}"
+        rows = await self._read(names.dead_letters(app_id), start, "+", PAGE)
+        return [Letter(app_id, letter_id.decode(), fields) for letter_id, fields in rows]
+
+    async def one(self, app_id: str, letter_id: str) -> Letter | None:
+        """A letter, if it is there."""
+        rows = await self._read(names.dead_letters(app_id), letter_id, letter_id, 1)
+        return Letter(app_id, letter_id, rows[0][1]) if rows else None
 
     async def replay(self, letter: Letter) -> None:
         """Project the entry as if it came from the log now, then drop the letter.
@@ -77,13 +84,25 @@ class DeadLetters:
         Raises `MalformedEvent`, `StatementRefused` or `StoreUnavailable`: then the letter stays.
         """
         entry = read_entry(letter.entry_id, letter.fields)
-        await self._projection.apply([PlacedEntry(letter.app_id, entry)])
+        await self._projection.apply([PlacedEntry(letter.app_id, entry)], {letter.app_id})
         await self.drop(letter)
 
     async def drop(self, letter: Letter) -> None:
         """Delete the letter. Its content is lost, unless its row exists."""
-        await self._redis.xdel(names.dead_letters(letter.app_id), letter.id)
+        key = names.dead_letters(letter.app_id)
+        await self._masters.run(key, lambda redis: redis.xdel(key, letter.id))
 
-    async def _apps(self) -> list[str]:
-        members = await cast("Awaitable[set[bytes]]", self._redis.smembers(names.APPS))
-        return sorted(app.decode() for app in members)
+    async def _read(self, key: str, start: str, end: str, count: int) -> _Rows:
+        return cast(_Rows, await self._masters.run(key, lambda redis: redis.xrange(key, start, end, count)))
+
+    async def apps(self) -> list[str]:
+        """All apps that have a log, in order."""
+        await self._masters.look_for_masters()
+        found: list[str] = []
+        for redis, keys in self._masters.by_master(names.apps(shard) for shard in range(names.SHARDS)):
+            pipeline = redis.pipeline(transaction=False)
+            for key in keys:
+                pipeline.zrange(key, 0, -1)  # pyright: ignore[reportUnknownMemberType]
+            for apps in cast("list[list[bytes]]", await pipeline.execute()):
+                found += (app.decode() for app in apps)
+        return sorted(found)

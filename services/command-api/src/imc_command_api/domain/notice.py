@@ -51,6 +51,15 @@ def not_found() -> Refused:
     return Refused(ErrorCode.NOTICE_NOT_FOUND, "no notice has this informationId")
 
 
+def of_several_apps() -> Refused:
+    """Notices of several apps have this id, and the command names no app."""
+    return Refused(
+        ErrorCode.NOTICE_NOT_FOUND,
+        "several apps have a notice with this informationId: delete it with /v1/commands/delete-notice, "
+        "which names the app",
+    )
+
+
 def already_deleted() -> Refused:
     """The notice can't be deleted again."""
     return Refused(ErrorCode.NOTICE_ALREADY_DELETED, "the notice is deleted already")

@@ -16,6 +16,9 @@ Apps = frozenset[str] | None
 """The apps in which something is looked up, or None for all."""
 
 
+_RETIRING = (EventKind.MESSAGE_RECALLED, EventKind.NOTICE_DELETED, EventKind.ERASURE)
+
+
 class IdsUnavailable(Exception):
     """No id can be made at this time."""
 
@@ -52,17 +55,21 @@ class Recall:
 
 
 class Write(NamedTuple):
-    """One event to append. ``id`` is that of the message or notice that the event is about."""
+    """One event to append. ``id`` is that of the message or notice that the event is about.
+
+    ``trace`` is the context of its trace, if it is traced.
+    """
 
     event: Event
     id: int
     sending: Sending | None = None
     recall: Recall | None = None
+    trace: str | None = None
 
     @property
     def is_retiring(self) -> bool:
-        """Whether the event takes something back: a recall or a deletion."""
-        return self.event.kind in (EventKind.MESSAGE_RECALLED, EventKind.NOTICE_DELETED)
+        """Whether the event takes something back: a recall, a deletion or an erasure."""
+        return self.event.kind in _RETIRING
 
 
 class Appended(NamedTuple):
@@ -121,8 +128,9 @@ class Log(Protocol):
 class Lookup(Protocol):
     """Finds messages and notices, in the log or in the database.
 
-    Guarantee: what was acknowledged is found from then on, while log and database are reachable. What belongs
-    to an app that is not asked for is not found, and takes as long as what does not exist.
+    Guarantee: what was acknowledged is found from then on, while log and database are reachable; a message in
+    several apps or in all of them only within the recall window. What belongs to an app that is not asked for
+    is not found, and takes as long as what does not exist.
     """
 
     async def message(self, message_id: int, apps: Apps) -> Message:
@@ -135,9 +143,9 @@ class Lookup(Protocol):
 
 
 class Admission(Protocol):
-    """Refuses apps that are known to have used up their quota, before ids and encoding are spent on them.
+    """Refuses apps that are suspended, or known to have used up their quota.
 
-    Guarantee: none. The log decides; this saves work.
+    It does so before ids and encoding are spent on them. About quotas the log decides; this saves work.
     """
 
     def require(self, app_id: str) -> None:
@@ -154,5 +162,5 @@ class WriteThrough(Protocol):
     """
 
     async def __call__(self, app_id: str, entry: Entry) -> None:
-        """Apply the event; never raises."""
+        """Apply the event; never raises. What was erased since it was appended does not come back."""
         ...

@@ -11,7 +11,10 @@ from imc_command_api.handlers.ports import Appended, Apps, Log, Lookup, Recall, 
 
 
 class RecallMessageHandler:
-    """A recall is acknowledged once it is in the log. Of two at the same time, one succeeds."""
+    """A recall is acknowledged once it is in the log. Of two at the same time, one succeeds.
+
+    ``window_ms`` returns the recall window of an app, in milliseconds.
+    """
 
     def __init__(
         self,
@@ -19,7 +22,7 @@ class RecallMessageHandler:
         lookup: Lookup,
         write_through: WriteThrough,
         clock: Callable[[], int],
-        window_ms: int,
+        window_ms: Callable[[str], int],
     ) -> None:
         self._log = log
         self._lookup = lookup
@@ -30,7 +33,7 @@ class RecallMessageHandler:
     async def __call__(self, message_id: int, recall_cause: str | None, apps: Apps) -> Message:
         """Look the message up in ``apps``, recall it, and return it as recalled; raises `Refused`."""
         sent = await self._lookup.message(message_id, apps)
-        recalled = message.recall(sent, recall_cause, self._clock(), self._window_ms)
+        recalled = message.recall(sent, recall_cause, self._clock(), self._window_ms(sent["appId"]))
         event = events.message_recalled(recalled)
         mark = RecallMark(recalled["messageId"], recalled["recallTime"], recalled["recallCause"])
         outcome = await self._log.append_one(

@@ -6,10 +6,16 @@ from typing import cast
 from fastapi import Request
 from imc_service.http.bodies import BodyRoom, read_json_body
 
+from imc_command_api.dead_letters.pages import LetterPages
 from imc_command_api.handlers.delete_notice import DeleteNoticeHandler
+from imc_command_api.handlers.erase import EraseHandler
 from imc_command_api.handlers.publish_notice import PublishNoticeHandler
 from imc_command_api.handlers.recall_message import RecallMessageHandler
 from imc_command_api.handlers.send_messages import SendMessages
+from imc_command_api.operations.activity import ActivityReader
+from imc_command_api.operations.apps import Apps
+from imc_command_api.operations.erasures import ErasureReports
+from imc_command_api.operations.installation import InstallationReader
 
 SINGLE_BODY_BYTES = 1_048_576
 """The largest body of a call that is no batch. A send within all bounds has at most 430,000 bytes: a content
@@ -24,8 +30,10 @@ class CommandApi:
     recall_message: RecallMessageHandler
     publish_notice: PublishNoticeHandler
     delete_notice: DeleteNoticeHandler
+    erase: EraseHandler
     max_body_bytes: int
     body_room: BodyRoom
+    operations: "Operations"
 
     @property
     def max_single_body_bytes(self) -> int:
@@ -39,6 +47,17 @@ class CommandApi:
     async def read_single(self, request: Request) -> bytes:
         """The JSON body of any other call; raises as `read_batch` does."""
         return await read_json_body(request, self.max_single_body_bytes, self.body_room)
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What operators read and mend."""
+
+    activity: ActivityReader
+    apps: Apps
+    erasures: ErasureReports
+    installation: InstallationReader
+    letters: LetterPages
 
 
 def command_api(request: Request) -> CommandApi:

@@ -10,9 +10,8 @@ from imc_contracts import names
 from imc_service import background
 from imc_service.logs import get_logger
 from imc_service.outage import Outage
-from imc_service.redis.client import script_in
 from imc_service.redis.errors import words_of
-from redis.asyncio import Redis
+from imc_service.redis.masters import Masters
 from redis.exceptions import RedisError
 
 from imc_command_api.domain.ids import WORKERS
@@ -32,8 +31,8 @@ RESERVED_MS = 60_000
 class WorkerLease:
     """Keeps ``ids`` under a worker number that no other process has."""
 
-    def __init__(self, redis: Redis, ids: Snowflakes) -> None:
-        self._script = script_in(redis, "imc_command_api.identity", "lease.lua")
+    def __init__(self, masters: Masters, ids: Snowflakes) -> None:
+        self._script = masters.script("imc_command_api.identity", "lease.lua")
         self._ids = ids
         self._owner = secrets.token_hex(8)
         self._worker = -1
@@ -87,8 +86,8 @@ class WorkerLease:
 
 
 @contextlib.asynccontextmanager
-async def worker_lease(redis: Redis, ids: Snowflakes) -> AsyncGenerator[WorkerLease]:
+async def worker_lease(masters: Masters, ids: Snowflakes) -> AsyncGenerator[WorkerLease]:
     """Keep a lease for ``ids`` while the context lasts."""
-    lease = WorkerLease(redis, ids)
+    lease = WorkerLease(masters, ids)
     async with background.running(lease.keep()):
         yield lease

@@ -6,57 +6,70 @@
 --
 -- Sends (messages and notices) keep to two quotas of the app: a bucket, stored as the time at which it will be
 -- full again, and the bytes that wait for the database. Those beyond are refused one by one. Recalls and
--- deletions are never refused for a quota: there can't be more of them than of sends.
+-- deletions are never refused for a quota: there can't be more of them than of sends. Nor are erasures, which
+-- operators ask for.
 --
--- KEYS  1 log, 2 log state, 3 recalled, 4 send quota; then, as events point at them: the hashes of recent entries and the
---       strings of sends that bore a clientMessageId
+-- KEYS  1 log, 2 log state, 3 recalled, 4 send quota; of the shard: 5 pending, 6 changes, 7 apps; then, as
+--       events point at them: the hashes of recent entries and the strings of sends that bore a clientMessageId
 -- ARGV  1 channel, 2 epoch to take if the log has none, 3 most entries that may wait for the database,
---       4 ms to keep a recent hash, 5 ms to remember a clientMessageId, 6 the projectors' group, 7 µs in which
---       the bucket gains a send or 0, 8 µs in which it fills, 9 most bytes that may wait or -1, then 7 for
---       each event: kind, body, id, number of its recent key, number of its sent key or 0, receipt, mark
---       ("score member" or "")
--- Result: "full" if too many entries wait, else a list: epoch, 1 if it was taken now, µs until the bucket holds
---       a send, then for each event its entry id, or "=" and the receipt of the send that it repeats, or "x" if
---       its id is retired already, or "q" if the bucket is empty, or "b" if too many bytes wait
+--       4 ms to keep a recent hash, 5 ms to remember a clientMessageId, 6 app, 7 µs in which the bucket gains a
+--       send or 0, 8 µs in which it fills, 9 most bytes that may wait or -1, 10 1 if the log may begin,
+--       11 1 if a repeat has to be written too, 12 changes to keep, then 7 for each event: kind, body, id, number
+--       of its recent key, number of its sent key or 0, receipt, mark ("score member" or ""); after the letter of
+--       the kind comes the context of the event's trace, if it is traced
+-- Result: "full" if too many entries wait, "new" if the app has no log and none may begin, else a list: epoch,
+--       µs until the bucket holds a send, then for each event its entry id, or "=" and the receipt of the send
+--       that it repeats, or "x" if its id is retired already, or "q" if the bucket is empty, or "b" if too many
+--       bytes wait
 
-local log, state, recalled = KEYS[1], KEYS[2], KEYS[3]
-local known = redis.call('HMGET', state, 'epoch', 'last', 'appended', 'projected', 'waiting')
-local epoch, last = known[1] or ARGV[2], known[2] or '0-0'
-local waiting = (tonumber(known[3]) or 0) - (tonumber(known[4]) or 0)
+local log, state, recalled, send_quota, pending, changes, apps = unpack(KEYS, 1, 7)
+local app = ARGV[6]
+local known = redis.call('HMGET', state, 'epoch', 'last', 'waiting', 'waiting_bytes')
+-- A server that lost a part of its file may hold one without the other: then the log begins anew.
+local has_begun = known[1] and known[2]
+local epoch, last = has_begun and known[1] or ARGV[2], has_begun and known[2] or '0-0'
+local waiting = tonumber(known[3]) or 0
+-- If no entry waits, no bytes wait.
+local waiting_bytes = waiting > 0 and tonumber(known[4]) or 0
 
-local FIRST, FIELDS = 10, 7
+local FIRST, FIELDS = 13, 7
 local count = (#ARGV - FIRST + 1) / FIELDS
+if not has_begun and ARGV[10] ~= '1' then
+  return 'new'
+end
 if waiting + count > tonumber(ARGV[3]) then
   return 'full'
 end
 
--- If no entry waits, no bytes wait. This corrects what two projectors may have counted wrong.
-local waiting_bytes = waiting > 0 and tonumber(known[5]) or 0
 local most_bytes = tonumber(ARGV[9])
 local send_us, depth_us = tonumber(ARGV[7]), tonumber(ARGV[8])
 local now, full_at, was_full_at, sends = 0, 0, 0, count
 if send_us > 0 then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
-  was_full_at = tonumber(redis.call('GET', KEYS[4]) or 0)
+  was_full_at = tonumber(redis.call('GET', send_quota) or 0)
   -- Never emptier than empty: the clock may have stepped back, or the quota been raised.
   full_at = math.min(math.max(now, was_full_at), now + depth_us)
   sends = math.floor((now + depth_us - full_at) / send_us)
 end
 
-local result = { epoch, known[1] and 0 or 1, 0 }
+local result = { epoch, 0 }
 local published = { epoch .. ' ' .. last }
 local recent = {}
-local appended, sent, born = 0, 0, nil
+local appended, sent, first = 0, 0, nil
 
 for at = FIRST, #ARGV, FIELDS do
   local kind, body, id = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local recent_key, sent_key = KEYS[tonumber(ARGV[at + 3])], KEYS[tonumber(ARGV[at + 4])]
   local receipt, mark = ARGV[at + 5], ARGV[at + 6]
+  local trace = #kind > 1 and string.sub(kind, 2)
+  kind = string.sub(kind, 1, 1)
   local retires = kind == 'r' or kind == 'd'
-  local bytes = #kind + #body + 2 -- as projectors count them: with the names of the fields
-  local is_over = not retires and (sent >= sends and 'q' or most_bytes >= 0 and waiting_bytes + bytes > most_bytes and 'b')
-  if not retires and not is_over then
+  local is_send = kind == 's' or kind == 'p'
+  local retired = retires and id .. ' ' .. app
+  local bytes = #kind + #body + 2 + (trace and #trace + 1 or 0) -- as projectors count them: with the names of the fields
+  local is_over = is_send and (sent >= sends and 'q' or most_bytes >= 0 and waiting_bytes + bytes > most_bytes and 'b')
+  if is_send and not is_over then
     sent = sent + 1
   end
   local earlier = not is_over and sent_key and redis.call('GET', sent_key)
@@ -65,11 +78,17 @@ for at = FIRST, #ARGV, FIELDS do
     result[#result + 1] = is_over
   elseif earlier then
     result[#result + 1] = '=' .. earlier
-  elseif retires and string.sub(redis.call('HGET', recent_key, id) or '', 1, 1) == 'x' then
+  elseif retires and redis.call('HEXISTS', recent_key, retired) == 1 then
     result[#result + 1] = 'x'
   else
-    local entry = redis.call('XADD', log, '*', 'k', kind, 'v', body)
-    last, appended, born = entry, appended + 1, born or entry
+    local entry
+    if trace then
+      entry = redis.call('XADD', log, '*', 'k', kind, 'v', body, 't', trace)
+      published[1] = published[1] .. ' ' .. trace
+    else
+      entry = redis.call('XADD', log, '*', 'k', kind, 'v', body)
+    end
+    last, appended, first = entry, appended + 1, first or entry
     waiting_bytes = waiting_bytes + bytes
     result[#result + 1] = entry
     published[#published + 1] = entry .. ' ' .. kind .. ' ' .. body
@@ -78,13 +97,13 @@ for at = FIRST, #ARGV, FIELDS do
     end
     if retires then
       -- At once, not with the others below: a second recall in this batch must find it.
-      redis.call('HSET', recent_key, id, 'x' .. entry)
+      redis.call('HSET', recent_key, retired, entry)
       redis.call('PEXPIRE', recent_key, ARGV[4])
-    else
+    elseif is_send then
       local pairs_of_key = recent[recent_key] or {}
       recent[recent_key] = pairs_of_key
       pairs_of_key[#pairs_of_key + 1] = id
-      pairs_of_key[#pairs_of_key + 1] = entry
+      pairs_of_key[#pairs_of_key + 1] = entry .. ' ' .. app
     end
     if mark ~= '' then
       local score, member = string.match(mark, '^(%d+) (.*)$')
@@ -94,26 +113,32 @@ for at = FIRST, #ARGV, FIELDS do
 end
 
 if appended > 0 then
-  if not known[2] then
-    -- Created with the log, not by a projector: out of memory, Redis would refuse that, and the backlog of a new
-    -- app could never shrink. It fails if the group exists.
-    redis.pcall('XGROUP', 'CREATE', log, ARGV[6], '0')
-  end
+  local first_ms = string.match(first, '^%d+')
   for key, pairs_of_key in pairs(recent) do
     redis.call('HSET', key, unpack(pairs_of_key))
     redis.call('PEXPIRE', key, ARGV[4])
   end
-  redis.call('HSET', state, 'epoch', epoch, 'last', last, 'waiting', string.format('%.0f', waiting_bytes))
-  redis.call('HSETNX', state, 'born', born)
-  redis.call('HINCRBY', state, 'appended', appended)
-  redis.call('PUBLISH', ARGV[1], table.concat(published, '\n'))
+  local fields = { 'last', last, 'waiting', waiting + appended, 'waiting_bytes', string.format('%.0f', waiting_bytes) }
+  if not has_begun then
+    for _, text in ipairs({ 'epoch', epoch, 'born', first }) do
+      fields[#fields + 1] = text
+    end
+    redis.call('ZADD', apps, first_ms, app)
+  end
+  redis.call('HSET', state, unpack(fields))
+  redis.call('ZADD', pending, 'NX', first_ms, app)
+  redis.call('XADD', changes, 'MAXLEN', '~', ARGV[12], '*', 'a', app)
+  redis.call('SPUBLISH', ARGV[1], table.concat(published, '\n'))
+elseif ARGV[11] == '1' and has_begun then
+  -- Changes nothing. The caller waits until replicas have its last write, and so the send that is repeated.
+  redis.call('HSET', state, 'last', last)
 end
 if send_us > 0 then
   local is_cut = full_at < was_full_at
   full_at = full_at + sent * send_us
   if sent > 0 or is_cut then
-    redis.call('SET', KEYS[4], string.format('%.0f', full_at), 'PX', math.ceil((full_at - now) / 1000) + 1)
+    redis.call('SET', send_quota, string.format('%.0f', full_at), 'PX', math.ceil((full_at - now) / 1000) + 1)
   end
-  result[3] = math.max(0, math.ceil(full_at + send_us - depth_us - now))
+  result[2] = math.max(0, math.ceil(full_at + send_us - depth_us - now))
 end
 return result

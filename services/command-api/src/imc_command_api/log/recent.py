@@ -5,14 +5,10 @@ from typing import cast
 
 from imc_contracts import names
 from imc_contracts.events import Entry, EventKind, MalformedEvent, read_entry
-from redis.asyncio import Redis
+from imc_service.redis.masters import Masters
 
 from imc_command_api.domain.ids import time_of
 from imc_command_api.log.script import MINUTE_MS
-
-RETIRED = b"x"
-ASKED_AT_ONCE = 500
-"""Apps asked for in one round trip. Asking for thousands would keep other commands waiting."""
 
 
 class Retired(Exception):
@@ -22,29 +18,27 @@ class Retired(Exception):
 class RecentEntries:
     """Finds the event that made a message or notice, while the log remembers its entry."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, masters: Masters) -> None:
+        self._masters = masters
 
     async def find(self, app_id: str, id_: int, kind: EventKind) -> Entry | None:
         """The entry of ``kind`` that made ``id_`` in this app, or None if the log does not remember it.
 
         Raises `Retired`, and what redis-py raises.
         """
-        key = names.recent(app_id, time_of(id_) // MINUTE_MS)
-        entry_id = await cast("Awaitable[bytes | None]", self._redis.hget(key, str(id_)))
-        if entry_id is None:
-            return None
-        if entry_id.startswith(RETIRED):
-            raise Retired(id_)
-        entries = cast(
-            "list[tuple[bytes, dict[bytes, bytes]]]",
-            await self._redis.xrange(names.log(app_id), entry_id, entry_id),
+        key = names.recent(names.shard_of(app_id), time_of(id_) // MINUTE_MS)
+        fields = [str(id_), f"{id_} {app_id}"]
+        made, retired = await self._masters.run(
+            key, lambda redis: cast("Awaitable[list[bytes | None]]", redis.hmget(key, fields))
         )
-        try:
-            entry = read_entry(*entries[0]) if entries else None
-        except MalformedEvent:
+        if retired is not None:
+            raise Retired(id_)
+        if made is None:
             return None
-        return entry if entry is not None and entry.kind is kind else None
+        entry_id, app = _placed(made)
+        if app != app_id:
+            return None
+        return await self._entry(app_id, entry_id, kind)
 
     async def app_of(self, id_: int, apps: frozenset[str] | None = None) -> str | None:
         """The app among ``apps``, or among all, whose log remembers ``id_``. For calls that name no app.
@@ -52,17 +46,34 @@ class RecentEntries:
         Ids are unique across apps, so at most one log remembers it.
         """
         minute = time_of(id_) // MINUTE_MS
-        asked = await self._all_apps() if apps is None else list(apps)
-        for first in range(0, len(asked), ASKED_AT_ONCE):
-            some = asked[first : first + ASKED_AT_ONCE]
-            pipeline = self._redis.pipeline(transaction=False)
-            for app_id in some:
-                pipeline.hexists(names.recent(app_id, minute), str(id_))
-            found = cast("list[int]", await pipeline.execute())
-            for app_id, known in zip(some, found, strict=True):
-                if known:
-                    return app_id
+        shards = range(names.SHARDS) if apps is None else sorted({names.shard_of(app) for app in apps})
+        keys = [names.recent(shard, minute) for shard in shards]
+        replies = await self._masters.each([(key, ("HGET", key, id_)) for key in keys])
+        for reply in replies:
+            if isinstance(reply, bytes):
+                _, app = _placed(reply)
+                if apps is None or app in apps:
+                    return app
+        # Not found where an answer came: it may be where none came from.
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
         return None
 
-    async def _all_apps(self) -> list[str]:
-        return [app.decode() for app in await cast("Awaitable[set[bytes]]", self._redis.smembers(names.APPS))]
+    async def _entry(self, app_id: str, entry_id: str, kind: EventKind) -> Entry | None:
+        log = names.log(app_id)
+        entries = cast(
+            "list[tuple[bytes, dict[bytes, bytes]]]",
+            await self._masters.run(log, lambda redis: redis.xrange(log, entry_id, entry_id)),
+        )
+        try:
+            entry = read_entry(*entries[0]) if entries else None
+        except MalformedEvent:
+            return None
+        return entry if entry is not None and entry.kind is kind else None
+
+
+def _placed(made: bytes) -> tuple[str, str]:
+    """The entry and the app of what was made."""
+    entry_id, _, app_id = made.decode().partition(" ")
+    return entry_id, app_id

@@ -7,24 +7,32 @@ with the load, and no event waits for a batch to fill.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextvars import Context
 from dataclasses import dataclass
 
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused, unavailable
+from imc_service.activity import Activity
+from imc_service.current_call import CURRENT, Scope, id_of, known_id, trace_of
 from imc_service.logs import get_logger
 from imc_service.redis.errors import was_not_run, words_of
+from imc_service.tracing.tracing import Span, Tracing
+from opentelemetry.trace import SpanKind
 from redis.exceptions import RedisError
 
 from imc_command_api.handlers.ports import Outcome, Write
-from imc_command_api.log.apps import AppList
 from imc_command_api.log.metrics import LogMetrics
-from imc_command_api.log.script import AppendScript, BacklogFull
+from imc_command_api.log.new_apps import NewApps
+from imc_command_api.log.script import AppendScript, BacklogFull, NewApp
 
 logger = get_logger("log")
 
 MAX_BATCH_EVENTS = 500
 MAX_BATCH_BYTES = 1_000_000
 """A batch is published as one message. Redis disconnects subscribers whose buffer exceeds 32 MB."""
+
+MOST_IDS_TRACED = 10
+"""The most messages of one call that its span names."""
 
 MAX_IN_FLIGHT = 32
 """Batches on their way at once, each of another app. The pool has more connections than this."""
@@ -38,8 +46,8 @@ UNKNOWN_END = (
 )
 
 
-class NotAnnounced(Exception):
-    """The app could not be added to the list of apps. Nothing was appended."""
+class QuotaOutOfReach(Exception):
+    """The quota of new apps could not be asked. Nothing was appended."""
 
 
 @dataclass(slots=True)
@@ -48,14 +56,28 @@ class _Waiting:
 
     writes: Sequence[Write]
     size: int
+    since: float
     outcomes: asyncio.Future[list[Outcome | Refused]]
+    call: Scope | None
+    """The call that they belong to."""
 
 
 class LogWriter:
     """Appends events to the logs of apps. Implements `ports.Log`. Create it inside its event loop."""
 
-    def __init__(self, apps: AppList, script: AppendScript, metrics: LogMetrics) -> None:
-        self._apps = apps
+    def __init__(
+        self,
+        new_apps: NewApps,
+        script: AppendScript,
+        metrics: LogMetrics,
+        activity: Activity,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self._tracing = tracing
+        self._spans: dict[asyncio.Future[list[Outcome | Refused]], Span] = {}
+        """The spans of those that wait and are traced."""
+        self._activity = activity
+        self._new_apps = new_apps
         self._script = script
         self._metrics = metrics
         self._waiting: dict[str, deque[_Waiting]] = {}
@@ -96,13 +118,16 @@ class LogWriter:
     def _enqueue(
         self, app_id: str, writes: Sequence[Write], size: int
     ) -> asyncio.Future[list[Outcome | Refused]]:
-        waiting = _Waiting(writes, size, self._loop.create_future())
+        waiting = _Waiting(writes, size, self._loop.time(), self._loop.create_future(), CURRENT.get())
+        if self._tracing is not None and (trace := trace_of(waiting.call)) is not None:
+            self._begin_span(self._tracing, trace, app_id, waiting)
         queue = self._waiting.get(app_id)
         if queue is not None:
             queue.append(waiting)
             return waiting.outcomes
         self._waiting[app_id] = deque([waiting])
-        flush = self._loop.create_task(self._flush(app_id))
+        # In a context of its own: it works for later calls too.
+        flush = self._loop.create_task(self._flush(app_id), context=Context())
         self._flushes.add(flush)
         flush.add_done_callback(self._flushes.discard)
         return waiting.outcomes
@@ -117,30 +142,62 @@ class LogWriter:
                 async with self._in_flight:
                     outcomes = await self._append(app_id, writes)
             except Exception as error:
-                refused = _refusal_of(error)
+                refused = _refusal_of(error, batch)
+                self._activity.refused(app_id, sum(_sends_of(waiting) for waiting in batch))
                 for waiting in batch:
                     if not waiting.outcomes.done():
                         waiting.outcomes.set_exception(refused)
+                self._end_spans(batch, len(writes), have_failed=True)
             else:
                 _distribute(batch, outcomes)
+                self._count(app_id, batch, outcomes)
+                self._end_spans(batch, len(writes))
         del self._waiting[app_id]
 
+    def _begin_span(self, tracing: Tracing, trace: str, app_id: str, waiting: _Waiting) -> None:
+        writes, request_id = waiting.writes, None if waiting.call is None else known_id(waiting.call)
+        ids = [str(write.id) for write in writes[:MOST_IDS_TRACED]]
+        attributes: dict[str, str | list[str]] = {"imc.app_id": app_id, "imc.message_id": ids}
+        if request_id is not None:
+            attributes["imc.request_id"] = request_id
+        span = tracing.begin("append", SpanKind.PRODUCER, trace, attributes=attributes)
+        self._spans[waiting.outcomes] = span
+        # One entry stands for all that the call appends here: together they are pushed, and stored.
+        waiting.writes = [writes[0]._replace(trace=span.context), *writes[1:]]
+
+    def _end_spans(self, batch: list[_Waiting], size: int, *, have_failed: bool = False) -> None:
+        if self._spans:
+            for waiting in batch:
+                if (span := self._spans.pop(waiting.outcomes, None)) is not None:
+                    span.end({"messaging.batch.message_count": size}, has_failed=have_failed)
+
+    def _count(self, app_id: str, batch: list[_Waiting], outcomes: list[Outcome | Refused]) -> None:
+        now = self._loop.time()
+        for waiting in batch:
+            self._activity.took(now - waiting.since, _sends_of(waiting))
+        refused = sum(isinstance(outcome, Refused) for outcome in outcomes)
+        self._activity.refused(app_id, refused)
+        self._activity.sent(app_id, sum(map(_sends_of, batch)) - refused)
+
     async def _append(self, app_id: str, writes: Sequence[Write]) -> list[Outcome | Refused]:
-        # Projectors must know the app before any of its events is acknowledged.
-        if app_id not in self._apps:
-            try:
-                # Recalls and deletions are never refused for a quota: their app had an entry before.
-                await self._apps.add(app_id, is_limited=not any(write.is_retiring for write in writes))
-            except (RedisError, OSError) as error:
-                raise NotAnnounced(app_id) from error
+        # Recalls and deletions are never refused for a quota: their app had an entry before.
+        may_begin = self._new_apps.may_begin(app_id) or any(write.is_retiring for write in writes)
         with self._metrics.append_seconds.time():
-            result = await self._script.run(app_id, writes)
-        if result.is_new_log:
-            # Redis was emptied, or the app was forgotten: then the list of apps lacks it too.
-            await self._apps.add_again(app_id)
+            try:
+                outcomes = await self._script.run(app_id, writes, may_begin=may_begin)
+            except NewApp:
+                await self._take_new_app()
+                outcomes = await self._script.run(app_id, writes)
+        self._new_apps.has_log(app_id)
         self._metrics.batches.inc()
         self._metrics.writes.inc(len(writes))
-        return result.outcomes
+        return outcomes
+
+    async def _take_new_app(self) -> None:
+        try:
+            await self._new_apps.take()
+        except (RedisError, OSError) as error:
+            raise QuotaOutOfReach from error
 
 
 def _split(writes: Sequence[Write]) -> list[tuple[Sequence[Write], int]]:
@@ -170,6 +227,11 @@ def _next_batch(queue: deque[_Waiting]) -> list[_Waiting]:
     return batch
 
 
+def _sends_of(waiting: _Waiting) -> int:
+    """How many sends wait there: a recall or a deletion comes alone."""
+    return 0 if waiting.writes[0].is_retiring else len(waiting.writes)
+
+
 def _distribute(batch: list[_Waiting], outcomes: list[Outcome | Refused]) -> None:
     begin = 0
     for waiting in batch:
@@ -180,13 +242,20 @@ def _distribute(batch: list[_Waiting], outcomes: list[Outcome | Refused]) -> Non
         begin = end
 
 
-def _refusal_of(error: Exception) -> Refused:
+def _refusal_of(error: Exception, batch: list[_Waiting]) -> Refused:
     if isinstance(error, Refused):
         return error
     if isinstance(error, BacklogFull):
         return unavailable("too much of this app waits to be stored", BACKLOG_RETRY_SECONDS)
-    if isinstance(error, NotAnnounced) or was_not_run(error):
-        logger.warning("nothing appended", error=words_of(error.__cause__ or error))
+    if isinstance(error, QuotaOutOfReach) or was_not_run(error):
+        words = words_of(error.__cause__ or error)
+        logger.warning("nothing appended", error=words, requestIds=_request_ids(batch))
         return unavailable("the log is out of reach")
-    logger.error("append without an answer", error=words_of(error), exc_info=error)
+    ids = _request_ids(batch)
+    logger.error("append without an answer", error=words_of(error), requestIds=ids, exc_info=error)
     return Refused(ErrorCode.INTERNAL, UNKNOWN_END)
+
+
+def _request_ids(batch: list[_Waiting]) -> list[str]:
+    """The ids of the calls of a batch. A reply may name any of them."""
+    return [id_of(waiting.call) for waiting in batch if waiting.call is not None]

@@ -11,6 +11,9 @@ class MigrateSettings(Settings):
     """What ``imc-migrate`` reads from its environment."""
 
     database_url: DatabaseUrl = Field(description="database that gets the tables")
+    adopt_from: DatabaseUrl | None = Field(
+        None, description="database of the Java version that `imc-migrate adopt` copies"
+    )
     migrate_wait_seconds: float = Field(
         60, ge=0, description="how long imc-migrate waits for a database that is still starting"
     )

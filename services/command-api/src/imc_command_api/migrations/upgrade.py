@@ -1,14 +1,15 @@
 """Bringing the tables up to date, from an installed package, without a configuration file."""
 
+import hashlib
 import sqlite3
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
-from imc_service.database.database import SESSION
+from imc_service.database.blocking import connect
 from imc_service.database.url import MysqlServer, SqliteFile, parse
 from imc_service.logs import get_logger
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
@@ -19,9 +20,9 @@ VERSION_TABLE = "imc_schema_version"
 """A name of our own: the database may be shared with another user of alembic."""
 
 _VERSIONS = Path(__file__).parent / "versions"
-_LOCK = "CONCAT('imc-migrate-', SHA1(DATABASE()))"
 _LOCK_SECONDS = 3600
 _RETRY_SECONDS = 0.5
+_GET_LOCK = sa.text("SELECT GET_LOCK(:name, :seconds)")
 
 
 class MigrationError(Exception):
@@ -29,7 +30,7 @@ class MigrationError(Exception):
 
 
 def migrate(database_url: str, wait_seconds: float = 60) -> None:
-    """Make the tables, or bring them up to date; adopts those of the Java version if they are there.
+    """Make the tables, or bring them up to date. Tables of others in the same database are left alone.
 
     Blocks. Waits up to ``wait_seconds`` for a server that is still starting, and for another migration under
     way until it is done. ``database_url`` is any that `imc_service.urls.DatabaseUrl` takes.
@@ -48,6 +49,17 @@ def migrate(database_url: str, wait_seconds: float = 60) -> None:
     logger.info("the tables are up to date")
 
 
+def is_current(database_url: str) -> bool:
+    """Whether `migrate` would have nothing to do. Blocks. Raises `MigrationError`."""
+    engine = _engine(parse(database_url))
+    try:
+        return _is_current(engine)
+    except SQLAlchemyError as error:
+        raise MigrationError(f"the tables can't be looked at: {_reason(error)}") from error
+    finally:
+        engine.dispose()
+
+
 def _engine(server: MysqlServer | SqliteFile) -> sa.Engine:
     if isinstance(server, SqliteFile):
         server.keep_private()
@@ -57,19 +69,7 @@ def _engine(server: MysqlServer | SqliteFile) -> sa.Engine:
             creator=lambda: sqlite3.connect(server.path, isolation_level=None, timeout=_LOCK_SECONDS),
             poolclass=sa.NullPool,
         )
-    options: dict[str, Any] = {
-        "host": server.host,
-        "port": server.port,
-        "user": server.user,
-        "password": server.password,
-        "database": server.database,
-        "unix_socket": server.unix_socket,
-        "ssl": server.tls(),
-        "charset": "utf8mb4",
-        "connect_timeout": 5,
-        "init_command": SESSION,
-    }
-    return sa.create_engine("mysql+pymysql://", connect_args=options, poolclass=sa.NullPool)
+    return sa.create_engine("mysql+pymysql://", creator=partial(connect, server), poolclass=sa.NullPool)
 
 
 def _wait_for(engine: sa.Engine, seconds: float) -> None:
@@ -102,18 +102,38 @@ def _locked(engine: sa.Engine) -> Generator[sa.Connection]:
         with connection.begin():
             if engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-            elif connection.scalar(sa.text(f"SELECT GET_LOCK({_LOCK}, {_LOCK_SECONDS})")) != 1:
+            elif (
+                connection.scalar(_GET_LOCK, {"name": _lock_name(connection), "seconds": _LOCK_SECONDS}) != 1
+            ):
                 raise MigrationError("another migration has been under way for too long")
             yield connection
 
 
+def _lock_name(connection: sa.Connection) -> str:
+    """The name of the lock of this database on its server. Such a name has at most 64 characters.
+
+    The name of a database can have as many, and not every server can hash it.
+    """
+    database = str(connection.scalar(sa.text("SELECT DATABASE()")))
+    return f"imc-migrate-{hashlib.sha256(database.encode()).hexdigest()[:32]}"
+
+
 def _is_current(engine: sa.Engine) -> bool:
-    """Whether the newest change is made: its file bears its number, which is noted once it is complete."""
-    newest = max(path.name for path in _VERSIONS.glob("*.py"))[:4]
+    """Whether the newest change is made: its file bears its number, which is noted once it is complete.
+
+    Raises `MigrationError` if a change was made that this release does not know.
+    """
+    known = sorted(path.name[:4] for path in _VERSIONS.glob("*.py"))
     with engine.connect() as connection:
         if not sa.inspect(connection).has_table(VERSION_TABLE):
             return False
-        return [*connection.scalars(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))] == [newest]  # noqa: S608
+        made = [*connection.scalars(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))]  # noqa: S608
+    if unknown := sorted({*made} - {*known}):
+        raise MigrationError(
+            f"{VERSION_TABLE} says {unknown[0]}, unknown to this release (its newest is {known[-1]}): "
+            "run the imc-migrate of the release that made the tables"
+        )
+    return made == [known[-1]]
 
 
 def _upgrade(connection: sa.Connection) -> None:

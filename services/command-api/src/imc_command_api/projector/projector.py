@@ -1,38 +1,32 @@
-"""The loop of the projector: while one batch is written, the next one is read."""
+"""Owns shards, and has a worker for each master that holds some of them."""
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable
 
+from imc_contracts import names
 from imc_service import background
+from imc_service.activity import Backlog
 from imc_service.logs import get_logger
 from imc_service.outage import Outage
 from imc_service.redis.errors import words_of
-from imc_service.retry import Backoff
+from imc_service.redis.masters import Masters
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from imc_command_api.projector.log_group import LogGroup
 from imc_command_api.projector.metrics import ProjectorMetrics
-from imc_command_api.projector.quarantine import Quarantine
-from imc_command_api.projector.reader import Delivery, LogReader
-from imc_command_api.projector.upkeep import Upkeep
-from imc_command_api.projector.writer import (
-    BatchWriter,
-    Readable,
-    Understood,
-    Unreadable,
-    transactions_of,
-    understand,
-)
+from imc_command_api.projector.ownership import RENEW_SECONDS, Ownership
+from imc_command_api.projector.worker import Worker
 
 logger = get_logger("projector")
 
-BACKOFF = Backoff()
-"""Between readings that fail."""
-
 DRAIN_SECONDS = 8.0
-"""How long stopping waits for unfinished batches. Another projector takes over the rest."""
+"""How long stopping waits for unfinished batches. The next owner of their shards does the rest."""
+
+RELEASE_SECONDS = 1.0
+
+UNSETTLED_SECONDS = 0.1
+"""How soon is looked again while projectors share out shards: nobody projects one that is free."""
 
 
 class Projector:
@@ -40,97 +34,75 @@ class Projector:
 
     def __init__(
         self,
-        reader: LogReader,
-        writer: BatchWriter,
-        group: LogGroup,
-        upkeep: Upkeep,
+        masters: Masters,
+        ownership: Ownership,
+        worker_on: Callable[[Redis], Worker],
         metrics: ProjectorMetrics,
-        claim_idle_seconds: float,
+        backlog: Backlog,
     ) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._upkeep = upkeep
+        """``worker_on`` makes a worker on the client of a master, which begins at once."""
+        self._backlog = backlog
+        self._masters = masters
+        self._ownership = ownership
+        self._worker_on = worker_on
         self._metrics = metrics
-        # The entries in this process. If the database is out of reach for long, they may be claimed, also by
-        # this process, which must not take them twice.
-        self._held: set[tuple[str, bytes]] = set()
-        self._quarantine = Quarantine(writer, group, metrics, self._release)
-        # One batch waits while one is written and one is read: memory stays bounded.
-        self._batches: asyncio.Queue[list[Understood] | None] = asyncio.Queue(1)
-        self._claim_seconds = claim_idle_seconds / 3
-        self._claim_at = 0.0
-        self._stopping = False
-        self.reading = Outage(logger.warning, "reading the logs")
+        self._workers: dict[Redis, Worker] = {}
+        self._gone: set[asyncio.Task[None]] = set()
+        self._owning = Outage(logger.warning, "sharing the logs with other projectors")
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Run in the background; finish the unfinished batches at the end."""
-        main = [asyncio.create_task(work()) for work in (self._keep_reading, self._keep_writing)]
-        aside = [
-            asyncio.create_task(work())
-            for work in (self._quarantine.run, self._upkeep.keep_trimming, self._upkeep.keep_measuring)
-        ]
+        """Run in the background; finish the unfinished batches at the end, and give up the shards."""
+        owning = asyncio.create_task(self._keep_owning())
         try:
             yield
         finally:
-            self._stopping = True
-            await asyncio.wait(main, timeout=DRAIN_SECONDS)
-            await background.end((*main, *aside))
+            await background.end([owning])
+            await asyncio.gather(*(worker.finish(DRAIN_SECONDS) for worker in self._workers.values()))
+            await asyncio.gather(*self._gone)
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                async with asyncio.timeout(RELEASE_SECONDS):
+                    await self._ownership.release()
 
-    async def _keep_reading(self) -> None:
-        failures = 0
-        while not self._stopping:
+    async def reading(self) -> str | None:
+        """A readiness check: why logs are not read, or None."""
+        outages = (self._owning, *(worker.reading for worker in self._workers.values()))
+        return next((outage.words for outage in outages if outage.words is not None), None)
+
+    async def _keep_owning(self) -> None:
+        while True:
+            is_settled = True
             try:
-                if time.monotonic() >= self._claim_at:
-                    await self._claim()
-                deliveries = await self._reader.read()
-                self.reading.is_over()
-                await self._hand_on(deliveries)
-                failures = 0
+                is_settled = await self._ownership.renew()
+                self._owning.is_over()
             except (RedisError, OSError) as error:
-                self.reading.goes_on(words_of(error))
-                self._metrics.retries.inc()
-                await BACKOFF.pause(failures := failures + 1)
+                self._owning.goes_on(words_of(error))
             except Exception as error:
-                logger.error("reading failed", exc_info=error)
-                await BACKOFF.pause(failures := failures + 1)
-        await self._batches.put(None)
+                logger.error("shards are left as they are", exc_info=error)
+            self._assign()
+            self._tell()
+            await asyncio.sleep(RENEW_SECONDS if is_settled else UNSETTLED_SECONDS)
 
-    async def _claim(self) -> None:
-        async with contextlib.aclosing(self._reader.claim()) as claims:
-            async for deliveries in claims:
-                self._metrics.taken_over.inc(await self._hand_on(deliveries))
-        self._claim_at = time.monotonic() + self._claim_seconds
+    def _assign(self) -> None:
+        """Give each master's worker its shards. Masters come and go, and shards move between them."""
+        shards = {names.pending(shard): shard for shard in self._ownership.shards}
+        parts = {
+            redis: frozenset(map(shards.__getitem__, keys)) for redis, keys in self._masters.by_master(shards)
+        }
+        for redis in self._workers.keys() - parts.keys():
+            gone = asyncio.create_task(self._workers.pop(redis).finish(DRAIN_SECONDS))
+            self._gone.add(gone)
+            gone.add_done_callback(self._gone.discard)
+        for redis, own in parts.items():
+            if redis not in self._workers:
+                self._workers[redis] = self._worker_on(redis)
+            self._workers[redis].shards = own
 
-    async def _hand_on(self, deliveries: list[Delivery]) -> int:
-        fresh = [delivery for delivery in deliveries if delivery.key not in self._held]
-        if fresh:
-            # Read here, not in `_keep_writing`: while the database works, this process has time.
-            understood = [understand(delivery) for delivery in fresh]
-            self._held.update(delivery.key for delivery in fresh)
-            await self._batches.put(understood)
-        return len(fresh)
-
-    async def _keep_writing(self) -> None:
-        while (batch := await self._batches.get()) is not None:
-            for part in transactions_of(batch):
-                try:
-                    await self._write(part)
-                except Exception as error:
-                    # They stay unacknowledged, and are read again when they are claimed.
-                    logger.error("entries are left for later", exc_info=error)
-                    for entry in part:
-                        self._release(entry.delivery)
-
-    async def _write(self, part: Sequence[Understood]) -> None:
-        unreadable = [entry for entry in part if isinstance(entry, Unreadable)]
-        refused = await self._writer.write([entry for entry in part if isinstance(entry, Readable)])
-        for fault in (*unreadable, *refused):
-            self._quarantine.add(fault)
-        kept = {entry.delivery.key for entry in (*unreadable, *(each.entry for each in refused))}
-        for entry in part:
-            if entry.delivery.key not in kept:
-                self._release(entry.delivery)
-
-    def _release(self, delivery: Delivery) -> None:
-        self._held.discard(delivery.key)
+    def _tell(self) -> None:
+        lags = [worker.lag for worker in self._workers.values()]
+        self._metrics.shards.set(len(self._ownership.shards))
+        entries = sum(lag.entries for lag in lags)
+        self._backlog.is_now(entries)
+        self._metrics.lag_entries.set(entries)
+        self._metrics.lag_entries_of_one_app.set(max((lag.entries_of_one_app for lag in lags), default=0))
+        self._metrics.lag_seconds.set(max((lag.seconds for lag in lags), default=0))

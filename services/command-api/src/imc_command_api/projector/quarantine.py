@@ -1,102 +1,94 @@
-"""Entries that the database refused while it took others. They are retried alone, then dead-lettered.
+"""Apps that have entries which the database refuses. These are retried alone, then dead-lettered.
 
-No other entry waits for them. They stay unacknowledged: if this process dies, another one starts over.
+Other apps do not wait for them. The app's position stays meanwhile: if this process dies, another one starts
+over.
 """
 
 import asyncio
-import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+from imc_service import background
 from imc_service.logs import get_logger
-from imc_service.retry import Backoff
+from imc_service.redis.errors import words_of
 from redis.exceptions import RedisError
 
-from imc_command_api.projector.log_group import LogGroup
+from imc_command_api.projector.logs import Letter, Logs, Progress
 from imc_command_api.projector.metrics import MALFORMED, ProjectorMetrics
-from imc_command_api.projector.reader import Delivery
-from imc_command_api.projector.writer import BatchWriter, RefusedEntry, Unreadable
+from imc_command_api.projector.stretch import Stretch
+from imc_command_api.projector.writer import RefusedEntry, StretchWriter
 
 logger = get_logger("projector.quarantine")
 
 TRIES = 5
 PAUSE_SECONDS = 0.2
 
+MOST_APPS = 100
+"""Apps at once: memory stays bounded. Others that are refused meanwhile wait, and are read again."""
 
-@dataclass(frozen=True, slots=True)
-class _Suspect:
-    fault: RefusedEntry | Unreadable
-    tries: int
-    due: float
-
-    @property
-    def delivery(self) -> Delivery:
-        return self.fault.delivery if isinstance(self.fault, Unreadable) else self.fault.entry.delivery
+TURNS = 2
+"""Apps whose entries are tried at the same time, so that the others keep most connections to the database."""
 
 
 class Quarantine:
-    """Calls ``release`` for each entry that it is done with."""
+    """The apps of one master that wait for the end of their tries."""
 
-    def __init__(
-        self,
-        writer: BatchWriter,
-        group: LogGroup,
-        metrics: ProjectorMetrics,
-        release: Callable[[Delivery], None],
-    ) -> None:
+    def __init__(self, logs: Logs, writer: StretchWriter, metrics: ProjectorMetrics) -> None:
+        self._logs = logs
         self._writer = writer
-        self._group = group
         self._metrics = metrics
-        self._release = release
-        # All pauses are equally long, so the first to arrive is the first due.
-        self._suspects: deque[_Suspect] = deque()
-        self._arrival = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._turns = asyncio.Semaphore(TURNS)
 
-    def add(self, fault: RefusedEntry | Unreadable) -> None:
-        """Take an entry. One that can't be read is dead-lettered without being retried."""
-        tries, due = (TRIES, 0.0) if isinstance(fault, Unreadable) else (1, time.monotonic() + PAUSE_SECONDS)
-        self._append(_Suspect(fault, tries, due))
+    def __contains__(self, app_id: str) -> bool:
+        """Whether the app is here, so that its log is not to be read."""
+        return app_id in self._tasks
 
-    async def run(self) -> None:
-        """Handle the entries until cancelled."""
-        while True:
-            await self._arrival.wait()
-            self._arrival.clear()
-            while self._suspects:
-                suspect = self._suspects.popleft()
-                await asyncio.sleep(max(0.0, suspect.due - time.monotonic()))
-                try:
-                    await self._try(suspect)
-                except Exception as error:
-                    # It stays unacknowledged, and is read again when it is claimed.
-                    logger.error("an entry is left for later", exc_info=error)
-                    self._release(suspect.delivery)
+    def add(self, stretch: Stretch, refused: Sequence[RefusedEntry]) -> None:
+        """Take an app with the entries that were refused alone. All others of ``stretch`` are written."""
+        over = len(self._tasks) >= MOST_APPS
+        work = asyncio.sleep(TRIES * PAUSE_SECONDS) if over else self._keep(stretch, refused)
+        task = asyncio.create_task(work)
+        self._tasks[stretch.app_id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(stretch.app_id, None))
 
-    async def _try(self, suspect: _Suspect) -> None:
-        if isinstance(suspect.fault, Unreadable):
-            await self._dead_letter(suspect.delivery, MALFORMED, suspect.fault.reason)
-            return
-        refused = await self._writer.write([suspect.fault.entry])
-        if not refused:
-            self._release(suspect.delivery)
-        elif suspect.tries + 1 >= TRIES:
-            refusal = refused[0].refusal
-            await self._dead_letter(suspect.delivery, refusal.kind.value, str(refusal))
-        else:
-            self._append(_Suspect(refused[0], suspect.tries + 1, time.monotonic() + PAUSE_SECONDS))
+    async def end(self) -> None:
+        """Give up what is here. It is read again by the next owner of its shards."""
+        await background.end(self._tasks.values())
 
-    def _append(self, suspect: _Suspect) -> None:
-        self._suspects.append(suspect)
-        self._arrival.set()
+    async def _keep(self, stretch: Stretch, refused: Sequence[RefusedEntry]) -> None:
+        try:
+            await self._try(stretch, refused)
+        except (RedisError, OSError) as error:
+            logger.debug("an app is left for later", error=words_of(error))
+        except Exception as error:
+            logger.error("an app is left for later", exc_info=error)
 
-    async def _dead_letter(self, delivery: Delivery, kind: str, reason: str) -> None:
-        moved = await Backoff().retry(
-            lambda: self._group.dead_letter(delivery.app_id, delivery.entry_id, reason),
-            (RedisError, OSError),
-            on_retry=self._metrics.retries.inc,
-        )
-        if moved:
-            self._metrics.dead_letters.labels(kind).inc()
-            logger.error("an entry was dead-lettered", kind=kind, reason=reason)
-        self._release(delivery)
+    async def _try(self, stretch: Stretch, refused: Sequence[RefusedEntry]) -> None:
+        for _ in range(TRIES - 1):
+            await asyncio.sleep(PAUSE_SECONDS)
+            async with self._turns:
+                tried = [await self._writer.write_alone(each) for each in refused]
+            if not (refused := [each for each in tried if each is not None]):
+                break
+        letters = letters_of(stretch) + [
+            Letter(each.entry.id, each.refusal.kind.value, str(each.refusal)) for each in refused
+        ]
+        if (await self._logs.advance([Progress(stretch, letters)]))[0]:
+            count_letters(letters, self._metrics)
+            await self._writer.note_positions([stretch])
+
+
+def letters_of(stretch: Stretch) -> list[Letter]:
+    """The dead letters of entries that are no events: no try can help."""
+    return [
+        Letter(entry.id, MALFORMED, entry.fault)
+        for entry in stretch.entries
+        if entry.row is None and entry.fault
+    ]
+
+
+def count_letters(letters: Sequence[Letter], metrics: ProjectorMetrics) -> None:
+    """Tell of entries that were dead-lettered."""
+    for letter in letters:
+        metrics.dead_letters.labels(letter.kind).inc()
+        logger.error("an entry was dead-lettered", kind=letter.kind, reason=letter.reason)

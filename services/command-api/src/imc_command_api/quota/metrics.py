@@ -1,6 +1,6 @@
 """What the quota of sends measures. Apps are no labels: clients make apps."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter
 
 
 class SendQuotaMetrics:
@@ -12,6 +12,3 @@ class SendQuotaMetrics:
         )
         self.sends = refusals.labels("sends_per_second")
         self.backlog = refusals.labels("backlog_bytes")
-        self.stale = Gauge(
-            "imc_send_quotas_stale", "1 while the file of quotas can't be used.", registry=registry
-        )

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from imc_contracts.codes import ErrorCode
-from imc_contracts.errors import Refused
-from imc_contracts.quotas import Quota, Quotas
+from imc_contracts.errors import Refused, suspended
+from imc_contracts.policies import Policies, Quota
 from prometheus_client import Counter
 
 from imc_command_api.quota.metrics import SendQuotaMetrics
@@ -59,33 +59,36 @@ class SendQuota:
     """Tells which apps may send now. Implements `ports.Admission`; one for each process."""
 
     def __init__(
-        self, quotas: Quotas, metrics: SendQuotaMetrics, clock: Callable[[], float] = time.monotonic
+        self, policies: Policies, metrics: SendQuotaMetrics, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._quotas = quotas
+        self._policies = policies
         self._metrics = metrics
         self._clock = clock
         self._closed: dict[str, _Closed] = {}
 
     def require(self, app_id: str) -> None:
-        """Raise `Refused` (`QUOTA_USED_UP`) if the app is known to have nothing left."""
+        """Raise `Refused`: `FORBIDDEN` if the app is suspended, `QUOTA_USED_UP` if nothing is left."""
+        policy = self._policies.of(app_id)
+        if policy.is_suspended:
+            raise suspended()
         if (closed := self._closed.get(app_id)) is not None:
             if self._clock() < closed.until:
                 closed.refusals.inc()
                 raise closed.refused()
             del self._closed[app_id]
-        if self._quotas.of(app_id).sends_per_second == 0:
+        if policy.quota.sends_per_second == 0:
             self._metrics.sends.inc()
             raise _refused("the quota of this app allows no sends", NOTHING_ALLOWED_RETRY_SECONDS)
 
     def bucket(self, app_id: str) -> Bucket:
         """The app's quota for the append script."""
-        quota = self._quotas.of(app_id)
+        quota = self._policies.of(app_id).quota
         backlog_bytes = -1 if quota.backlog_bytes is None else quota.backlog_bytes
         return Bucket(*_microseconds(quota), backlog_bytes)
 
     def sends_used_up(self, app_id: str, wait_us: int) -> Refused:
         """The refusal of sends that found the bucket empty, ``wait_us`` before it holds one."""
-        send_us, depth_us = _microseconds(self._quotas.of(app_id))
+        send_us, depth_us = _microseconds(self._policies.of(app_id).quota)
         # Not until the bucket overflows: an app may use its whole quota.
         pause = min(LEAST_SECONDS, (depth_us - send_us) / 2 / MICROSECONDS)
         wait = wait_us / MICROSECONDS

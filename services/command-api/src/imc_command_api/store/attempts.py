@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Hashable
 
 from imc_service.database.database import StatementRefused, StoreUnavailable
 
@@ -24,13 +24,13 @@ class Attempts:
         self._under_way: deque[float] = deque()
         self._failures = 0
         self._first_failure = 0.0
-        self._refused: set[int] = set()
+        self._refused: set[Hashable] = set()
         self._latest = 0.0
         self._words = ""
 
     @contextlib.contextmanager
-    def noted(self, only_row: int | None) -> Generator[None]:
-        """Record what is done inside as one attempt; ``only_row`` is the id of a single row."""
+    def noted(self, only_row: Hashable | None) -> Generator[None]:
+        """Record what is done inside as one attempt; ``only_row`` is the key of a single row."""
         begun = time.monotonic()
         self._under_way.append(begun)
         try:

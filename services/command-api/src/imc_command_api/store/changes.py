@@ -1,12 +1,19 @@
 """Turns an entry of a log into the change that it makes to one row; no I/O.
 
-An entry makes a row (a send, a publication) or retires it (a recall, a deletion). Each entry holds everything
-that the row needs, so the two may come in either order.
+An entry makes a row (a send, a publication, an erasure) or retires it (a recall, a deletion). Each entry
+holds everything that the row needs, so the two may come in either order.
 """
 
 from typing import NamedTuple
 
-from imc_contracts.events import Entry, EventKind, MalformedEvent, read_message, read_notice
+from imc_contracts.events import (
+    Entry,
+    EventKind,
+    MalformedEvent,
+    read_erasure,
+    read_message,
+    read_notice,
+)
 from imc_contracts.fields import INT32_MAX, INT64_MAX, MAX_CONTENT_BYTES
 from imc_contracts.views import STATUS_NORMAL, STATUS_RETIRED, Message, Notice
 
@@ -46,7 +53,18 @@ class NoticeRow(NamedTuple):
     last_log_id: str
 
 
-Row = MessageRow | NoticeRow
+class ErasureRow(NamedTuple):
+    """A new row of `imc_contracts.schema.ERASURES`, in the order of `ERASURE_COLUMNS`."""
+
+    erasure_id: int
+    app_id: str
+    user_id: str | None
+    group_id: str | None
+    erase_time: int
+    log_id: str
+
+
+Row = MessageRow | NoticeRow | ErasureRow
 
 
 def row_of(app_id: str, entry: Entry) -> Row:
@@ -61,6 +79,8 @@ def row_of(app_id: str, entry: Entry) -> Row:
         _check_text("title", notice["title"], 255)
         _check_text("jumpUrl", notice["jumpUrl"], 2048)
         return _notice_row(entry, notice)
+    if entry.kind is EventKind.ERASURE:
+        return _erasure_row(app_id, entry)
     message = read_message(entry.body)
     _check(app_id, message, message["messageId"], message["recallTime"])
     _check_text("recallCause", message["recallCause"], 255)
@@ -106,17 +126,24 @@ def _notice_row(entry: Entry, notice: Notice) -> NoticeRow:
     )
 
 
+def _erasure_row(app_id: str, entry: Entry) -> ErasureRow:
+    erasure = read_erasure(entry.body)
+    user_id, group_id, erase_time = erasure["userId"], erasure["groupId"], erasure["eraseTime"]
+    names = [name for name in (user_id, group_id) if name is not None]
+    if len(names) == 2:
+        raise MalformedEvent("the erasure is of a user and of a group")
+    _check_key(app_id, erasure["appId"], erasure["erasureId"])
+    _check_names(*names)
+    if not 0 <= erase_time <= INT64_MAX:
+        raise MalformedEvent("a time is out of bounds")
+    erasure_id = int(erasure["erasureId"])
+    return ErasureRow(erasure_id, app_id, user_id, group_id, erase_time, entry.id.column)
+
+
 def _check(app_id: str, view: Message | Notice, key: str, retire_time: int) -> None:
     """Refuse what the tables can't hold. An entry made by hand must not stop the others of its batch."""
-    if view["appId"] != app_id:
-        raise MalformedEvent("the body is of another app than the log")
-    # The length first: Python takes quadratic time to read a long number, or refuses it.
-    if not (len(key) <= 19 and key.isascii() and key.isdigit() and 1 <= int(key) <= INT64_MAX):
-        raise MalformedEvent("the id is no decimal number from 1 to 2^63-1")
-    for name in (view["groupId"], view["userId"]):
-        # Tables may ignore a space at the end when they compare.
-        if not 1 <= len(name) <= 127 or name[-1] == " ":
-            raise MalformedEvent("the groupId or userId is none")
+    _check_key(app_id, view["appId"], key)
+    _check_names(view["groupId"], view["userId"])
     content = view["content"]
     if len(content) * 4 > MAX_CONTENT_BYTES and len(content.encode()) > MAX_CONTENT_BYTES:
         raise MalformedEvent("the content is too long")
@@ -125,6 +152,21 @@ def _check(app_id: str, view: Message | Notice, key: str, retire_time: int) -> N
     number = view["type"]
     if number is not None and not -INT32_MAX - 1 <= number <= INT32_MAX:
         raise MalformedEvent("the type is out of bounds")
+
+
+def _check_key(app_id: str, app_of_body: str, key: str) -> None:
+    if app_of_body != app_id:
+        raise MalformedEvent("the body is of another app than the log")
+    # The length first: Python takes quadratic time to read a long number, or refuses it.
+    if not (len(key) <= 19 and key.isascii() and key.isdigit() and 1 <= int(key) <= INT64_MAX):
+        raise MalformedEvent("the id is no decimal number from 1 to 2^63-1")
+
+
+def _check_names(*names: str) -> None:
+    for name in names:
+        # Tables may ignore a space at the end when they compare.
+        if not 1 <= len(name) <= 127 or name[-1] == " ":
+            raise MalformedEvent("the groupId or userId is none")
 
 
 def _check_text(name: str, text: str | None, length: int) -> None:

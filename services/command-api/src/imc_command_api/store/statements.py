@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from imc_contracts.schema import (
+    ERASURE_COLUMNS,
+    ERASURES,
     GROUP_COLUMNS,
     GROUPS,
     LOG_COLUMNS,
@@ -17,9 +19,12 @@ from imc_contracts.schema import (
     MESSAGES,
     NOTICE_VIEW_COLUMNS,
     NOTICES,
+    PROJECTION_COLUMNS,
+    PROJECTIONS,
+    REMOVED_TO,
 )
 
-_RETIRES = "app_id = {new.app_id} AND status = 1 AND {new.status} = 0"
+_RETIRES = "status = 1 AND {new.status} = 0"
 """The condition under which a row is retired: {new.x} is column x of the row that was to be inserted."""
 
 
@@ -37,12 +42,22 @@ class _Sqlite:
         return f"excluded.{column}"
 
 
+def read_sql(file: str, **parts: object) -> str:
+    """The SQL in ``file``, with each {name} in it replaced by the part of that name; never by input."""
+    return files("imc_command_api.store").joinpath("sql", file).read_text("utf-8").format_map(parts)
+
+
+def through(table: str, index: str, *, is_sqlite: bool) -> str:
+    """``table`` as a FROM clause names it, to be read through ``index`` and no other way."""
+    return f"{table} INDEXED BY {index}" if is_sqlite else f"{table} FORCE INDEX ({index})"
+
+
 @dataclass(frozen=True, slots=True)
 class TableStatements:
     """The statements for the rows of one table."""
 
     find: str
-    """Select those ids that exist; `{}` stands for their placeholders."""
+    """Select those ids of an app that exist; `{app}` and `{ids}` stand for their placeholders."""
 
     insert: str
     """Insert the rows that do not exist; the number of changed rows is the number that did not.
@@ -53,9 +68,6 @@ class TableStatements:
     merge: str
     """Change rows that exist to what the new rows say. A row that is retired stays retired."""
 
-    trial: str
-    """`merge` of no row. It fails if rights, columns or a read-only server prevent writing."""
-
 
 @dataclass(frozen=True, slots=True)
 class Statements:
@@ -64,63 +76,149 @@ class Statements:
     messages: TableStatements
     notices: TableStatements
     grow_group: str
-    grow_group_trial: str
+    advance_projection: str
+    note_erasure: str
+    """Insert an erasure; one that exists stays as it is, and so as far as it is."""
 
-    @property
-    def trials(self) -> tuple[str, ...]:
-        """Statements that succeed if rows can be written. They change nothing."""
-        tables = (self.messages, self.notices)
-        finds = (table.find.format("NULL") for table in tables)
-        return (*finds, *(table.trial for table in tables), self.grow_group_trial)
+    find_erasures: str
+    """Select the erasures of an app after a log id: the user, the group, and their own log id."""
+
+    trials: tuple[str, ...]
+    """Statements that change nothing. They fail if rights, columns or a read-only server prevent writing."""
 
 
 def statements(*, is_sqlite: bool) -> Statements:
     """The statements of one dialect. Reads files, so call this when a process starts."""
+    messages = _Upsert(MESSAGES, (*MESSAGE_VIEW_COLUMNS, *LOG_COLUMNS), ("app_id", "message_id"), is_sqlite)
+    notices = _Upsert(NOTICES, (*NOTICE_VIEW_COLUMNS, *LOG_COLUMNS), ("app_id", "information_id"), is_sqlite)
+    groups = _Upsert(GROUPS, GROUP_COLUMNS, ("app_id", "group_id"), is_sqlite)
+    projections = _Upsert(PROJECTIONS, PROJECTION_COLUMNS, ("app_id",), is_sqlite)
+    erasures = _Upsert(ERASURES, ERASURE_COLUMNS, ("app_id", "erasure_id"), is_sqlite)
     return Statements(
-        _table(MESSAGES, (*MESSAGE_VIEW_COLUMNS, *LOG_COLUMNS), "merge_message.sql", is_sqlite),
-        _table(NOTICES, (*NOTICE_VIEW_COLUMNS, *LOG_COLUMNS), "merge_notice.sql", is_sqlite),
-        _upsert(GROUPS, GROUP_COLUMNS, "app_id, group_id", "grow_group.sql", is_sqlite),
-        _trial(GROUPS, GROUP_COLUMNS, "app_id, group_id", "grow_group.sql", is_sqlite),
+        TableStatements(messages.find, messages.unless_exists(), messages.merging("merge_message.sql")),
+        TableStatements(notices.find, notices.unless_exists(), notices.merging("merge_notice.sql")),
+        groups.merging("grow_group.sql"),
+        projections.merging("advance_projection.sql"),
+        erasures.unless_exists(),
+        f"SELECT user_id, group_id, log_id FROM {ERASURES} WHERE app_id = ? AND log_id > ?",  # noqa: S608
+        trials=(
+            *(table.find.format(app="NULL", ids="NULL") for table in (messages, notices)),
+            messages.trial("merge_message.sql"),
+            notices.trial("merge_notice.sql"),
+            groups.trial("grow_group.sql"),
+            projections.trial("advance_projection.sql"),
+            erasures.trial(),
+        ),
     )
 
 
-def _table(name: str, columns: Sequence[str], merge: str, is_sqlite: bool) -> TableStatements:
-    key = columns[0]
-    return TableStatements(
-        find=f"SELECT {key} FROM {name} WHERE {key} IN ({{}})",  # noqa: S608 - names and placeholders
-        insert=_upsert(name, columns, key, None, is_sqlite),
-        merge=_upsert(name, columns, key, merge, is_sqlite),
-        trial=_trial(name, columns, key, merge, is_sqlite),
+@dataclass(frozen=True, slots=True)
+class RemovalStatements:
+    """The statements that remove rows; `{ids}` stands for placeholders of the keys that follow the app.
+
+    Those that find rows lock them in the order of their keys, as the projection does. SQLite has locked
+    everything already.
+    """
+
+    find_messages: str
+    find_notices: str
+    delete_messages: str
+    delete_notices: str
+    find_groups: str
+    delete_groups: str
+    find_newest: str
+    """The newest message that is left of a group. Locks nothing: rows that others insert come later."""
+
+    shrink_group: str
+    mark: str
+
+
+def removal_statements(*, is_sqlite: bool) -> RemovalStatements:
+    """The statements of one dialect. Reads files, so call this when a process starts."""
+    through_key = "" if is_sqlite else " FORCE INDEX (PRIMARY)"
+
+    def find(table: str, key: str, *columns: str) -> str:
+        return read_sql(
+            "lock_rows.sql",
+            columns=", ".join((key, *columns)),
+            table=f"{table}{through_key}",
+            key=key,
+            locked="" if is_sqlite else "FOR UPDATE",
+        )
+
+    def delete(table: str, key: str) -> str:
+        # A hint needs the form for several tables. Another index would lock the rows in another order.
+        rows = f"FROM {table}" if is_sqlite else f"{table} FROM {table}{through_key}"
+        return f"DELETE {rows} WHERE app_id = ? AND {key} IN ({{ids}})"
+
+    groups = _Upsert(GROUPS, GROUP_COLUMNS, ("app_id", "group_id"), is_sqlite)
+    projections = _Upsert(PROJECTIONS, (*PROJECTION_COLUMNS, REMOVED_TO), ("app_id",), is_sqlite)
+    return RemovalStatements(
+        find(MESSAGES, "message_id", "group_id", *LOG_COLUMNS),
+        find(NOTICES, "information_id", *LOG_COLUMNS),
+        delete(MESSAGES, "message_id"),
+        delete(NOTICES, "information_id"),
+        find(GROUPS, *GROUP_COLUMNS[1:]),
+        delete(GROUPS, "group_id"),
+        read_sql(
+            "newest_message.sql", messages_by_time=through(MESSAGES, "imc_message_group", is_sqlite=is_sqlite)
+        ),
+        groups.merging("shrink_group.sql"),
+        projections.merging("mark_removed.sql"),
     )
 
 
-def _upsert(name: str, columns: Sequence[str], key: str, merge: str | None, is_sqlite: bool) -> str:
-    """Insert a row, or change the row with its key as the file ``merge`` says, if there is one."""
-    placeholders = ", ".join("?" for _ in columns)
-    return f"{_into(name, columns)} VALUES ({placeholders}) {_on_conflict(name, key, merge, is_sqlite)}"
+@dataclass(frozen=True, slots=True)
+class _Upsert:
+    """Makes the statements that insert a row of a table, or change the row with the same key."""
 
+    table: str
+    columns: Sequence[str]
+    key: Sequence[str]
+    is_sqlite: bool
 
-def _trial(name: str, columns: Sequence[str], key: str, merge: str, is_sqlite: bool) -> str:
-    """`_upsert` of no row."""
-    source = "" if is_sqlite else "FROM DUAL "
-    nulls = ", ".join("NULL" for _ in columns)
-    on_conflict = _on_conflict(name, key, merge, is_sqlite)
-    return f"{_into(name, columns)} SELECT {nulls} {source}WHERE 1 = 0 {on_conflict}"
+    @property
+    def find(self) -> str:
+        """`TableStatements.find`, by the primary key. The optimizer may take another index for as good."""
+        id_ = self.key[-1]
+        through_key = "" if self.is_sqlite else " FORCE INDEX (PRIMARY)"
+        return f"SELECT {id_} FROM {self.table}{through_key} WHERE app_id = {{app}} AND {id_} IN ({{ids}})"  # noqa: S608 - names and placeholders
 
+    def unless_exists(self) -> str:
+        """Insert a row; a row with its key stays as it is."""
+        return f"{self._into} VALUES ({self._placeholders}) {self._on_conflict(self._no_change)}"
 
-def _into(name: str, columns: Sequence[str]) -> str:
-    return f"INSERT INTO {name} ({', '.join(columns)})"
+    def merging(self, file: str) -> str:
+        """Insert a row, or change the row with its key as the ``file`` says."""
+        return f"{self._into} VALUES ({self._placeholders}) {self._on_conflict(self._assignments(file))}"
 
+    def trial(self, file: str | None = None) -> str:
+        """`merging` of no row; without a ``file`` `unless_exists` of none."""
+        source = "" if self.is_sqlite else "FROM DUAL "
+        nulls = ", ".join("NULL" for _ in self.columns)
+        on_conflict = self._on_conflict(self._no_change if file is None else self._assignments(file))
+        return f"{self._into} SELECT {nulls} {source}WHERE 1 = 0 {on_conflict}"
 
-def _on_conflict(name: str, key: str, merge: str | None, is_sqlite: bool) -> str:
-    if is_sqlite:
-        action = "NOTHING" if merge is None else f"UPDATE SET {_assignments(merge, _Sqlite())}"
-        return f"ON CONFLICT ({key}) DO {action}"
-    # A row that is set to what it was is not counted as changed.
-    action = f"{key} = {name}.{key}" if merge is None else _assignments(merge, _Mysql())
-    return f"ON DUPLICATE KEY UPDATE {action}"
+    @property
+    def _no_change(self) -> str:
+        # A row that is set to what it was is not counted as changed.
+        column = "status" if "status" in self.columns else self.columns[-1]
+        return "NOTHING" if self.is_sqlite else f"{column} = {self.table}.{column}"
 
+    @property
+    def _into(self) -> str:
+        return f"INSERT INTO {self.table} ({', '.join(self.columns)})"
 
-def _assignments(file: str, new: _Mysql | _Sqlite) -> str:
-    text = files("imc_command_api.store").joinpath("sql", file).read_text("utf-8")
-    return text.format(new=new, retires=_RETIRES.format(new=new))
+    @property
+    def _placeholders(self) -> str:
+        return ", ".join("?" for _ in self.columns)
+
+    def _on_conflict(self, action: str) -> str:
+        if not self.is_sqlite:
+            return f"ON DUPLICATE KEY UPDATE {action}"
+        do = action if action == "NOTHING" else f"UPDATE SET {action}"
+        return f"ON CONFLICT ({', '.join(self.key)}) DO {do}"
+
+    def _assignments(self, file: str) -> str:
+        new = _Sqlite() if self.is_sqlite else _Mysql()
+        return read_sql(file, new=new, retires=_RETIRES.format(new=new))

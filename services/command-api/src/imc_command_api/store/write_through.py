@@ -24,9 +24,18 @@ class ProjectionWriteThrough:
         """Apply ``entry``. If that fails, the projector applies it later, from the log."""
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                await self._projection.apply([PlacedEntry(app_id, entry)])
+                await self._apply(PlacedEntry(app_id, entry))
         except StatementRefused as error:
             logger.warning("refused by the database, left to the projector", reason=str(error))
         except (StoreUnavailable, TimeoutError) as error:
             # The readiness check reports the outage, once.
             logger.debug("left to the projector", reason=str(error) or "no answer in time")
+
+    async def _apply(self, placed: PlacedEntry) -> None:
+        # A notice that is published once more, with its clientMessageId, may be erased since.
+        late = {placed.app_id}
+        try:
+            await self._projection.apply([placed], late)
+        except StoreUnavailable:
+            # The connection may have ended with its server. The next one may lead to another host.
+            await self._projection.apply([placed], late)

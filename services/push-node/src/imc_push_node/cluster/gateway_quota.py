@@ -7,17 +7,19 @@ The node of a gateway confirms its slot; the slots of a node that died expire.
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 from imc_contracts import names
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
-from imc_contracts.quotas import Quotas
+from imc_contracts.policies import Policies
 from imc_service.logs import get_logger
+from imc_service.redis.masters import Argument, Masters
 from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from imc_push_node.gateway.gateway import Gateway
+from imc_push_node.gateway.gateway import Gateway, Transport
 
 logger = get_logger("gateway-quota")
 
@@ -27,13 +29,16 @@ KEEP_MS = 30_000
 
 RETRY_SECONDS = 5
 
+_Write = tuple[str, Sequence[Argument]]
+"""A command and the key that it is for."""
+
 
 class GatewayQuota:
     """Keeps the slots of this node's gateways. `run` must be running."""
 
-    def __init__(self, redis: Redis, quotas: Quotas, refusals: Counter) -> None:
-        self._redis = redis
-        self._quotas = quotas
+    def __init__(self, masters: Masters, policies: Policies, refusals: Counter) -> None:
+        self._masters = masters
+        self._policies = policies
         self._refusals = refusals
         self._slots: dict[str, dict[Gateway, str]] = {}
         """The slots of all gateways here, by app: an app may get a quota while they are connected."""
@@ -45,20 +50,26 @@ class GatewayQuota:
 
         While Redis is out of reach nobody is refused here: no gateway is let in then anyway.
         """
-        most = self._quotas.of(app_id).gateways
+        most = self._policies.of(app_id).quota.gateways
         if most is None:
             return
-        key, now_ms = names.gateway_slots(app_id), _now_ms()
-        try:
-            async with self._redis.pipeline(transaction=True) as pipeline:
+        key = names.gateway_slots(app_id)
+
+        async def take(redis: Redis) -> tuple[int, int]:
+            now_ms = _now_ms()
+            async with redis.pipeline(transaction=True) as pipeline:
                 pipeline.zremrangebyscore(key, "-inf", now_ms)  # pyright: ignore[reportUnknownMemberType]
                 pipeline.zadd(key, {slot: now_ms + KEEP_MS})  # pyright: ignore[reportUnknownMemberType]
                 pipeline.zcard(key)  # pyright: ignore[reportUnknownMemberType]
                 pipeline.pexpire(key, KEEP_MS)  # pyright: ignore[reportUnknownMemberType]
                 _, is_new, taken, _ = await pipeline.execute()
+            return is_new, taken
+
+        try:
+            is_new, taken = await self._masters.run(key, take)
             if not is_new or taken <= most:
                 return
-            await self._redis.zrem(key, slot)  # pyright: ignore[reportUnknownMemberType, reportGeneralTypeIssues]
+            await self._masters.run(key, lambda redis: redis.zrem(key, slot))  # pyright: ignore
         except (RedisError, OSError) as error:
             logger.debug("a slot is not counted", fault=type(error).__name__)
             return
@@ -71,17 +82,20 @@ class GatewayQuota:
         self._slots.setdefault(gateway.app_id, {})[gateway] = slot
 
     def leave(self, gateway: Gateway) -> None:
-        """Give the slot of ``gateway`` back. If the gateway was replaced, its successor keeps the slot."""
+        """Give the slot of ``gateway`` back. If the gateway was replaced, its successor keeps the slot.
+
+        That of a poll stays taken until it expires: the gateway is about to ask again.
+        """
         slots = self._slots[gateway.app_id]
         slot = slots.pop(gateway)
         if not slots:
             del self._slots[gateway.app_id]
-        if not gateway.is_replaced:
+        if not gateway.is_replaced and gateway.transport is not Transport.POLL:
             self.give_back(gateway.app_id, slot)
 
     def give_back(self, app_id: str, slot: str) -> None:
         """Give a slot back that no gateway here has. Never waits."""
-        if self._quotas.of(app_id).gateways is not None:
+        if self._policies.of(app_id).quota.gateways is not None:
             self._returned.append((app_id, slot))
             self._changed.set()
 
@@ -95,35 +109,35 @@ class GatewayQuota:
             except TimeoutError:
                 pass
             self._changed.clear()
-            try:
-                await self._return()
-                if time.monotonic() >= confirm_at:
-                    await self._confirm()
-                    confirm_at = time.monotonic() + CONFIRM_SECONDS
-            except (RedisError, OSError) as error:
-                logger.warning("slots are not confirmed", fault=type(error).__name__)
+            writes = self._returns()
+            if time.monotonic() >= confirm_at:
+                writes += self._confirmations()
+                confirm_at = time.monotonic() + CONFIRM_SECONDS
+            # One that fails is none of the others' business: their slots must not expire.
+            replies = await self._masters.each(writes)
+            if faults := [reply for reply in replies if isinstance(reply, Exception)]:
+                logger.warning("slots are not confirmed", fault=type(faults[0]).__name__, count=len(faults))
 
-    async def _return(self) -> None:
+    def _returns(self) -> list[_Write]:
+        """What gives slots back that no gateway has any more.
+
+        A gateway that has reconnected keeps its slot. If it did so at another node, that node confirms the
+        slot again.
+        """
         returned, self._returned = self._returned, []
         held = {app_id: set(self._slots.get(app_id, {}).values()) for app_id, _ in returned}
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for app_id, slot in returned:
-                # A gateway that has reconnected keeps its slot. If it did so at another node, that node
-                # confirms the slot again.
-                if slot not in held[app_id]:
-                    pipeline.zrem(names.gateway_slots(app_id), slot)  # pyright: ignore[reportUnknownMemberType]
-            await pipeline.execute()
+        gone = [(names.gateway_slots(app_id), slot) for app_id, slot in returned if slot not in held[app_id]]
+        return [(key, ("ZREM", key, slot)) for key, slot in gone]
 
-    async def _confirm(self) -> None:
-        until = _now_ms() + KEEP_MS
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for app_id, slots in self._slots.items():
-                if self._quotas.of(app_id).gateways is None:
-                    continue
+    def _confirmations(self) -> list[_Write]:
+        """What confirms all slots of this node."""
+        until, writes = _now_ms() + KEEP_MS, list[_Write]()
+        for app_id, slots in self._slots.items():
+            if self._policies.of(app_id).quota.gateways is not None:
                 key = names.gateway_slots(app_id)
-                pipeline.zadd(key, dict.fromkeys(slots.values(), until))  # pyright: ignore[reportUnknownMemberType, reportArgumentType]
-                pipeline.pexpire(key, KEEP_MS)  # pyright: ignore[reportUnknownMemberType]
-            await pipeline.execute()
+                scores = [part for slot in slots.values() for part in (until, slot)]
+                writes += [(key, ("ZADD", key, *scores)), (key, ("PEXPIRE", key, KEEP_MS))]
+        return writes
 
 
 def _now_ms() -> int:

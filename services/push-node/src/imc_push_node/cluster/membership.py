@@ -15,6 +15,7 @@ from imc_contracts.errors import unavailable
 from imc_contracts.views import Node
 from imc_service.health import Readiness
 from imc_service.logs import get_logger
+from imc_service.redis.masters import Masters
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -30,8 +31,8 @@ LEASE_SECONDS = 5.0
 class Membership:
     """This node among all. `run` must be running."""
 
-    def __init__(self, redis: Redis, readiness: Readiness, own_address: str | None) -> None:
-        self._redis = redis
+    def __init__(self, masters: Masters, readiness: Readiness, own_address: str | None) -> None:
+        self._masters = masters
         self._readiness = readiness
         self._own_address = own_address
         self._nodes: list[str] = []
@@ -65,11 +66,18 @@ class Membership:
         """Renew the lease, or give it up, and read which nodes have one."""
         is_ready = not await self._readiness.reasons()
         asked_at = _now()
+        nodes = await self._masters.run(
+            names.PUSH_NODES, lambda redis: self._renew_at(redis, is_ready=is_ready)
+        )
+        self._nodes = [node.decode() for node in nodes]
+        self._read_at = asked_at
+
+    async def _renew_at(self, redis: Redis, *, is_ready: bool) -> list[bytes]:
         # The clock of Redis counts, so that those of the nodes need not agree. If Redis hangs before the
         # second step, this time is old: our lease gets shorter, and ended leases stay until the next time.
-        seconds, microseconds = await self._redis.time()  # pyright: ignore[reportUnknownMemberType]
+        seconds, microseconds = await redis.time()  # pyright: ignore[reportUnknownMemberType]
         now_ms = seconds * 1000 + microseconds // 1000
-        async with self._redis.pipeline(transaction=True) as pipeline:
+        async with redis.pipeline(transaction=True) as pipeline:
             if self._own_address is not None and is_ready:
                 ends = now_ms + int(LEASE_SECONDS * 1000)
                 pipeline.zadd(names.PUSH_NODES, {self._own_address: ends})  # pyright: ignore[reportUnknownMemberType]
@@ -78,8 +86,7 @@ class Membership:
             pipeline.zremrangebyscore(names.PUSH_NODES, "-inf", now_ms)  # pyright: ignore[reportUnknownMemberType]
             pipeline.zrange(names.PUSH_NODES, 0, -1)  # pyright: ignore[reportUnknownMemberType]
             *_, nodes = await pipeline.execute()
-        self._nodes = [node.decode() for node in cast("list[bytes]", nodes)]
-        self._read_at = asked_at
+        return cast("list[bytes]", nodes)
 
 
 def _now() -> float:

@@ -7,7 +7,7 @@ A call can fail in three ways, told apart by what may be done next:
 - `Refused`: the same call will be refused again.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, NamedTuple
 
 from imc_contracts.codes import ErrorCode
@@ -15,6 +15,7 @@ from imc_contracts.commands import SendMessage, SendMessageBatch
 from imc_contracts.envelope import Envelope, Failure
 from imc_contracts.errors import Refused
 from imc_contracts.views import SendReceipt
+from imc_service import current_call
 from imc_service.logs import get_logger
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -31,8 +32,8 @@ class Reply(NamedTuple):
     retry_after: int | None
 
 
-Post = Callable[[bytes], Awaitable[Reply]]
-"""Posts a body to `PATH`.
+Post = Callable[[bytes, Mapping[str, str]], Awaitable[Reply]]
+"""Posts a body to `PATH`, with headers beside those of every call.
 
 Raises `NothingAccepted` if the request was not sent, and any other exception if that is not known.
 """
@@ -78,24 +79,30 @@ class CommandApiClient:
     def __init__(self, post: Post) -> None:
         self._post = post
 
-    async def send(self, messages: Sequence[SendMessage]) -> Outcomes:
+    async def send(self, messages: Sequence[SendMessage], trace: str | None = None) -> Outcomes:
         """Send at most 500 messages; returns what became of each, in their order.
 
+        ``trace`` is the context of their trace, if they are traced.
         Raises `NothingAccepted`, `UnknownEnd` or `Refused`.
         """
         body = SendMessageBatch.model_construct(messages=list(messages)).model_dump_json(exclude_none=True)
+        headers = current_call.headers()
+        request_id = headers[current_call.NAME]
+        if trace is not None:
+            headers["traceparent"] = trace
         try:
-            status, answer, retry_after = await self._post(body.encode())
+            status, answer, retry_after = await self._post(body.encode(), headers)
         except NothingAccepted:
             raise
         except Exception as error:  # also raised by a command-api in this process, whose log may have it
             raise UnknownEnd from error
         if status in _TOKEN_REFUSED:
             # Not the gateways' fault. It ends as soon as the services have the same secret again.
-            logger.error("command-api does not accept this node's token", status=status)
+            logger.error("command-api does not accept this node's token", status=status, requestId=request_id)
         if status in (_UNAVAILABLE, *_TOKEN_REFUSED):
             raise NothingAccepted(retry_after)
         if status >= 500:
+            logger.warning("command-api failed", status=status, requestId=request_id)
             raise UnknownEnd
         try:
             if status != _OK:

@@ -7,6 +7,7 @@ a gateway's sends keep their order. The bytes that wait are bounded: a gateway o
 import asyncio
 from collections import defaultdict, deque
 from dataclasses import dataclass
+from itertools import islice, repeat
 from typing import NamedTuple
 
 from imc_contracts.codes import ErrorCode
@@ -14,6 +15,8 @@ from imc_contracts.errors import Refused
 from imc_contracts.fields import MAX_BATCH
 from imc_contracts.views import SendReceipt
 from imc_service.retry import Backoff
+from imc_service.tracing.tracing import Span, Tracing
+from opentelemetry.trace import SpanKind
 
 from imc_push_node.forwarding.command_api import (
     CommandApiClient,
@@ -23,6 +26,7 @@ from imc_push_node.forwarding.command_api import (
 )
 from imc_push_node.forwarding.incoming_frames import Send
 from imc_push_node.gateway import frames
+from imc_push_node.gateway.changed_gateways import ChangedGateways
 from imc_push_node.gateway.frames import Refusal
 from imc_push_node.gateway.gateway import Gateway, PauseReason
 from imc_push_node.gateway.push_format import PushFormat
@@ -59,6 +63,7 @@ class _Waiting(NamedTuple):
     send_bytes: int
     """The average size of a send."""
     since: float
+    span: Span | None
 
     @property
     def size(self) -> int:
@@ -68,8 +73,17 @@ class _Waiting(NamedTuple):
 class Forwarder:
     """The queues of all apps of a node."""
 
-    def __init__(self, client: CommandApiClient, metrics: NodeMetrics, limits: Limits) -> None:
+    def __init__(
+        self,
+        client: CommandApiClient,
+        metrics: NodeMetrics,
+        limits: Limits,
+        changed: ChangedGateways,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self._tracing = tracing
         self._client = client
+        self._changed = changed
         self._metrics = metrics
         self._limits = limits
         self._queues: dict[str, deque[_Waiting]] = {}
@@ -82,7 +96,11 @@ class Forwarder:
         """Forward the sends of a wake-up, ``size`` bytes in all, after those that came before."""
         queue = self._queues.setdefault(gateway.app_id, deque())
         now = asyncio.get_running_loop().time()
-        waiting = _Waiting(gateway, sends, size // len(sends) + SEND_BYTES, now)
+        span = None
+        if self._tracing is not None:
+            attributes = {"imc.app_id": gateway.app_id, "messaging.batch.message_count": len(sends)}
+            span = self._tracing.begin_some("frame", SpanKind.SERVER, attributes)
+        waiting = _Waiting(gateway, sends, size // len(sends) + SEND_BYTES, now, span)
         queue.append(waiting)
         gateway.submitted(waiting.size)
         self._waiting_bytes += waiting.size
@@ -121,9 +139,8 @@ class Forwarder:
         retry_after = None
         while batch:
             self._metrics.forwards.inc()
-            messages = [send.message for waiting in batch for send in waiting.sends]
             try:
-                outcomes = await self._client.send(messages)
+                outcomes = await self._send(batch)
             except NothingAccepted as refused:
                 retry_after = refused.retry_after
             except UnknownEnd:
@@ -144,6 +161,21 @@ class Forwarder:
                 return
             await asyncio.sleep(pause)
 
+    async def _send(self, batch: list[_Waiting]) -> Outcomes:
+        """Send a batch once. What is traced goes on in the trace of the first, which links to the others."""
+        messages = [send.message for waiting in batch for send in waiting.sends]
+        traces = [waiting.span.context for waiting in batch if waiting.span is not None]
+        if self._tracing is None or not traces:
+            return await self._client.send(messages)
+        span = self._tracing.begin("forward", SpanKind.CLIENT, traces[0], traces[1:])
+        has_failed = True
+        try:
+            outcomes = await self._client.send(messages, span.context)
+            has_failed = False
+        finally:
+            span.end({"messaging.batch.message_count": len(messages)}, has_failed=has_failed)
+        return outcomes
+
     def _refuse(self, batch: list[_Waiting], refused: Refused) -> None:
         self._finish(batch, [refused] * sum(len(waiting.sends) for waiting in batch))
 
@@ -153,13 +185,19 @@ class Forwarder:
 
     def _finish(self, batch: list[_Waiting], outcomes: Outcomes) -> None:
         """Write each gateway its answers, and read on those of which less waits now."""
-        self._metrics.frames_refused.inc(sum(isinstance(outcome, Refused) for outcome in outcomes))
         answers: dict[Gateway, list[bytes]] = defaultdict(list)
         sizes: dict[Gateway, int] = defaultdict(int)
         remaining = iter(outcomes)
         for waiting in batch:
             gateway = waiting.gateway
-            answers[gateway] += [_answer_to(gateway, send, next(remaining)) for send in waiting.sends]
+            answered = list(islice(remaining, len(waiting.sends)))
+            refused = sum(isinstance(outcome, Refused) for outcome in answered)
+            self._metrics.frames_refused.inc(refused)
+            gateway.count_sends(accepted=len(answered) - refused, refused=refused)
+            self._changed.note(gateway)
+            if waiting.span is not None:
+                waiting.span.end({"imc.refused": refused})
+            answers[gateway] += map(_answer_to, repeat(gateway), waiting.sends, answered)
             sizes[gateway] += waiting.size
         for gateway, frames_of_it in answers.items():
             if any(frames_of_it):

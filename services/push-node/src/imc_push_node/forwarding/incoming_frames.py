@@ -1,7 +1,8 @@
 """Reads the frames that gateways write on v1, without I/O.
 
-A frame is the body of ``send-message``, a list of up to 500 of them, or ``{"token": "…"}``. A bad item of a
-list is refused alone; the others are sent. No text ends the connection of the gateway that wrote it.
+A frame is the body of ``send-message``, a list of up to 500 of them, ``{"token": "…"}``, or a change of the
+groups that the gateway holds. A bad item of a list is refused alone; the others are sent. No text ends the
+connection of the gateway that wrote it.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from typing import Annotated, Any, NamedTuple, cast
 
 import orjson
 from imc_contracts.codes import ErrorCode
-from imc_contracts.commands import SendMessage
+from imc_contracts.commands import ChangeGroups, SendMessage
 from imc_contracts.errors import Refused
 from imc_contracts.fields import MAX_BATCH, ClientMessageId
 from imc_contracts.structure import UNCOUNTED_BYTES, require_bounded
@@ -19,6 +20,8 @@ from pydantic import FailFast, TypeAdapter, ValidationError
 
 from imc_push_node.gateway.frames import Refusal
 
+_NAMES_GROUPS = frozenset({"addGroups", "removeGroups"})
+_IS_SEND = frozenset({"groupId", "userId", "content"})
 _CLIENT_MESSAGE_ID: TypeAdapter[str] = TypeAdapter(ClientMessageId)
 _MESSAGES: TypeAdapter[list[SendMessage]] = TypeAdapter(Annotated[list[SendMessage], FailFast()])
 
@@ -38,6 +41,8 @@ class Reading:
     refusals: list[Refusal] = field(default_factory=list[Refusal])
     tokens: list[str] = field(default_factory=list[str])
     """Fresh tokens: frames that held a token and nothing else."""
+    group_changes: list[ChangeGroups | Refused] = field(default_factory=list[ChangeGroups | Refused])
+    """What to change of the groups that the gateway holds, and why some frames can't be read."""
 
 
 ReadFrames = Callable[[Sequence[bytes], str, int], Reading]
@@ -49,11 +54,11 @@ def read_frames(texts: Sequence[bytes], app_id: str, most_refusals: int) -> Read
     try:
         return Reading(_all_sends(texts, app_id))
     except (orjson.JSONDecodeError, AttributeError, ValidationError, Refused):
-        # Some frame is malformed, or a token. The second, slower pass finds out which.
+        # Some frame is malformed, or no send. The second, slower pass finds out which.
         reading = Reading()
         for text in texts:
             _read_frame(reading, text, app_id)
-            if len(reading.refusals) > most_refusals:
+            if len(reading.refusals) + len(reading.group_changes) > most_refusals:
                 break
         return reading
 
@@ -96,6 +101,9 @@ def _read_frame(reading: Reading, text: bytes, app_id: str) -> None:
         if token is not None:
             reading.tokens.append(token)
             return
+        if _changes_groups(body):
+            reading.group_changes.append(_group_change(body))
+            return
         if items is None:
             _read_item(reading, body, app_id, None)
             return
@@ -126,6 +134,19 @@ def _token(body: Any) -> str | None:
     fields = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
     token = fields.get("token") if len(fields) == 1 else None
     return token if isinstance(token, str) else None
+
+
+def _changes_groups(body: Any) -> bool:
+    """Whether a frame names groups to hold. With a field of a send beside that, it is a send."""
+    fields = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+    return not _NAMES_GROUPS.isdisjoint(fields) and _IS_SEND.isdisjoint(fields)
+
+
+def _group_change(body: Any) -> ChangeGroups | Refused:
+    try:
+        return parse_fields(ChangeGroups, body)
+    except Refused as refused:
+        return refused
 
 
 def _read_item(reading: Reading, item: Any, app_id: str, index: int | None) -> None:

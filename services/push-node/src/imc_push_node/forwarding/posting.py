@@ -6,7 +6,7 @@ or two; all its other calls are few, and made with httpx.
 
 import contextlib
 import io
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 import httpx
 from imc_contracts.scopes import Scope
@@ -48,9 +48,9 @@ async def posting(settings: PushNodeSettings) -> AsyncGenerator[Post]:
         skip_auto_headers=("accept", "accept-encoding", "user-agent"),
     ) as session:
 
-        async def post(body: bytes) -> Reply:
+        async def post(body: bytes, more: Mapping[str, str]) -> Reply:
             data = body if len(body) <= LARGE_BYTES else io.BytesIO(body)
-            headers = {**_JSON, **token.headers()} if token else _JSON
+            headers = {**_JSON, **more, **token.headers()} if token else {**_JSON, **more}
             try:
                 async with session.post(url, data=data, headers=headers, allow_redirects=False) as reply:
                     retry_after = _seconds(reply.headers.get("retry-after"))
@@ -64,8 +64,8 @@ async def posting(settings: PushNodeSettings) -> AsyncGenerator[Post]:
 def posting_within(client: httpx.AsyncClient) -> Post:
     """Post with ``client``, whose transport is an application of this process."""
 
-    async def post(body: bytes) -> Reply:
-        reply = await client.post(PATH, content=body, headers=_JSON)
+    async def post(body: bytes, more: Mapping[str, str]) -> Reply:
+        reply = await client.post(PATH, content=body, headers={**_JSON, **more})
         return Reply(reply.status_code, reply.content, _seconds(reply.headers.get("retry-after")))
 
     return post

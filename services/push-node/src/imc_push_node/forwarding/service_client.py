@@ -2,6 +2,7 @@
 
 import httpx
 from imc_contracts.scopes import Scope
+from imc_service import current_call
 from imc_service.auth.service_tokens import ServiceToken
 
 from imc_push_node.settings import PushNodeSettings
@@ -11,13 +12,21 @@ _TIMEOUT = httpx.Timeout(10, connect=2, pool=2)
 
 
 def service_client(settings: PushNodeSettings, url: str, audience: str, scope: Scope) -> httpx.AsyncClient:
-    """Return a client of the service at ``url``. Its calls bear a token where callers need one."""
+    """Return a client of the service at ``url``. Its calls bear an id, and a token where callers need one."""
+    client = httpx.AsyncClient(
+        base_url=url, limits=_LIMITS, timeout=_TIMEOUT, trust_env=False, event_hooks={"request": [_name]}
+    )
     if settings.auth == "off" or settings.service_secret is None:
-        return httpx.AsyncClient(base_url=url, limits=_LIMITS, timeout=_TIMEOUT, trust_env=False)
+        return client
     token = ServiceToken(settings.service_secret, audience, scope)
 
     def sign(request: httpx.Request) -> httpx.Request:
         request.headers.update(token.headers())
         return request
 
-    return httpx.AsyncClient(base_url=url, auth=sign, limits=_LIMITS, timeout=_TIMEOUT, trust_env=False)
+    client.auth = sign
+    return client
+
+
+async def _name(request: httpx.Request) -> None:
+    request.headers.update(current_call.headers())

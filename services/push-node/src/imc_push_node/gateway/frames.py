@@ -1,12 +1,13 @@
-"""What a gateway is told, as bytes ready for its socket: WebSocket text frames that hold one envelope each.
+"""What a gateway is told, as bytes ready for its socket.
 
-A frame of a server is not masked (RFC 6455, section 5.1). So one encoding serves all gateways of a format.
+Each is one envelope, in a text frame of a WebSocket or in an event of an event stream. A frame of a server is
+not masked (RFC 6455, section 5.1). So one encoding serves all gateways of a format.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from imc_contracts.codes import ErrorCode, PushCode
+from imc_contracts.codes import CloseCode, ErrorCode, PushCode
 from imc_contracts.cursor import Cursor
 from imc_contracts.envelope import encode
 from imc_contracts.events import Entry, EventKind
@@ -18,6 +19,7 @@ _PUSHES = {
     EventKind.MESSAGE_RECALLED: (PushCode.MESSAGE_RECALLED, "message recalled"),
     EventKind.NOTICE_PUBLISHED: (PushCode.NOTICE_PUBLISHED, "notice published"),
     EventKind.NOTICE_DELETED: (PushCode.NOTICE_DELETED, "notice deleted"),
+    EventKind.ERASURE: (PushCode.ERASED, "erased"),
 }
 _V1_HEADS = {
     kind: b'{"success":true,"code":%d,"message":"%b","data":' % (code, words.encode())
@@ -26,6 +28,7 @@ _V1_HEADS = {
 _JAVA_HEADS = {
     kind: b'{"success":true,"code":%d,"message":"success","data":' % code
     for kind, (code, _) in _PUSHES.items()
+    if kind is not EventKind.ERASURE  # the Java version has none, and its clients are strict
 }
 
 _MS_PER_SECOND = 1000
@@ -33,7 +36,7 @@ _MS_PER_SECOND = 1000
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a message that a gateway wrote was not accepted. ``reason`` is for people."""
+    """Why something that a gateway wrote was not accepted. ``reason`` is for people."""
 
     error: ErrorCode
     reason: str
@@ -43,6 +46,8 @@ class Refusal:
     """The message's index, if its frame was a list."""
     retry_after: int | None = None
     """After how many seconds to retry, if that is known."""
+    groups_held: int | None = None
+    """How many groups the gateway still holds, if its frame was to change them."""
 
     @property
     def is_retryable(self) -> bool:
@@ -65,9 +70,15 @@ def text_frame(payload: bytes) -> bytes:
 
 
 def pushes(push_format: PushFormat, epoch: str, entries: Iterable[Entry]) -> list[bytes]:
-    """2001, 2002, 2004 or 2005 of each entry. Its body is passed on as it is in the log, unread."""
+    """2001, 2002, 2004, 2005 or 2006 of each entry. Its body is passed on as it is in the log, unread.
+
+    In the place of an entry that the format has no frame for is nothing.
+    """
     if not push_format.has_cursors:
-        return [text_frame(b"%b%b}" % (_JAVA_HEADS[kind], body)) for _, kind, body in entries]
+        heads = ((_JAVA_HEADS.get(kind), body) for _, kind, body in entries)
+        return [b"" if head is None else text_frame(b"%b%b}" % (head, body)) for head, body in heads]
+    if push_format.is_event_stream:
+        return [_push_event(epoch.encode(), *entry) for entry in entries]
     cursor = b',"cursor":"%b.' % epoch.encode()
     return [
         text_frame(b'%b%b%b%b"}' % (_V1_HEADS[kind], body, cursor, entry_id))
@@ -75,13 +86,54 @@ def pushes(push_format: PushFormat, epoch: str, entries: Iterable[Entry]) -> lis
     ]
 
 
-def connected(cursor: Cursor, push_format: PushFormat, *, recovered: bool) -> bytes:
-    """2000: pushes follow from ``cursor`` on."""
+def event(payload: bytes, cursor: Cursor | None = None) -> bytes:
+    """Put ``payload`` (UTF-8, one line) into one event; ``cursor`` is where to go on from after it."""
+    return (
+        b"data: %b\n\n" % payload
+        if cursor is None
+        else b"id: %b\ndata: %b\n\n" % (str(cursor).encode(), payload)
+    )
+
+
+def _push_event(epoch: bytes, entry_id: bytes, kind: EventKind, body: bytes) -> bytes:
+    if b"\n" in body or b"\r" in body:
+        # Of an entry made by hand. JSON has line breaks between its tokens only. They would end the event.
+        body = body.replace(b"\n", b" ").replace(b"\r", b" ")
+    return b'id: %b.%b\ndata: %b%b,"cursor":"%b.%b"}\n\n' % (
+        epoch,
+        entry_id,
+        _V1_HEADS[kind],
+        body,
+        epoch,
+        entry_id,
+    )
+
+
+def connected(
+    cursor: Cursor, push_format: PushFormat, *, recovered: bool, offered: Cursor | None = None
+) -> bytes:
+    """2000: pushes follow from ``cursor`` on. ``offered``: the position to resume from, if it was another.
+
+    Until the gap between the two is announced, a gateway that comes back must offer that one again.
+    """
     data = "connection successful"
     if not push_format.has_cursors:
         return text_frame(encode(_envelope(PushCode.CONNECTED, "success", data)))
     envelope = _envelope(PushCode.CONNECTED, "connected", data)
-    return text_frame(encode({**envelope, "cursor": str(cursor), "recovered": recovered}))
+    payload = encode({**envelope, "cursor": str(cursor), "recovered": recovered})
+    return event(payload, offered or cursor) if push_format.is_event_stream else text_frame(payload)
+
+
+def groups_held(number: int, cursor: Cursor) -> bytes:
+    """2007: the gateway holds so many groups; it gets all events of these that come after ``cursor``."""
+    envelope = _envelope(PushCode.GROUPS_HELD, "groups held", number)
+    return text_frame(encode({**envelope, "cursor": str(cursor)}))
+
+
+def position(cursor: Cursor) -> bytes:
+    """2008: the gateway has all events of its groups up to ``cursor``."""
+    envelope = _envelope(PushCode.POSITION, "nothing else for you until here", None)
+    return text_frame(encode({**envelope, "cursor": str(cursor)}))
 
 
 def send_acknowledged(client_message_id: str, message_id: str, create_time: int, *, duplicate: bool) -> bytes:
@@ -108,23 +160,32 @@ def frame_refused(push_format: PushFormat, refusal: Refusal) -> bytes:
         "retryAfter": None if after is None else after * _MS_PER_SECOND,
         "clientMessageId": refusal.client_message_id,
         "index": refusal.index,
+        "groupsHeld": refusal.groups_held,
     }
     known = {name: detail for name, detail in details.items() if detail is not None}
     data = {"error": int(refusal.error), "retryable": refusal.is_retryable, **known}
     return _failure(push_format, PushCode.FRAME_REFUSED, refusal.reason, data)
 
 
-def gap(offered: Cursor, continued: Cursor) -> bytes:
+def closed(code: CloseCode, reason: str) -> bytes:
+    """The last event of a stream: why it ends, as the close frame of a WebSocket says it."""
+    data = {"retryable": code.is_retryable}
+    return event(encode({"success": False, "code": int(code), "message": reason, "data": data}))
+
+
+def gap(offered: Cursor, continued: Cursor, push_format: PushFormat = PushFormat.V1) -> bytes:
     """4002: what happened between the two points can't be proven complete."""
     data = {"from": str(offered), "to": str(continued)}
     reason = "pushes between these two points may be missing: read the history"
-    return text_frame(encode(_envelope(PushCode.GAP, reason, data)))
+    payload = encode(_envelope(PushCode.GAP, reason, data))
+    return event(payload, continued) if push_format.is_event_stream else text_frame(payload)
 
 
 def _failure(push_format: PushFormat, code: PushCode, reason: str, data: Mapping[str, object]) -> bytes:
     # Clients of the Java version don't know such data.
     allowed = None if push_format is PushFormat.JAVA else data
-    return text_frame(encode(_envelope(code, reason, allowed)))
+    payload = encode(_envelope(code, reason, allowed))
+    return event(payload) if push_format.is_event_stream else text_frame(payload)
 
 
 def _envelope(code: PushCode, message: str, data: object) -> dict[str, object]:

@@ -66,6 +66,7 @@ class Pulse:
     """The signs of life of one socket. Recognizes the pongs that need no parser, by where frames begin."""
 
     __slots__ = (
+        "_ping",
         "_ping_ends_at",
         "_socket",
         "_taken_before",
@@ -75,8 +76,9 @@ class Pulse:
         "was_paused",
     )
 
-    def __init__(self, socket: PingedSocket) -> None:
+    def __init__(self, socket: PingedSocket, ping: bytes = PING) -> None:
         self._socket = socket
+        self._ping = ping
         self.is_silent = False
         """Whether nothing has come since the last ping."""
         self.is_at_frame = True
@@ -100,7 +102,7 @@ class Pulse:
         return False
 
     def ping(self) -> bool:
-        """Write `PING`, and note its place in the stream.
+        """Write a ping, and note its place in the stream.
 
         Returns False if none was written: the last one has no answer yet, or the socket has ended.
         """
@@ -110,7 +112,7 @@ class Pulse:
         # A call of the kernel costs more than the ping. It is needless if nothing was written since the last.
         written = socket.written
         self._taken_before = written if written == self._ping_ends_at else socket.taken
-        socket.write(PING)
+        socket.write(self._ping)
         self._ping_ends_at = socket.written
         self.is_silent = True
         self.was_paused = socket.is_paused

@@ -17,15 +17,18 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from imc_push_node.gateway import frame_parser, tcp
-from imc_push_node.gateway.broadcast_group import GroupMember
+from imc_push_node.gateway import frame_parser
 from imc_push_node.gateway.frame_rate_limit import FrameRateLimit
 from imc_push_node.gateway.gateway import SocketListener
 from imc_push_node.gateway.incoming_limits import IncomingLimits
 from imc_push_node.gateway.keepalive import Keepalive, Pulse
+from imc_push_node.gateway.peer_socket import PeerSocket
 
 EXTENSION = "imc.gateway_socket"
 """The key of ``scope["extensions"]`` under which the application finds the `GatewayWebSocket`."""
+
+ABNORMAL = 1006
+"""What stands for a close code where there is none (RFC 6455, section 7.4.1)."""
 
 CLOSE_SECONDS = 5.0
 """How long a peer may take to answer a close frame, or to take the rest of what was written to it."""
@@ -44,7 +47,7 @@ TINY_BYTES = 126
 """A smaller fragment counts as a frame that carries no message."""
 
 
-class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
+class GatewayWebSocket(PeerSocket, WebSocketsSansIOProtocol):
     """uvicorn's protocol, without its queues."""
 
     def __init__(self, *args: Any, keepalive: Keepalive, incoming: IncomingLimits, **options: Any) -> None:
@@ -53,9 +56,8 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
         self.default_headers = [header for header in self.default_headers if header[0] != b"connection"]
         self._keepalive = keepalive
         self._pulse = Pulse(self)
-        self.is_full = False
-        self.has_ended = False
-        self._listener: SocketListener | None = None
+        self._ending: tuple[int, str] | None = None
+        """How this node has closed it."""
         self._unfinished = incoming.unfinished
         self._floods = incoming.floods
         self._idle_frames = FrameRateLimit(incoming.idle_frames_per_minute)
@@ -90,18 +92,13 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
         self._keepalive.join(self._pulse)
         self.transport.set_write_buffer_limits(high=buffer_bytes, low=buffer_bytes // 4)
 
-    def write(self, frames: bytes) -> None:
-        """Write encoded frames; never waits. Dropped once the socket has ended."""
-        if not self.has_ended:
-            self._written_apart += len(frames)
-            self.transport.write(frames)
-
     def close(self, code: CloseCode, reason: str = "") -> None:
         """Send a close frame after all that was written; hang up once it is answered, or soon."""
         if self.has_ended:
             return
         if self.conn.state is not State.OPEN:
             return  # it broke the protocol, or closed, within the same read: that is handled next
+        self._ending = (code, reason)
         self._end(code)
         self.conn.send_close(code, reason)
         self._hang_up_later()
@@ -109,20 +106,16 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
     def fail(self, code: CloseCode, reason: str) -> None:
         """Close, and discard what the peer has not completed and what it still sends."""
         if not self.has_ended:
+            self._ending = (code, reason)
             self.conn.fail(code, reason)
         self._break_off(code)
 
     @property
-    def taken(self) -> int:
-        """How many of the written bytes the peer's machine has acknowledged."""
-        if self.transport.is_closing():
-            return 0
-        in_kernel = tcp.unacknowledged_bytes(self.transport.get_extra_info("socket"))
-        return self.written - self.transport.get_write_buffer_size() - in_kernel
-
-    def is_unreachable(self, seconds: float) -> bool:
-        """Whether the peer's machine was silent for so long, while bytes are on their way to it."""
-        return tcp.is_unreachable(self.transport.get_extra_info("socket"), seconds)
+    def ending(self) -> tuple[int, str]:
+        """The close code and the reason, once it has ended: ours, else the peer's, else 1006."""
+        if self._ending is not None:
+            return self._ending
+        return (close.code, close.reason) if (close := self.conn.close_rcvd) else (ABNORMAL, "")
 
     def pause_reading(self) -> None:
         """Stop reading from the peer, also its pongs and its close frame."""
@@ -322,20 +315,6 @@ class GatewayWebSocket(GroupMember, WebSocketsSansIOProtocol):
         """The peer writes no more. The transport closes once the peer has read the rest, or soon."""
         self._end(None)
         self._hang_up_in_time()
-
-    def pause_writing(self) -> None:
-        """The transport's buffer is over its limit."""
-        super().pause_writing()
-        self.is_full = True
-        if self._listener is not None and not self.has_ended:
-            self._listener.on_full()
-
-    def resume_writing(self) -> None:
-        """The transport's buffer has room."""
-        super().resume_writing()
-        self.is_full = False
-        if self._listener is not None and not self.has_ended:
-            self._listener.on_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""

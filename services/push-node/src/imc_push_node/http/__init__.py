@@ -3,7 +3,7 @@
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 
-from imc_push_node.http import gateways, node, test_page
+from imc_push_node.http import events, gateways, node, roster
 from imc_push_node.http.gateway_paths import GatewayPaths
 from imc_push_node.http.handshakes import HandshakeMetrics
 
@@ -13,7 +13,7 @@ __all__ = ["install", "routes"]
 def routes() -> APIRouter:
     """All routes but those of operations."""
     router = APIRouter()
-    for part in (node, gateways, test_page):
+    for part in (node, roster, events, gateways):
         router.include_router(part.routes())
     return router
 

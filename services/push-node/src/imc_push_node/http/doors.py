@@ -15,7 +15,8 @@ from imc_push_node.http.gateway_paths import JAVA_GATEWAYS, V1_GATEWAYS
 
 Query = Mapping[str, str]
 
-_CURSOR_RULE = "it must be a cursor that a push, a receipt or a 2000 carried"
+CURSOR_RULE = "a cursor that a push, a receipt or a 2000 carried"
+_GROUPS_RULE = "it must be listed, or be left out for the events of all groups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Door:
     """Whether a new connection replaces an older one of the same gatewayId."""
     ignores_binary_frames: bool
     """Whether a binary frame is thrown away. Otherwise it closes the connection."""
+    lists_groups: Callable[[Query], bool] = lambda _query: False
+    """Whether it gets only the events of groups that it lists; raises `Refused` if that is not clear."""
 
     @property
     def path(self) -> str:
@@ -50,7 +53,14 @@ def _v1_cursor(query: Query) -> Cursor | None:
     try:
         return Cursor.parse(cursor) if cursor else None
     except ValueError:
-        raise Refused(ErrorCode.INVALID_FIELD, f"cursor is not valid: {_CURSOR_RULE}") from None
+        raise Refused(ErrorCode.INVALID_FIELD, f"cursor is not valid: it must be {CURSOR_RULE}") from None
+
+
+def _v1_lists_groups(query: Query) -> bool:
+    groups = query.get("groups")
+    if groups not in (None, "", "listed"):
+        raise Refused(ErrorCode.INVALID_FIELD, f"groups is not valid: {_GROUPS_RULE}")
+    return groups == "listed"
 
 
 def _slot_of_its_own(gateway_id: str) -> str:
@@ -66,6 +76,7 @@ V1 = Door(
     slot=lambda gateway_id: gateway_id,
     is_exclusive=True,
     ignores_binary_frames=False,
+    lists_groups=_v1_lists_groups,
 )
 
 JAVA = Door(

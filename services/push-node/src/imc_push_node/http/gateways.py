@@ -42,6 +42,7 @@ def _handshake_at(door: Door) -> Callable[[WebSocket], Awaitable[None]]:
             connections.refuse(socket, door, refused)
             return
         try:
+            connections.admission.require(arrival.app_id)
             await connections.gateway_quota.take(arrival.app_id, arrival.slot)
         except Refused as refused:
             await _deny(websocket, refused)
@@ -71,6 +72,7 @@ def _read_arrival(websocket: WebSocket, door: Door) -> Arrival:
         push_format=door.push_format(query),
         offered=door.offered_cursor(query),
         grant=grant_in(websocket.scope),
+        lists_groups=door.lists_groups(query),
     )
 
 

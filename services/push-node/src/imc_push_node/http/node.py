@@ -2,31 +2,17 @@
 
 from fastapi import APIRouter, Request, Response
 from imc_contracts.envelope import Envelope
-from imc_contracts.field_guide import EXAMPLES
-from imc_contracts.fields import AppId, GatewayId
 from imc_contracts.scopes import Scope
 from imc_contracts.views import Node
 from imc_service.auth.middleware import grant_in
 from imc_service.http import replies
-from imc_service.http.openapi import ANY_CALL, field_description, v1_replies
-from pydantic import TypeAdapter
+from imc_service.http.openapi import ANY_CALL, v1_replies
 
-from imc_push_node.http.gateway_paths import V1_GATEWAYS, read_ids
+from imc_push_node.http.gateway_paths import IDS, V1_GATEWAYS, read_ids
 from imc_push_node.http.state import push_node
 
 PATH = V1_GATEWAYS + "{appId}/{gatewayId}/node"
 
-_PARAMETERS = [
-    {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "description": field_description(name),
-        "example": EXAMPLES[name],
-        "schema": adapter.json_schema(),
-    }
-    for name, adapter in (("appId", TypeAdapter(AppId)), ("gatewayId", TypeAdapter(GatewayId)))
-]
 _REPLIES = v1_replies({**ANY_CALL, 404: "40400: this is no path of a gateway."})
 
 
@@ -38,7 +24,7 @@ def routes() -> APIRouter:
         PATH,
         response_model=Envelope[Node],
         responses=_REPLIES,
-        openapi_extra={"parameters": _PARAMETERS},
+        openapi_extra={"parameters": IDS},
     )
     async def home_node(request: Request) -> Response:
         """The push-node that this gateway belongs to, among those that are ready now."""

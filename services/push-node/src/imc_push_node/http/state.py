@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from typing import cast
 
+from imc_service.http.bodies import BodyRoom
 from starlette.requests import HTTPConnection
 
+from imc_push_node.cluster.disconnects import Disconnects
 from imc_push_node.cluster.drain import Drain
 from imc_push_node.cluster.membership import Membership
+from imc_push_node.cluster.roster_pages import RosterPages
+from imc_push_node.gateway.keepalive import Keepalive
 from imc_push_node.http.connection import Connections
 
 
@@ -17,6 +21,11 @@ class PushNode:
     connections: Connections
     drain: Drain
     membership: Membership
+    roster: RosterPages
+    disconnects: Disconnects
+    body_room: BodyRoom
+    keepalive: Keepalive
+    """What pings event streams."""
 
 
 def push_node(connection: HTTPConnection) -> PushNode:

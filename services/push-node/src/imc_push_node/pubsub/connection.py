@@ -1,4 +1,4 @@
-"""One connection to Redis for Pub/Sub: all that has come is taken in one step, without a task or an await.
+"""One connection to a master for Pub/Sub: all that has come is taken in one step, without a task or an await.
 
 redis-py connects (TLS, authentication, RESP3); from there on the socket is read and written here. Its own
 reading costs, for each message, about half as much as writing to a hundred gateways does. Other commands may
@@ -10,23 +10,30 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, cast
 
 import hiredis
 from imc_contracts import names
 from imc_service.redis.connections import packed, taken_over
+from imc_service.redis.errors import code_of
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import InvalidResponse, ResponseError
 
 _NOTHING = object()
 
+_OF_A_KEY = frozenset({"WRONGTYPE", "ASK", "TRYAGAIN"})
+"""Said of a key, never of a channel. While a slot moves, its master says ASK of keys that have gone."""
+
 Hear = Callable[[bytes, bytes, Any], None]
 """Hears what is pushed: its kind, its channel, and the payload of a message."""
 
 
-# A write that finds nothing to do, and no PING: a replica, or a node of a cluster, would answer that too.
-PING = packed("ZREM", names.gateways(names.NO_APP), "x")
+@lru_cache(names.SHARDS)
+def _ping(shard: int) -> bytes:
+    """A write that finds nothing to do. No PING: a replica, or a master of other shards, answers that too."""
+    return packed("ZREM", names.gateways(names.no_app(shard)), "x")
 
 
 @dataclass(slots=True)
@@ -58,31 +65,33 @@ class PubSubConnection(asyncio.Protocol):
         """Write a command that pushes alone answer; never waits. Dropped once the connection has ended."""
         self._write(packed(*command))
 
-    def ping(self) -> None:
-        """Make Redis say something. The connection ends if what answers is not the server it was made to."""
+    def ping(self, shard: int) -> None:
+        """Make Redis say something. The connection ends if what answers is not the master of ``shard``.
+
+        A master that is giving the slot away says ASK, which is an answer as good as any.
+        """
         self._requests.append(_Request(1, None))
-        self._write(PING)
+        self._write(_ping(shard))
 
     async def ask(self, commands: bytes, count: int) -> list[Any]:
         """The replies to ``count`` commands, which are `packed` and joined.
 
-        What was published before they were carried out is heard before this returns. Raises `RedisError` or
-        `OSError` if the connection ends first, `ResponseError` if a key is not what it should be.
+        In the place of a reply stands the `ResponseError` of a key that is not what it should be, or has gone
+        to the next master of its slot. What was published before the commands were carried out is heard
+        before this returns. Raises `RedisError` or `OSError` if the connection ends first.
         """
         if self._ended.done():
             self._ended.result()
         answered: asyncio.Future[list[Any]] = self._loop.create_future()
         self._requests.append(_Request(count, answered))
         self._write(commands)
-        replies = await answered
-        for reply in replies:
-            if isinstance(reply, ResponseError):
-                raise reply
-        return replies
+        return await answered
 
-    async def prove(self) -> None:
-        """Ping, and wait for the answer; raises as `ask`."""
-        await self.ask(PING, 1)
+    async def prove(self, shard: int) -> None:
+        """Ping, and wait for the answer; raises as `ask`, and `ResponseError`."""
+        [reply] = await self.ask(_ping(shard), 1)
+        if isinstance(reply, ResponseError) and code_of(reply) != "ASK":
+            raise reply
 
     async def ended(self) -> None:
         """Wait for the end of the connection; raises `RedisError` or `OSError`."""
@@ -125,7 +134,7 @@ class PubSubConnection(asyncio.Protocol):
         if isinstance(reply, hiredis.PushNotification):
             kind, channel, payload = cast("list[Any]", reply)[:3]
             self._hear(kind, channel, payload)
-        elif isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"):
+        elif isinstance(reply, Exception) and code_of(reply) not in _OF_A_KEY:
             raise reply  # it may answer a subscription: which request the next reply belongs to is not known
         else:
             request = self._requests[0]
@@ -139,8 +148,8 @@ class PubSubConnection(asyncio.Protocol):
 @contextlib.asynccontextmanager
 async def connected(redis: Redis, hear: Hear) -> AsyncGenerator[PubSubConnection]:
     """A connection of its own, made as ``redis`` makes its. Raises `RedisError` or `OSError`."""
-    async with taken_over(redis, lambda transport: PubSubConnection(transport, hear)) as link:
+    async with taken_over(redis, lambda transport: PubSubConnection(transport, hear)) as connection:
         try:
-            yield link
+            yield connection
         finally:
-            link.end(Disconnected("the connection was given up"))
+            connection.end(Disconnected("the connection was given up"))

@@ -1,173 +1,159 @@
-"""The node's one Pub/Sub connection.
+"""Listens to the channels of a node: on each master to those of the shards that it holds.
 
-A connection that ends is replaced, forever. What was published in between is lost to this node: each
-channel's listener is told of every confirmed subscription, the first as well as those of a new connection,
-and looks into the log then. A server that hangs ends no connection: a ping each second, with a deadline,
-notices it.
+A channel of a shard is published on the master that has the shard's keys, and moves with them to another
+master. Who has which shard is looked up each second, and at once when a master gives a shard away. Then each
+listener is told of the new subscription, as after any gap.
 """
 
 import asyncio
 import contextlib
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any
 
+from imc_contracts import names
 from imc_service import background
-from imc_service.logs import get_logger
-from imc_service.outage import Outage
-from imc_service.redis.client import database_of
-from imc_service.redis.errors import words_of
-from imc_service.retry import Backoff
+from imc_service.redis.client import address_of
+from imc_service.redis.masters import Masters
 from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import RedisError
 
-from imc_push_node.pubsub.connection import PubSubConnection, connected
+from imc_push_node.pubsub.channels import Channel, ChannelListener
+from imc_push_node.pubsub.master_subscriber import MasterSubscriber
 
-logger = get_logger("subscriber")
-
-PING_SECONDS = 1.0
-DEADLINE_SECONDS = 3.0
-"""Without a word from Redis for so long, its connection is given up."""
-
-BACKOFF = Backoff(longest=1.0)
-"""Between connections."""
-
-
-class ChannelListener(Protocol):
-    """Hears one channel. Called as messages come in: must not raise or wait."""
-
-    def on_subscribed(self) -> None:
-        """From here on nothing is missed, until the next call; before it something may have been."""
-        ...
-
-    def on_message(self, payload: bytes) -> None:
-        """A message, in the order of publishing."""
-        ...
+PLACE_SECONDS = 1.0
+"""How often it is looked up where the shards are."""
 
 
 class Subscriber:
     """Listens to the channels that are held. `run` must be running."""
 
-    def __init__(self, redis: Redis, connections: Counter) -> None:
-        self._redis = redis
-        self.database = database_of(redis)
+    def __init__(self, masters: Masters, connections: Counter) -> None:
+        self._masters = masters
+        self.database = masters.database
         """The number that its channels bear."""
         self._connections = connections
-        self._listeners: dict[bytes, ChannelListener] = {}
-        self._touched: dict[bytes, None] = {}
-        """The channels that Redis is still to be told of, in the order in which they were held."""
+        self._shards: dict[int, dict[bytes, Channel]] = {}
+        """All channels, by shard."""
+        self._connected: dict[Redis, tuple[MasterSubscriber, asyncio.Task[None]]] = {}
+        self._placed: dict[int, MasterSubscriber] = {}
+        self._moved = set[int]()
+        """The shards whose new master is looked for."""
+        self._lookups = set[asyncio.Task[None]]()
         self._changed = asyncio.Event()
-        self._link: PubSubConnection | None = None
-        self._has_subscribed = False
-        """Whether Redis has confirmed a subscription on this connection. It may refuse them all."""
-        self._outage = Outage(logger.warning, "listening to Redis")
 
-    def subscribe(self, channel: str, listener: ChannelListener) -> None:
-        """Listen to ``channel``. Channels that are held in one step are subscribed to in that order."""
-        self._listeners[channel.encode()] = listener
-        self._touch(channel.encode())
+    def subscribe(self, shard: int, channel: str, listener: ChannelListener) -> None:
+        """Listen to a channel of ``shard``.
 
-    def unsubscribe(self, channel: str) -> None:
-        """Listen no more; nothing is heard of the channel from here on."""
-        self._listeners.pop(channel.encode(), None)
-        self._touch(channel.encode())
-
-    def _touch(self, channel: bytes) -> None:
-        self._touched.pop(channel, None)  # it comes last then
-        self._touched[channel] = None
-        self._changed.set()
-
-    async def ask(self, commands: bytes, count: int) -> list[Any]:
-        """The replies to ``count`` commands, packed and joined; see `PubSubConnection.ask`.
-
-        Everything that was published before Redis carried them out has been heard when this returns. Raises
-        `RedisError` or `OSError` when there is no connection, and once it is given up for its silence.
+        Channels of a shard that are held in one step are subscribed to in that order.
         """
-        if self._link is None:
-            raise Disconnected("no Pub/Sub connection")
-        return await self._link.ask(commands, count)
+        held = Channel(shard, channel.encode(), listener)
+        self._shards.setdefault(shard, {})[held.name] = held
+        if shard in self._placed:
+            self._placed[shard].hold(held)
+        else:
+            self._changed.set()
 
-    async def alive(self) -> str | None:
-        """A readiness check: why nothing could be heard just now, or None."""
-        if self._outage.words is not None:
-            return f"no Pub/Sub connection: {self._outage.words}"
-        if self._link is None or not self._has_subscribed:
+    def unsubscribe(self, shard: int, channel: str) -> None:
+        """Listen no more; nothing is heard of the channel from here on."""
+        channels = self._shards[shard]
+        left = channels.pop(channel.encode())
+        if shard in self._placed:
+            self._placed[shard].leave(left)
+        if not channels:
+            del self._shards[shard]
+            self._placed.pop(shard, None)
+            self._changed.set()
+
+    async def ask(self, shards: Iterable[int], commands: bytes, count: int) -> list[Any]:
+        """Ask the master of ``shards``, which have channels here; see `MasterSubscriber.ask`.
+
+        Raises `RedisError` too if they are not all known to be on one master.
+        """
+        masters = {self._placed.get(shard) for shard in shards}
+        master = masters.pop()
+        if master is None or masters:
+            raise Disconnected("it is not known which master holds the shards")
+        return await master.ask(commands, count)
+
+    def by_master(self, shards: Iterable[int]) -> list[list[int]]:
+        """The shards whose master is known, those of each master together."""
+        groups: dict[MasterSubscriber, list[int]] = {}
+        for shard in shards:
+            if shard in self._placed:
+                groups.setdefault(self._placed[shard], []).append(shard)
+        return list(groups.values())
+
+    def fault(self, shard: int) -> str | None:
+        """Why nothing could be heard of ``shard`` just now, or None."""
+        if shard not in self._placed:
             return "no Pub/Sub connection"
-        silence = _now() - self._link.heard_at
-        return "the Pub/Sub connection is silent" if silence > DEADLINE_SECONDS else None
+        return self._placed[shard].fault()
 
-    def reconnect(self) -> None:
-        """Give the connection up, for one that what is published is heard on."""
-        if self._link is not None:
-            self._link.end(Disconnected("what was published was not heard"))
+    def address(self, shard: int) -> str:
+        """Where the master of ``shard`` is, as far as is known."""
+        return self._placed[shard].address if shard in self._placed else "an unknown address"
+
+    def reconnect(self, shard: int) -> None:
+        """Give the connection to the master of ``shard`` up, for one that what is published is heard on."""
+        if shard in self._placed:
+            self._placed[shard].reconnect()
 
     async def run(self) -> None:
-        """Connect, and connect again, until cancelled."""
-        failures = 0
-        while True:
-            began = _now()
-            try:
-                await self._connect_and_listen()
-            except (RedisError, OSError) as error:
-                self._outage.goes_on(words_of(error))
-                if self._link is not None and _now() - began > BACKOFF.longest:
-                    failures = 0
-            finally:
-                self._link = None
-            await BACKOFF.pause(failures := failures + 1)
+        """Listen until cancelled."""
+        try:
+            while True:
+                self._changed.clear()
+                self._place()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PLACE_SECONDS):
+                        await self._changed.wait()
+        finally:
+            await background.end([*self._lookups, *(task for _, task in self._connected.values())])
+            self._connected.clear()
+            self._placed.clear()
+            self._moved.clear()
 
-    async def _connect_and_listen(self) -> None:
-        # Not redis-py's Pub/Sub: that one reconnects without a word, and a gap would look like none.
-        async with connected(self._redis, self._hear) as link:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                await link.prove()
-            self._connections.inc()
-            self._link, self._has_subscribed = link, False
-            tasks = [asyncio.create_task(work) for work in (self._write(link), link.ended(), _watch(link))]
-            try:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-            finally:
-                await background.end(tasks)
+    def _place(self) -> None:
+        """Hold each channel at the master that has its shard now."""
+        shards = {names.changes(shard): shard for shard in self._shards if shard not in self._moved}
+        for redis, keys in self._masters.by_master(shards):
+            if redis not in self._connected:
+                self._connected[redis] = self._begin(redis)
+            subscriber, _ = self._connected[redis]
+            for key in keys:
+                self._place_shard(shards[key], subscriber)
+        for redis, (subscriber, task) in list(self._connected.items()):
+            if subscriber.is_idle:
+                task.cancel()
+                del self._connected[redis]
 
-    async def _write(self, link: PubSubConnection) -> None:
-        """Keep the connection's channels as they are held, and ping."""
-        self._touched = dict.fromkeys(self._listeners)
-        while True:
-            self._changed.clear()
-            touched, self._touched = self._touched, {}
-            gone = [channel for channel in touched if channel not in self._listeners]
-            # One that is subscribed already is among them if its listener is new, which must hear of it too.
-            new = [channel for channel in touched if channel in self._listeners]
-            if gone:
-                link.send("UNSUBSCRIBE", *gone)
-            if new:
-                link.send("SUBSCRIBE", *new)
-            link.ping()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PING_SECONDS):
-                    await self._changed.wait()
+    def _begin(self, redis: Redis) -> tuple[MasterSubscriber, asyncio.Task[None]]:
+        subscriber = MasterSubscriber(redis, address_of(redis), self._connections, self._on_moved)
+        return subscriber, asyncio.create_task(background.lasting(subscriber.run))
 
-    def _hear(self, kind: bytes, channel: bytes, payload: Any) -> None:
-        listener = self._listeners.get(channel)
-        if listener is None:
+    def _place_shard(self, shard: int, subscriber: MasterSubscriber) -> None:
+        before = self._placed.get(shard)
+        if before is subscriber:
             return
-        if kind == b"message":
-            listener.on_message(payload)
-        elif kind == b"subscribe":
-            self._has_subscribed = True
-            self._outage.is_over()
-            listener.on_subscribed()
+        if before is not None:
+            before.release(shard)
+        self._placed[shard] = subscriber
+        for channel in self._shards[shard].values():
+            subscriber.hold(channel)
 
+    def _on_moved(self, shard: int) -> None:
+        self._placed.pop(shard, None)
+        self._moved.add(shard)
+        lookup = asyncio.create_task(self._look_for(shard))
+        self._lookups.add(lookup)
+        lookup.add_done_callback(self._lookups.discard)
 
-async def _watch(link: PubSubConnection) -> None:
-    while True:
-        silence = _now() - link.heard_at
-        if silence > DEADLINE_SECONDS:
-            raise TimeoutError("Redis does not answer on the Pub/Sub connection")
-        await asyncio.sleep(DEADLINE_SECONDS - silence + 0.1)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+    async def _look_for(self, shard: int) -> None:
+        """Use a key of the shard, so that `Masters` finds out where it is."""
+        key = names.gateways(names.no_app(shard))
+        with contextlib.suppress(RedisError, OSError):
+            await self._masters.run(key, lambda redis: redis.zrem(key, "x"))  # pyright: ignore
+        self._moved.discard(shard)
+        self._changed.set()

@@ -33,6 +33,8 @@ class ArchivePage:
     end: EntryId
     is_last: bool
     """Whether nothing more lies between ``end`` and what the log still holds."""
+    removed_to: EntryId
+    """Entries up to this one may be missing, since rows were removed. It lies before those of the log."""
 
 
 class Archive:
@@ -61,7 +63,8 @@ class Archive:
     ) -> ArchivePage:
         """Read what followed ``position`` before the ``remainder``, which was read before this call.
 
-        A log forgets only what the database has. So all that lay before the remainder is found.
+        A log forgets only what the database has. So all that lay before the remainder is found, except what
+        was removed from the database: see `ArchivePage.removed_to`.
         Raises `NotAnswered`, or one of `REDIS_FAULTS`.
         """
         changes = await self._changes(app_id, position.entry, remainder.first, with_notices)
@@ -69,7 +72,9 @@ class Archive:
         await self._marks.mask(app_id, changes.entries, changes.messages)
         end = remainder.first.preceding if changes.is_last else changes.entries[-1].id
         framed = FramedEntries(position.epoch, changes.entries, has_notices=with_notices)
-        return ArchivePage(framed, end, changes.is_last)
+        # Of what the log still holds nothing is missing, whatever became of its rows.
+        removed_to = min(changes.removed_to, remainder.first.preceding)
+        return ArchivePage(framed, end, changes.is_last, removed_to)
 
     async def _changes(self, app_id: str, after: EntryId, before: EntryId, with_notices: bool) -> Changes:
         begun = _now()

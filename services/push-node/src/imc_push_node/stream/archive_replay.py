@@ -10,6 +10,9 @@ The log may be another one than before: Redis was emptied, or replaced by a serv
 database knows what came before the new log, except for entries that it had not got yet. A 4002 announces
 those, at the position where the new log begins.
 
+Rows are removed when they are old, or erased. A gateway whose position is before such a row gets a 4002 up to
+the newest event that is gone, and the archive from there on.
+
 One task of an app reads for all of them, as in `LogReplay`: from the lowest position, and a page serves every
 gateway whose position lies within.
 """
@@ -92,28 +95,38 @@ class ArchiveReplay:
         with_notices = any(gateway.format.has_notices for gateway in peers)
         page = await self._archive.after(self._app_id, start, remainder, with_notices=with_notices)
         self._metrics.archive_pages.inc()
+        is_whole = start.entry >= page.removed_to
         for count, gateway in enumerate(peers, 1):
             # It may have left while other work had its turn.
             if gateway.state is State.READING_ARCHIVE:
-                self._push_page(gateway, page, remainder)
+                if is_whole:
+                    self._push_page(gateway, page, remainder)
+                elif gateway.position.entry < page.removed_to:
+                    self._delivery.skip(gateway, Cursor(gateway.position.epoch, page.removed_to))
             if count % GATEWAYS_A_STEP == 0:
                 await asyncio.sleep(0)
 
     def _give_up_beyond(self, remainder: Remainder) -> None:
-        """Give up gateways whose position the log should know and does not: a lost server took it along."""
+        """Give up gateways whose position the log should know and does not: a lost server took it along.
+
+        It is not known from where on that server had other entries than the log has.
+        """
         state = remainder.state
         for gateway in self._gateways():
             if state.is_born_after(gateway.position):
                 self._delivery.rename_position(gateway, state.epoch)
             if gateway.position.epoch == state.epoch and gateway.position.entry >= remainder.first:
-                self._delivery.give_up(gateway)
+                self._delivery.give_up(gateway, Cursor(state.epoch, remainder.first.preceding))
 
     def _push_page(self, gateway: Gateway, page: ArchivePage, remainder: Remainder) -> None:
         position, epoch = gateway.position, remainder.state.epoch
         if not page.is_last and position.entry >= page.end:
             return
-        pushes = page.framed.after(position.entry, gateway.format)
         is_same_log = position.epoch == epoch
+        if not gateway.has_listed:
+            self._delivery.await_list(gateway, recovered=is_same_log)
+            return
+        pushes = page.framed.after(position.entry, gateway.format, gateway.groups)
         # Its cursors keep the old epoch up to the gap. So the gap is announced if it disconnects before that.
         end = Cursor(position.epoch, page.end)
         self._delivery.push(gateway, pushes, end, recovered=is_same_log)

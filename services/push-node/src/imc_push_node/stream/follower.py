@@ -7,7 +7,7 @@ is read. The log is the truth, Pub/Sub only makes it quick.
 
 import asyncio
 
-from imc_contracts.cursor import Cursor
+from imc_contracts.cursor import Cursor, EntryId
 from imc_contracts.events import LiveBatch, MalformedEvent, read_live_batch
 from imc_service.logs import get_logger
 from imc_service.retry import Backoff
@@ -96,7 +96,7 @@ class Follower:
         head, newest = self._outbox.head, batch.entries[-1].id
         # The first batch of a log says nothing of one that was born and lost before it. The log itself does.
         if batch.epoch == head.epoch and batch.prev == head.entry:
-            self._delivery.tell(batch.epoch, batch.entries, Cursor(batch.epoch, newest))
+            self._delivery.tell(batch.epoch, batch.entries, Cursor(batch.epoch, newest), batch.traces)
             return True
         return batch.epoch == head.epoch and newest <= head.entry
 
@@ -123,19 +123,37 @@ class Follower:
                 return
         while True:
             stretch = await self._reader.after(self._app_id, self._outbox.head)
-            if self._follow(stretch) and self._took_pending():
+            if stretch.proves(self._outbox.head):
+                is_at_end = self._follow(stretch)
+            else:
+                is_at_end = await self._leave_fork(stretch.state)
+            if is_at_end and self._took_pending():
                 return
 
     def _follow(self, stretch: Stretch) -> bool:
         """Deliver what was read. Returns whether the end of the log is reached."""
-        if not stretch.proves(self._outbox.head):
-            self._metrics.forks.inc()
-            self._delivery.jump(stretch.state.point)
-            return True
         if stretch.entries:
             self._metrics.repairs.inc()
-        self._delivery.tell(stretch.state.epoch, stretch.entries, stretch.end)
+        self._delivery.tell(stretch.state.epoch, stretch.entries, stretch.end, stretch.traces)
         return stretch.is_last
+
+    async def _leave_fork(self, state: LogState) -> bool:
+        """Go on from the newest entry that was pushed and is in the log, or else from the log's end.
+
+        Returns whether that is the end. What was pushed after it is lost.
+        """
+        self._metrics.forks.inc()
+        self._delivery.flush()  # then the trail ends at the head
+        trail = self._outbox.trail.ids
+        if state.epoch != self._outbox.head.epoch or not trail:
+            self._delivery.jump(state.point)
+            return True
+        origin = await self._reader.newest_of(self._app_id, trail)
+        if origin is None:
+            self._delivery.jump(state.point, since=Cursor(state.epoch, EntryId.parse(trail[0])))
+            return True
+        self._delivery.jump(Cursor(state.epoch, EntryId.parse(origin)))
+        return False
 
     def _took_pending(self) -> bool:
         """Deliver the batches published meanwhile. If one does not follow, drop the rest."""

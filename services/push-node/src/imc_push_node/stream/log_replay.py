@@ -81,7 +81,8 @@ class LogReplay:
         """Serve lagging gateways from memory, as far as it goes."""
         self._delivery.flush()
         for gateway in self._with_room(State.LAGGING):
-            self._push_broadcasts(gateway)
+            if gateway.groups is None:
+                self._push_broadcasts(gateway)
 
     def _push_broadcasts(self, gateway: Gateway) -> None:
         for end, pushes in self._outbox.replay_buffer.after(gateway.position, gateway.format):
@@ -109,7 +110,10 @@ class LogReplay:
         return self._is_in_replay_buffer(gateway) or self._recent_page(gateway) is not None
 
     def _is_in_replay_buffer(self, gateway: Gateway) -> bool:
-        return self._outbox.replay_buffer.holds_after(gateway.position, gateway.format)
+        # What is kept there is of all groups.
+        return gateway.groups is None and self._outbox.replay_buffer.holds_after(
+            gateway.position, gateway.format
+        )
 
     def _recent_page(self, gateway: Gateway) -> LogPage | None:
         return self._recent.after(self._app_id, gateway.position, self._outbox.generation)
@@ -173,9 +177,16 @@ class LogReplay:
         if not page.covers(position):
             return
         if not page.stretch.proves(position):
-            self._delivery.leave_log(gateway)
+            origin = self._outbox.trail.origin_of(position)
+            if origin is None:
+                self._delivery.leave_log(gateway)
+            else:
+                self._delivery.go_back(gateway, origin)
             return
-        self._delivery.push(gateway, page.after(position, gateway.format), page.end)
+        if not gateway.has_listed:
+            self._delivery.await_list(gateway)
+            return
+        self._delivery.push(gateway, page.after(position, gateway.format, gateway.groups), page.end)
         self._go_live_at_head(gateway)
 
     def _go_live_at_head(self, gateway: Gateway) -> None:

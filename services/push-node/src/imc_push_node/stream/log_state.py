@@ -69,6 +69,8 @@ class Stretch:
     """Whether the log held nothing beyond ``end``."""
     is_from_birth: bool
     """Whether it begins with the first entry that the log ever had."""
+    traces: Sequence[str] = ()
+    """The contexts of the traces of those entries that are traced."""
 
     def lacks(self, entry: EntryId) -> bool:
         """Whether ``entry`` is certainly not in the log: there are older and newer ones.

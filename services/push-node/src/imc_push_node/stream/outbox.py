@@ -6,9 +6,13 @@ from collections.abc import Collection, Sequence
 from imc_contracts.cursor import Cursor
 from imc_contracts.events import Entry, EventKind
 
+from imc_push_node.gateway.gateway import Amount
 from imc_push_node.gateway.push_format import PushFormat
 from imc_push_node.stream.framed_entries import FramedEntries
-from imc_push_node.stream.replay_buffer import Broadcast, ReplayBuffer
+from imc_push_node.stream.replay_buffer import REPLAY_BUFFER_SECONDS, Broadcast, ReplayBuffer
+from imc_push_node.stream.trail import TRAIL_SECONDS, Trail
+
+_LONG_AGO = float("-inf")
 
 BROADCAST_BYTES = 262_144
 """About the most that one broadcast holds: full buffers are noticed between two broadcasts."""
@@ -25,10 +29,13 @@ class Outbox:
         self._entries: list[Entry] = []
         self._size = 0
         self._has_notices = False
-        self._has_recalls = False
+        self._hides_earlier = False
         self.replay_buffer = ReplayBuffer()
+        self.told = Amount(0, 0)
+        """What was written since the app is followed."""
+        self.trail = Trail()
         self.generation = 0
-        """Grows with each recall and each gap: what was read before then may not be shown as it was."""
+        """Grows with each recall, erasure and gap: what was read before may not be shown as it was."""
 
     @property
     def head(self) -> Cursor:
@@ -49,13 +56,33 @@ class Outbox:
     def begin(self, position: Cursor) -> None:
         """Set the head for the first time."""
         self._head = self._written = position
+        self._note_start(position)
 
     def jump(self, position: Cursor) -> None:
-        """Go on from a position that does not follow from the head. The outbox must be empty."""
+        """Go on from a position that does not follow from the head. The outbox must be empty.
+
+        If it is one that was passed lately, what was pushed since then is lost.
+        """
         assert self.is_empty, "entries before the gap are not written yet"
+        origin = str(position.entry).encode()
+        if position.epoch == self.head.epoch and origin in self.trail.ids:
+            self.trail.go_back(origin, _now())
+        else:
+            self.trail.clear()
+            self._note_start(position)
         self._head = self._written = position
         self.generation += 1
         self.replay_buffer.clear()
+
+    def forget(self, now: float) -> None:
+        """Drop what is kept of pushes for some seconds only."""
+        self.replay_buffer.forget(now - REPLAY_BUFFER_SECONDS)
+        self.trail.forget(now - TRAIL_SECONDS)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether nothing is left to forget."""
+        return self.replay_buffer.is_empty and self.trail.is_short
 
     def add(self, epoch: str, entries: Sequence[Entry], end: Cursor) -> Sequence[Entry]:
         """Add the entries between the head and ``end``. Returns those that fit only after the next `take`."""
@@ -71,26 +98,37 @@ class Outbox:
         self._head = end
         return ()
 
-    def take(self, formats: Collection[PushFormat]) -> Broadcast:
-        """Empty the outbox, and keep the broadcast for replays."""
+    def take(self, formats: Collection[PushFormat]) -> tuple[Broadcast, FramedEntries]:
+        """Empty the outbox, and keep the broadcast for replays. Returns it, and the entries in it."""
         assert self._written is not None, "the position of the app is not known yet"
-        framed = FramedEntries(self._epoch, self._entries, has_notices=self._has_notices)
+        framed = FramedEntries(self._epoch, self._entries, has_notices=self._has_notices, size=self._size)
         pushes = {push_format: framed.all(push_format) for push_format in formats}
-        now = asyncio.get_running_loop().time()
+        now = _now()
+        if self._entries:
+            self.trail.add([entry.id_text for entry in self._entries], now)
         broadcast = Broadcast(self._written, self.head, pushes, len(self._entries), self._size, now)
-        if self._has_recalls:
-            # The push of the recalled message may be among those kept, with the content that nobody may read
-            # again. A gateway that needs these entries gets them from the log.
+        if self._hides_earlier:
+            # The push of a message that was recalled or erased may be among those kept, with the content that
+            # nobody may read again. A gateway that needs these entries gets them from the log.
             self.replay_buffer.clear()
         else:
             self.replay_buffer.append(broadcast)
+        self.told = self.told.plus(Amount(broadcast.entries, broadcast.size))
         self._written, self._entries, self._size = self._head, [], 0
-        self._has_notices = self._has_recalls = False
-        return broadcast
+        self._has_notices = self._hides_earlier = False
+        return broadcast, framed
 
     def _note(self, kind: EventKind) -> None:
         if kind.is_notice:
             self._has_notices = True
-        elif kind is EventKind.MESSAGE_RECALLED:
-            self._has_recalls = True
+        elif kind in (EventKind.MESSAGE_RECALLED, EventKind.ERASURE):
+            self._hides_earlier = True
             self.generation += 1
+
+    def _note_start(self, position: Cursor) -> None:
+        if not position.is_unborn:
+            self.trail.add([str(position.entry).encode()], at=_LONG_AGO)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import httpx
 import orjson
-from imc_contracts.cursor import EntryId
+from imc_contracts.cursor import ORIGIN, EntryId
 from imc_contracts.envelope import Envelope
 from imc_contracts.events import Entry, Event, EventKind
-from imc_contracts.log_changes import PATH, LogChange
+from imc_contracts.log_changes import PATH, LogChange, LogChangesPage
 from imc_contracts.views import Message
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,7 +15,7 @@ SECONDS = 5.0
 """How long a query-api that hangs can hold up gateways."""
 
 _OK = 200
-_ANSWER: TypeAdapter[Envelope[list[LogChange]]] = TypeAdapter(Envelope[list[LogChange]])
+_ANSWER: TypeAdapter[Envelope[LogChangesPage]] = TypeAdapter(Envelope[LogChangesPage])
 
 
 class NotAnswered(Exception):
@@ -31,6 +31,8 @@ class Changes:
     """The messages among the entries, by index."""
     is_last: bool
     """Whether there are no more."""
+    removed_to: EntryId
+    """Entries up to this one may be missing. `ORIGIN` if none is."""
 
 
 class QueryApiClient:
@@ -42,24 +44,28 @@ class QueryApiClient:
     async def changes(
         self, app_id: str, after: EntryId, before: EntryId, limit: int, *, with_notices: bool
     ) -> Changes:
-        """Ask for the first ``limit`` entries between two ids. Raises `NotAnswered`."""
+        """Ask for the first entries between two ids, at most ``limit``. Raises `NotAnswered`."""
         parameters = {
             "appId": app_id,
             "after": str(after),
             "before": str(before),
             "notices": "1" if with_notices else "0",
+            "erasures": "1",
             "limit": str(limit),
         }
         try:
             reply = await self._client.get(PATH, params=parameters, timeout=SECONDS)
             if reply.status_code != _OK:
                 raise NotAnswered(f"status {reply.status_code}")
-            changes = _ANSWER.validate_json(reply.content)["data"]
-            entries = [_entry(change) for change in changes]
+            page = _ANSWER.validate_json(reply.content)["data"]
+            entries = [_entry(change) for change in page["changes"]]
+            removed_to = EntryId.parse(page["removedTo"]) if "removedTo" in page else ORIGIN
         except (httpx.HTTPError, ValidationError, ValueError) as error:
             raise NotAnswered(type(error).__name__) from error
-        messages = {index: change["view"] for index, change in enumerate(changes) if change["kind"] == "s"}
-        return Changes(entries, messages, len(changes) < limit)
+        messages = {
+            index: change["view"] for index, change in enumerate(page["changes"]) if change["kind"] == "s"
+        }
+        return Changes(entries, messages, page["isLast"], removed_to)
 
 
 def _entry(change: LogChange) -> Entry:

@@ -5,15 +5,15 @@ from typing import cast
 from imc_contracts import events, names
 from imc_contracts.events import Entry, RecallMark
 from imc_contracts.views import Message, recalled
+from imc_service.redis.masters import Masters
 from prometheus_client import Counter
-from redis.asyncio import Redis
 
 
 class RecallMarks:
     """The recalled messages of each app, for as long as its log may hold them."""
 
-    def __init__(self, redis: Redis, skipped: Counter) -> None:
-        self._redis = redis
+    def __init__(self, masters: Masters, skipped: Counter) -> None:
+        self._masters = masters
         self._skipped = skipped
 
     async def mask(self, app_id: str, entries: list[Entry], messages: dict[int, Message]) -> None:
@@ -32,10 +32,9 @@ class RecallMarks:
     async def _between(self, app_id: str, times: list[int]) -> dict[str, RecallMark]:
         if not times:
             return {}
-        members = cast(
-            "list[bytes]",
-            await self._redis.zrangebyscore(names.recalled(app_id), min(times), max(times)),  # pyright: ignore[reportUnknownMemberType]
-        )
+        key = names.recalled(app_id)
+        found = await self._masters.run(key, lambda redis: redis.zrangebyscore(key, min(times), max(times)))  # pyright: ignore
+        members = cast("list[bytes]", found)
         marks: dict[str, RecallMark] = {}
         for member in members:
             try:

@@ -8,6 +8,8 @@ another one. Both would start a new generation. `LogReplay` checks before that n
 end of the log. Trimming does not matter: what was proven stays true.
 """
 
+from collections.abc import Container
+
 from imc_contracts.cursor import Cursor, EntryId
 
 from imc_push_node.gateway.push_format import PushFormat
@@ -45,9 +47,9 @@ class LogPage:
         is_within = entry_id_of(self.stretch.start) <= point.entry < self.end.entry
         return is_within and self.stretch.proves(point)
 
-    def after(self, point: Cursor, push_format: PushFormat) -> Pushes:
-        """The pushes that follow ``point``."""
-        return self._framed.after(entry_id_of(point), push_format)
+    def after(self, point: Cursor, push_format: PushFormat, groups: Container[str] | None = None) -> Pushes:
+        """The pushes that follow ``point``: of ``groups``, or of all."""
+        return self._framed.after(entry_id_of(point), push_format, groups)
 
 
 _Key = tuple[str, EntryId]
@@ -85,6 +87,11 @@ class RecentPages:
         """Drop what was kept before that time."""
         while self._ages and next(iter(self._ages.values())) < before:
             self._drop(next(iter(self._ages)))
+
+    def leave(self, app_id: str) -> None:
+        """Drop the pages of an app that is not followed any more: no recall or erasure is noticed then."""
+        for start in list(self._by_app.get(app_id, ())):
+            self._drop((app_id, start))
 
     def _drop(self, key: _Key) -> None:
         app_id, start = key

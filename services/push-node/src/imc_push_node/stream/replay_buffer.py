@@ -37,6 +37,11 @@ class ReplayBuffer:
         self._first = 0
         self._size = 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is kept."""
+        return not self._broadcasts
+
     def append(self, broadcast: Broadcast) -> None:
         """Keep a broadcast that follows the one kept last."""
         if not broadcast.pushes:

@@ -2,21 +2,22 @@
 
 from fastapi import APIRouter
 
-from imc_query_api.http import java_door, log_changes, v1
+from imc_query_api.http import console, java_door, log_changes, v1
 
 _DOORS = (v1, java_door)
 
 
 def routes() -> APIRouter:
-    """The calls for clients."""
+    """The calls for clients, and the console."""
     router = APIRouter()
+    router.include_router(console.routes())
     for door in _DOORS:
         router.include_router(door.routes())
     return router
 
 
 def hot() -> list[APIRouter]:
-    """The same calls, for `imc_service.http.hot_path`."""
+    """The calls for clients, for `imc_service.http.hot_path`."""
     return [door.routes() for door in _DOORS]
 
 

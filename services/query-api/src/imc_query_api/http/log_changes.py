@@ -22,6 +22,8 @@ class Between(Parameters):
     after: _EntryId
     before: _EntryId
     notices: bool = False
+    erasures: bool = False
+    """A push-node of a release without erasures can't read them, and does not ask for them."""
     limit: Limit = MAX_LIMIT
 
 
@@ -35,7 +37,12 @@ def routes() -> APIRouter:
         log_changes = query_api(request).log_changes
         return replies.success(
             await log_changes.page(
-                asked.app_id, asked.after, asked.before, asked.limit, with_notices=asked.notices
+                asked.app_id,
+                asked.after,
+                asked.before,
+                asked.limit,
+                with_notices=asked.notices,
+                with_erasures=asked.erasures,
             )
         )
 

@@ -5,19 +5,15 @@ from typing import cast
 
 from fastapi import Request
 
-from imc_query_api.queries.groups import Groups
+from imc_query_api.freshness.reads import Reads
 from imc_query_api.queries.log_changes import LogChanges
-from imc_query_api.queries.messages import Messages
-from imc_query_api.queries.notices import Notices
 
 
 @dataclass(frozen=True, slots=True)
 class QueryApi:
-    """The queries, by what they list."""
+    """The queries of clients, and those of push-nodes."""
 
-    messages: Messages
-    groups: Groups
-    notices: Notices
+    reads: Reads
     log_changes: LogChanges
 
 

@@ -26,6 +26,7 @@ class Anchor(NamedTuple):
 
 
 AFTER_ALL = Anchor(INT64_MAX, 0)
+BEFORE_ALL = Anchor(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,14 @@ class Anchors(Generic[View]):
 
     def __init__(self, table: Table[View]) -> None:
         self._table = table
-        self._sql = read_sql("anchor.sql", table=table.name, key=table.key)
+        self.sql = read_sql("anchor.sql", table=table.name, key=table.key)
 
     async def find(self, session: Session, owner: Owner, keyset: Keyset) -> Anchor | None:
         """The anchor of the page, or None if the owner has no row with that id."""
         key = keyset.before if keyset.after is None else keyset.after
         if key is None:
             return AFTER_ALL
-        rows = await session.fetch_all(self._sql, (owner.app_id, key))
+        rows = await session.fetch_all(self.sql, (owner.app_id, key))
         for create_time, group_id, user_id in rows:
             if owner.group_id in (None, group_id) and owner.user_id in (None, user_id):
                 return Anchor(create_time, key)

@@ -151,9 +151,7 @@ class ListingReader(Generic[View]):
         # A power of two: the text of a statement is made once for each number of ids.
         count = 1 << (len(keys) - 1).bit_length()
         padded = [*keys, *[keys[-1]] * (count - len(keys))]
-        async with self._store.session() as session:
-            sql = self.batch_sql.format(", ".join("?" * count))
-            rows = await session.fetch_all(sql, (app_id, *padded))
+        rows = await self._store.fetch_all(self.batch_sql.format(", ".join("?" * count)), (app_id, *padded))
         return {row[0]: self._table.view_of(row) for row in rows}
 
 

@@ -9,7 +9,7 @@ from imc_query_api.queries.selection import Keyset, Owner, Window
 from imc_query_api.queries.store import Store
 from imc_query_api.queries.tables import NOTICE_TABLE
 
-_SHOWN, _DELETED = f"status = {STATUS_NORMAL}", f"status = {STATUS_RETIRED}"
+SHOWN, DELETED = f"status = {STATUS_NORMAL}", f"status = {STATUS_RETIRED}"
 
 
 class Notices:
@@ -19,11 +19,11 @@ class Notices:
         self._store = store
         columns = NOTICE_TABLE.indexes.keys()
         self._by_number = {
-            each: NumberedPages(store, NOTICE_TABLE, each, newest_first=True, condition=_SHOWN)
+            each: NumberedPages(store, NOTICE_TABLE, each, newest_first=True, condition=SHOWN)
             for each in columns
         }
-        self._shown = {each: KeysetPages(store, NOTICE_TABLE, each, _SHOWN) for each in columns}
-        self._deleted = {each: KeysetPages(store, NOTICE_TABLE, each, _DELETED) for each in columns}
+        self._shown = {each: KeysetPages(store, NOTICE_TABLE, each, SHOWN) for each in columns}
+        self._deleted = {each: KeysetPages(store, NOTICE_TABLE, each, DELETED) for each in columns}
         self._anchors = Anchors(NOTICE_TABLE)
 
     async def numbered_page(self, owner: Owner, window: Window) -> NumberedPage[Notice]:

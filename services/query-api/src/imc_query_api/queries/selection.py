@@ -8,11 +8,19 @@ from imc_service.database.database import Values
 
 
 class Owner(NamedTuple):
-    """Whose rows are asked for: those of a group, of a user, or of a user in a group."""
+    """Whose rows are asked for: those of a group, of a user, or of a user in a group.
+
+    An export may ask for all of an app.
+    """
 
     app_id: str
     group_id: str | None = None
     user_id: str | None = None
+
+    @property
+    def is_app(self) -> bool:
+        """Whether these are all rows of the app, which no `columns` select."""
+        return self.group_id is None and self.user_id is None
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -6,14 +6,27 @@ from collections.abc import AsyncGenerator
 
 from imc_contracts.errors import unavailable
 from imc_contracts.schema import (
+    ERASURE_COLUMNS,
+    ERASURES,
     GROUP_COLUMNS,
     GROUPS,
     MESSAGE_VIEW_COLUMNS,
     MESSAGES,
     NOTICE_VIEW_COLUMNS,
     NOTICES,
+    PROJECTION_COLUMNS,
+    PROJECTIONS,
+    REMOVED_TO,
 )
-from imc_service.database.database import Database, Refusal, Session, StatementRefused, StoreUnavailable
+from imc_service.database.database import (
+    Database,
+    Refusal,
+    Row,
+    Session,
+    StatementRefused,
+    StoreUnavailable,
+    Values,
+)
 from prometheus_client import CollectorRegistry, Histogram
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -21,22 +34,30 @@ _TABLES = (
     (MESSAGES, MESSAGE_VIEW_COLUMNS),
     (NOTICES, NOTICE_VIEW_COLUMNS),
     (GROUPS, GROUP_COLUMNS),
+    (PROJECTIONS, (*PROJECTION_COLUMNS, REMOVED_TO)),
+    (ERASURES, ERASURE_COLUMNS),
 )
+
+
+def query_seconds(registry: CollectorRegistry | None) -> Histogram:
+    """The metric of the time that queries take."""
+    return Histogram(
+        "imc_query_store_seconds",
+        "Time that a query used the database, including the wait for a connection.",
+        registry=registry,
+        buckets=_BUCKETS,
+    )
 
 
 class Store:
     """A database that is only read. It may be a replica."""
 
-    def __init__(self, database: Database, registry: CollectorRegistry) -> None:
+    def __init__(self, database: Database, seconds: Histogram | None = None) -> None:
+        """``seconds`` notes how long queries take, see `query_seconds`."""
         self._database = database
         self._is_sqlite = database.is_sqlite
         self._sources: set[str] = set()
-        self._seconds = Histogram(
-            "imc_query_store_seconds",
-            "Time that a query used the database, including the wait for a connection.",
-            registry=registry,
-            buckets=_BUCKETS,
-        )
+        self._seconds = query_seconds(None) if seconds is None else seconds
 
     def through(self, table: str, index: str) -> str:
         """``table`` as a FROM clause names it, to be read through ``index`` and no other way.
@@ -76,6 +97,11 @@ class Store:
             raise unavailable("the store is out of reach") from error
         finally:
             self._seconds.observe(time.perf_counter() - begun)
+
+    async def fetch_all(self, sql: str, values: Values) -> list[Row]:
+        """All rows of a SELECT that is a query by itself; raises `Refused` (`UNAVAILABLE`)."""
+        async with self.session() as session:
+            return await session.fetch_all(sql, values)
 
     async def ready(self) -> str | None:
         """A readiness check: why queries can't be answered, in the words of the database, or None.

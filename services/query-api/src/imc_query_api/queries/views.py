@@ -1,7 +1,7 @@
 """Converts rows to views. Written out field by field for speed: this is most of the cost of a page."""
 
 from imc_contracts.schema import MESSAGE_VIEW_COLUMNS, NOTICE_VIEW_COLUMNS
-from imc_contracts.views import STATUS_NORMAL, STATUS_RETIRED, Message, Notice
+from imc_contracts.views import STATUS_RETIRED, Message, Notice
 from imc_service.database.database import Row
 
 MESSAGE_COLUMNS = ", ".join(f"m.{column}" for column in MESSAGE_VIEW_COLUMNS)
@@ -14,27 +14,25 @@ NOTICE_COLUMNS = ", ".join(f"m.{column}" for column in NOTICE_VIEW_COLUMNS)
 def message_of(row: Row) -> Message:
     """The message in a row that begins with `MESSAGE_COLUMNS`.
 
-    The content of a recalled message is empty, even if the column is not, as in rows of the Java version.
-    Those rows may also have null as recall time or status, which stands for the value of a new message.
+    The content of a recalled message is empty, even if the column is not.
     """
     message_id, app_id, group_id, user_id, content, create_time, recall_time, cause, status, kind = row[:10]
-    retired = status == STATUS_RETIRED
     return {
         "messageId": str(message_id),
         "appId": app_id,
         "groupId": group_id,
         "userId": user_id,
-        "content": "" if retired else content,
+        "content": "" if status == STATUS_RETIRED else content,
         "createTime": create_time,
-        "recallTime": recall_time or 0,
+        "recallTime": recall_time,
         "recallCause": cause,
-        "status": STATUS_RETIRED if retired else STATUS_NORMAL,
+        "status": status,
         "type": kind,
     }
 
 
 def notice_of(row: Row) -> Notice:
-    """The notice in a row of `NOTICE_COLUMNS`; nulls as in `message_of`."""
+    """The notice in a row of `NOTICE_COLUMNS`."""
     notice_id, app_id, group_id, user_id, title, content, create_time, delete_time, url, status, kind = row
     return {
         "informationId": str(notice_id),
@@ -44,9 +42,9 @@ def notice_of(row: Row) -> Notice:
         "title": title,
         "content": content,
         "createTime": create_time,
-        "deleteTime": delete_time or 0,
+        "deleteTime": delete_time,
         "jumpUrl": url,
-        "status": STATUS_RETIRED if status == STATUS_RETIRED else STATUS_NORMAL,
+        "status": status,
         "type": kind,
     }
 

@@ -1,11 +1,13 @@
 """The checks of a request's head, before it is processed."""
 
+from typing import Any, Protocol
+
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from prometheus_client import CollectorRegistry, Counter
 
 from imc_service.http import replies
-from imc_service.http.guard.addresses import Headers, Presence, Proxies
+from imc_service.http.guard.addresses import Headers, Presence, Proxies, Visitor
 from imc_service.http.guard.origins import Origin, read_origin
 from imc_service.http.guard.settings import GuardSettings, split
 
@@ -13,6 +15,25 @@ OPERATIONS = (b"/livez", b"/readyz", b"/metrics")
 """Answered under any load: the answers decide whether the process is restarted."""
 
 RETRY_SECONDS = 1
+
+
+class CheckedRequest(Protocol):
+    """A request whose head is complete; see `imc_service.http1.exchange.Exchange`."""
+
+    @property
+    def scope(self) -> Any:
+        """Its ASGI scope."""
+        ...
+
+    @property
+    def host(self) -> bytes | None:
+        """The host in its target, if there is one."""
+        ...
+
+    @property
+    def has_origin(self) -> bool:
+        """Whether it has an Origin header."""
+        ...
 
 
 class Guard:
@@ -35,6 +56,20 @@ class Guard:
         self._listed = frozenset(origin.encode() for origin in listed)
         self._allowed = [read_origin(origin) for origin in listed]
         self._checks_origins = bool(listed) or not settings.asks_for_tokens
+
+    def refuses(self, request: CheckedRequest, visitor: Visitor, in_flight: int) -> Refused | None:
+        """Why a request is refused for its head or its sender, or None.
+
+        ``in_flight`` is how many are worked on.
+        """
+        scope = request.scope
+        if not visitor.request(scope["headers"]):
+            return too_many_connections()
+        if in_flight >= self.max_requests and not scope["raw_path"].startswith(OPERATIONS):
+            return too_many_requests()
+        if not request.has_origin:
+            return None
+        return self.refuses_origin(scope["headers"], request.host, is_proxied=visitor.is_proxy)
 
     def refuses_origin(self, headers: Headers, host: bytes | None, *, is_proxied: bool) -> Refused | None:
         """Why a page of this origin may not call, or None.

@@ -4,12 +4,12 @@ from fastapi import APIRouter, Request, Response
 from imc_contracts.envelope import Envelope, JavaAnswer
 from imc_contracts.java_door.commands import RecallMessage, SendMessage
 from imc_contracts.scopes import Scope
+from imc_service.auth.audit import MESSAGE_RECALLED, audit
 from imc_service.auth.middleware import granted
 from imc_service.http import replies
 from imc_service.http.openapi import COMMAND, java_replies, json_body
 
 from imc_command_api.http.java_door.requests import read_command
-from imc_command_api.http.java_door.results import id_or_refusal
 from imc_command_api.http.state import command_api
 
 _NOT_RECALLED = "there is no such message, it is already recalled, or the recall window has passed"
@@ -42,7 +42,8 @@ def routes() -> APIRouter:
         """Take a message back, within the recall window. It may be of any app that the token covers."""
         api, grant = command_api(request), granted(request.scope, Scope.RECALL)
         command = await read_command(request, RecallMessage)
-        recall = api.recall_message(command.message_id, command.recall_cause, grant.apps)
-        return await id_or_refusal(recall, "messageId")
+        recalled = await api.recall_message(command.message_id, command.recall_cause, grant.apps)
+        audit(request.scope, MESSAGE_RECALLED, recalled["appId"], messageId=recalled["messageId"])
+        return replies.success(recalled["messageId"])
 
     return router

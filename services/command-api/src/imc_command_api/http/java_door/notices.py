@@ -12,7 +12,6 @@ from imc_service.http import replies
 from imc_service.http.openapi import COMMAND, field_description, java_replies, json_body
 
 from imc_command_api.http.java_door.requests import FORM, read_any_command, read_command
-from imc_command_api.http.java_door.results import id_or_refusal
 from imc_command_api.http.state import command_api
 
 _DELETE: dict[str, Any] = {
@@ -59,6 +58,7 @@ def routes() -> APIRouter:
         """Delete a notice. Its informationId comes as JSON, as a form, or in the query."""
         api, grant = command_api(request), granted(request.scope, Scope.NOTICE)
         command = await read_any_command(request, DeleteNotice)
-        return await id_or_refusal(api.delete_notice(command.information_id, grant.apps), "informationId")
+        deleted = await api.delete_notice(command.information_id, grant.apps)
+        return replies.success(deleted["informationId"])
 
     return router

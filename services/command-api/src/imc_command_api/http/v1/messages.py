@@ -11,6 +11,7 @@ from imc_contracts.fields import MAX_BATCH
 from imc_contracts.scopes import Scope
 from imc_contracts.validation import parse_fields, parse_json
 from imc_contracts.views import Message, SendReceipt
+from imc_service.auth.audit import MESSAGE_RECALLED, audit
 from imc_service.auth.grant import Grant
 from imc_service.auth.middleware import granted
 from imc_service.http import replies
@@ -84,7 +85,9 @@ def routes() -> APIRouter:
         command = parse_json(RecallMessage, await api.read_single(request))
         grant.require(Scope.RECALL, command.app_id)
         apps = frozenset({command.app_id})
-        return replies.success(await api.recall_message(command.message_id, command.recall_cause, apps))
+        recalled = await api.recall_message(command.message_id, command.recall_cause, apps)
+        audit(request.scope, MESSAGE_RECALLED, command.app_id, messageId=recalled["messageId"])
+        return replies.success(recalled)
 
     return router
 

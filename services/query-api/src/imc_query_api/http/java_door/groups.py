@@ -20,5 +20,7 @@ def add_routes(router: APIRouter) -> None:
 
 async def _groups(request: Request) -> Response:
     asked = calls.read(request, GroupsOfUser)
-    listing = await query_api(request).groups.all_of_user(asked.app_id, asked.user_id)
+    listing = await query_api(request).reads.read(
+        lambda queries: queries.groups.all_of_user(asked.app_id, asked.user_id), asked.app_id
+    )
     return listing_reply(listing, lambda items: items)

@@ -1,10 +1,7 @@
 """``/chat/message``: pages of messages, and the messages before and after a message."""
 
 from fastapi import APIRouter, Request, Response
-from imc_contracts.codes import ErrorCode
-from imc_contracts.errors import Refused
 from imc_contracts.views import JavaMessagePage, Message
-from imc_service.http import replies
 
 from imc_query_api.http.java_door import calls
 from imc_query_api.http.java_door.pages import Pages, add_pages
@@ -47,14 +44,10 @@ def _next_to(*, is_before: bool) -> calls.Endpoint:
         limit = MAX_PAGE_SIZE if asked.page_size == ALL else asked.page_size
         message_id = asked.message_id
         keyset = Keyset(limit, before=message_id) if is_before else Keyset(limit, after=message_id)
-        try:
-            found = await query_api(request).messages.keyset_page(
-                Owner(asked.app_id, group_id=asked.group_id), keyset
-            )
-        except Refused as refused:
-            if refused.code is not ErrorCode.MESSAGE_NOT_FOUND:
-                raise
-            return replies.java_refusal(refused, business=True)
+        owner = Owner(asked.app_id, group_id=asked.group_id)
+        found = await query_api(request).reads.read(
+            lambda queries: queries.messages.keyset_page(owner, keyset), asked.app_id
+        )
         if asked.page_size == ALL and found.has_more:
             raise calls.too_many()
         return listing_reply(found.listing, lambda items: items)

@@ -6,6 +6,7 @@ from typing import Any, Generic
 
 from fastapi import APIRouter, Request, Response
 
+from imc_query_api.freshness.sources import Queries
 from imc_query_api.http.java_door import calls
 from imc_query_api.http.java_door.parameters import (
     ALL,
@@ -16,7 +17,7 @@ from imc_query_api.http.java_door.parameters import (
     Paged,
 )
 from imc_query_api.http.listings import listing_reply
-from imc_query_api.http.state import QueryApi, query_api
+from imc_query_api.http.state import query_api
 from imc_query_api.queries.numbered_pages import NumberedPage
 from imc_query_api.queries.selection import Owner, Window
 from imc_query_api.queries.tables import View
@@ -45,7 +46,7 @@ class Pages(Generic[View]):
     data: Any
     """The type of ``data`` in a reply."""
 
-    read: Callable[[QueryApi, Owner, Window], Awaitable[NumberedPage[View]]]
+    read: Callable[[Queries, Owner, Window], Awaitable[NumberedPage[View]]]
     """Reads a page."""
 
     data_of: Callable[[int, list[View]], Any]
@@ -68,7 +69,10 @@ def add_pages(router: APIRouter, pages: Pages[View]) -> None:
 def _page_of(pages: Pages[View], model: type[Paged]) -> calls.Endpoint:
     async def page(request: Request) -> Response:
         asked = calls.read(request, model)
-        found = await pages.read(query_api(request), asked.owner(), asked.window())
+        owner, window = asked.owner(), asked.window()
+        found = await query_api(request).reads.read(
+            lambda queries: pages.read(queries, owner, window), asked.app_id
+        )
         if asked.page_size == ALL and found.total > MAX_PAGE_SIZE:
             raise calls.too_many()
         return listing_reply(found.listing, lambda items: pages.data_of(found.total, items))

@@ -1,5 +1,7 @@
 """The parameters of the queries of v1."""
 
+import re
+
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.fields import (
@@ -10,11 +12,14 @@ from imc_contracts.fields import (
     Id,
     Limit,
     Milliseconds,
+    MinCursor,
     UserId,
 )
+from imc_service.http.page_marks import AFTER_RULE, After, foreign_mark
 from pydantic import Field
 
 from imc_query_api.http.parameters import Parameters
+from imc_query_api.queries.keyset_pages import BEFORE_ALL, Anchor
 from imc_query_api.queries.selection import Keyset, Owner, Times
 
 PARAMETER_RULES = {
@@ -23,9 +28,20 @@ PARAMETER_RULES = {
     "after": RULES["messageId"],
     "deleted": RULES["withTotal"],
 }
+EXPORT_RULES = {**RULES, "after": AFTER_RULE}
 
 
-class _Page(Parameters):
+class Query(Parameters):
+    """What every query takes."""
+
+    min_cursor: MinCursor | None = Field(
+        None,
+        description="The reply is from a state that has everything up to this cursor. "
+        "It waits for that for up to two seconds, and is a 503 if no database has it by then.",
+    )
+
+
+class _Page(Query):
     group_id: GroupId | None = Field(None, description="Select what is in this group.")
     user_id: UserId | None = Field(None, description="Select what is by this user.")
     before: Id | None = Field(None, description="Only what is older than the item with this id.")
@@ -61,7 +77,7 @@ class PageOfNotices(_Page):
     deleted: bool = Field(False, description="Whether to list deleted notices, too.")
 
 
-class PageOfGroups(Parameters):
+class PageOfGroups(Query):
     """A page of groups."""
 
     user_id: UserId | None = Field(
@@ -75,7 +91,30 @@ class PageOfGroups(Parameters):
     limit: Limit = Field(DEFAULT_LIMIT, description="The most groups to list.")
 
 
-class OneMessage(Parameters):
+class PageOfExport(Query):
+    """A page of an export."""
+
+    group_id: GroupId | None = Field(None, description="Only what is in this group.")
+    user_id: UserId | None = Field(None, description="Only what is by this user.")
+    after: After | None = Field(None, description="The `next` of the page before.")
+    limit: Limit = Field(DEFAULT_LIMIT, description="The most items to list.")
+
+    def owner(self) -> Owner:
+        """Whose items are asked for; those of the whole app if nobody is named."""
+        return Owner(self.app_id, self.group_id, self.user_id)
+
+    def place(self) -> Anchor:
+        """After which place the page begins; raises `Refused` (`INVALID_FIELD`)."""
+        if self.after is None:
+            return BEFORE_ALL
+        if place := re.fullmatch(rb"([0-9]{1,19})-([0-9]{1,19})", self.after):
+            time, key = map(int, place.groups())
+            if max(time, key) <= INT64_MAX:
+                return Anchor(time, key)
+        raise foreign_mark()
+
+
+class OneMessage(Query):
     """A message."""
 
     message_id: Id

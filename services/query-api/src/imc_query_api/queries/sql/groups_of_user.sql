@@ -7,7 +7,7 @@ FROM (
         WHERE app_id = ? AND user_id = ? AND group_id > ?
         ORDER BY group_id
         LIMIT {leap}
-    ) AS next
+    ) AS stretch
     GROUP BY group_id
     ORDER BY NULL
 ) AS own

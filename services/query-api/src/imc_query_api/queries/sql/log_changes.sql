@@ -1,4 +1,4 @@
-SELECT {columns}, page.entry_id
+SELECT page.{key}, {size}, page.entry_id
 FROM (
     SELECT app_id, {key}, {log_id} AS entry_id
     FROM {indexed_table}

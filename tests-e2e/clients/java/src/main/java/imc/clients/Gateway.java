@@ -10,10 +10,19 @@ interface Gateway {
 
     void close() throws Exception;
 
-    /** Parses a frame strictly and prints it. */
+    /** Parses a frame strictly, by Jackson, and prints it. */
     static void received(String text) {
         try {
             Output.parsed(Strict.frame(text));
+        } catch (Exception error) {
+            Output.threw(error);
+        }
+    }
+
+    /** Parses a frame by another library, and prints it if it is what a gateway declares. */
+    static void received(String text, Parser parser) {
+        try {
+            Output.parsed(Strict.convertedFrame(parser.parse(text)));
         } catch (Exception error) {
             Output.threw(error);
         }

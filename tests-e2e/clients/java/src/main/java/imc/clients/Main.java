@@ -17,9 +17,12 @@ public final class Main {
             "java.net.http", JdkGateway::new,
             "tyrus", TyrusGateway::new,
             "spring", SpringGateway::new,
-            "java-websocket", JavaWebSocketGateway::new);
-    private static final Map<String, Supplier<Calls>> CALLS =
-            Map.of("RestTemplate", RestTemplateCalls::new, "HttpClient", JdkCalls::new);
+            "java-websocket", JavaWebSocketGateway::new,
+            "okhttp", OkHttpGateway::new,
+            "tomcat", TomcatGateway::new);
+    private static final Map<String, Supplier<Calls>> CALLS = Map.of(
+            "RestTemplate", RestTemplateCalls::new, "HttpClient", JdkCalls::new, "OkHttp", OkHttpCalls::new,
+            "Feign", FeignCalls::new);
 
     private Main() {}
 

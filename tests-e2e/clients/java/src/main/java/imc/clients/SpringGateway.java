@@ -1,6 +1,7 @@
 package imc.clients;
 
 import java.net.URI;
+import org.glassfish.tyrus.client.ClientManager;
 import org.springframework.web.socket.CloseStatus;
 import org.springframework.web.socket.TextMessage;
 import org.springframework.web.socket.WebSocketHttpHeaders;
@@ -8,13 +9,13 @@ import org.springframework.web.socket.WebSocketSession;
 import org.springframework.web.socket.client.standard.StandardWebSocketClient;
 import org.springframework.web.socket.handler.TextWebSocketHandler;
 
-/** The {@code StandardWebSocketClient} of Spring. */
+/** The {@code StandardWebSocketClient} of Spring, on Tyrus: Tomcat's container is on the class path too. */
 final class SpringGateway extends TextWebSocketHandler implements Gateway {
     private WebSocketSession session;
 
     @Override
     public void connect(URI address) throws Exception {
-        session = new StandardWebSocketClient().execute(this, new WebSocketHttpHeaders(), address).get();
+        session = new StandardWebSocketClient(ClientManager.createClient()).execute(this, new WebSocketHttpHeaders(), address).get();
     }
 
     @Override

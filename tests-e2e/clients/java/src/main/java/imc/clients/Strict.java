@@ -3,6 +3,7 @@ package imc.clients;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JavaType;
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.cfg.CoercionAction;
 import com.fasterxml.jackson.databind.cfg.CoercionInputShape;
@@ -11,7 +12,7 @@ import com.fasterxml.jackson.databind.type.TypeFactory;
 import java.util.List;
 import java.util.Map;
 
-/** Parses replies and frames as strictly as Jackson can: no unknown field, no other type, nothing behind the end. */
+/** Reads replies and frames as strictly as Jackson can: no unknown field, no other type, nothing behind the end. */
 final class Strict {
     static final ObjectMapper MAPPER = mapper();
 
@@ -30,6 +31,11 @@ final class Strict {
         return MAPPER.readValue(text, resultOf(data));
     }
 
+    /** Converts a reply that another library has parsed. */
+    static ResultDTO<?> convertedReply(Object parsed, String data) {
+        return MAPPER.convertValue(parsed, resultOf(data));
+    }
+
     /** The type of a reply whose {@code data} is of the named type. */
     static JavaType resultOf(String data) {
         return TYPES.constructParametricType(ResultDTO.class, DATA.get(data));
@@ -37,9 +43,18 @@ final class Strict {
 
     /** Parses a frame: its {@code data} is a message in a push, and text otherwise. */
     static ResultDTO<?> frame(String text) throws JsonProcessingException {
-        int code = MAPPER.readTree(text).path("code").asInt();
+        return MAPPER.readValue(text, typeOf(MAPPER.readTree(text)));
+    }
+
+    /** Converts a frame that another library has parsed. */
+    static ResultDTO<?> convertedFrame(Object parsed) {
+        return MAPPER.convertValue(parsed, typeOf(MAPPER.valueToTree(parsed)));
+    }
+
+    private static JavaType typeOf(JsonNode frame) {
+        int code = frame.path("code").asInt();
         JavaType data = TYPES.constructType(code == 2001 || code == 2002 ? Message.class : String.class);
-        return MAPPER.readValue(text, TYPES.constructParametricType(ResultDTO.class, data));
+        return TYPES.constructParametricType(ResultDTO.class, data);
     }
 
     private static ObjectMapper mapper() {

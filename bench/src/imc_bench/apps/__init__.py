@@ -1,0 +1,1 @@
+"""What apps cost a whole installation: every process, Redis and the database together."""

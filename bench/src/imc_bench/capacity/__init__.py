@@ -1,0 +1,1 @@
+"""What `imc-capacity` computes with: rows that measure its constants, and the constants made of all rows."""

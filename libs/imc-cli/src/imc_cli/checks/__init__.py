@@ -1,0 +1,1 @@
+"""What `imc check` looks at."""

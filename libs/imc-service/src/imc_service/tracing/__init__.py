@@ -1,0 +1,1 @@
+"""Traces of messages through all processes, by OpenTelemetry. Off unless a collector is named."""

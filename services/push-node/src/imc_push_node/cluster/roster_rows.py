@@ -1,0 +1,41 @@
+"""What the roster has of a gateway. No I/O."""
+
+import orjson
+from imc_contracts.roster import close_field
+
+from imc_push_node.gateway.gateway import Gateway, State
+from imc_push_node.stream.hub import App
+
+
+def row_of(gateway: Gateway, app: App | None) -> bytes:
+    """What the roster has of a gateway."""
+    lag = None if app is None else gateway.lag(app.delivery.outbox.told)
+    return orjson.dumps(
+        {
+            "door": "v1" if gateway.format.has_cursors else "java",
+            "transport": gateway.transport.value,
+            "connectedAt": gateway.connected_at,
+            "state": gateway.state.value,
+            "lagEntries": lag and lag.entries,
+            "lagBytes": lag and lag.size,
+            "lagSeconds": 0.0 if app is None else _seconds_behind(gateway, app),
+            "sendsAccepted": gateway.sends_accepted,
+            "sendsRefused": gateway.sends_refused,
+            "groupsHeld": None if gateway.groups is None else len(gateway.groups),
+        }
+    )
+
+
+def close_of(gateway: Gateway, now_ms: int) -> tuple[bytes, bytes]:
+    """The field and the value of a gateway that has left, for the hash of closes."""
+    code, reason = gateway.socket.ending
+    field = close_field(gateway.app_id, gateway.gateway_id)
+    return field, orjson.dumps({"code": code, "reason": reason, "time": now_ms})
+
+
+def _seconds_behind(gateway: Gateway, app: App) -> float:
+    """How much older the gateway's position is than the newest entry; 0 if it is live, or not known."""
+    outbox = app.delivery.outbox
+    if gateway.state in (State.LIVE, State.CONNECTING) or not outbox.has_begun:
+        return 0.0
+    return max(0, outbox.head.entry.ms - gateway.position.entry.ms) / 1000

@@ -1,0 +1,1 @@
+"""Tests of the manifests on a real control plane, with nodes that are made up."""

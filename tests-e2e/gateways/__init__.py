@@ -1,0 +1,1 @@
+"""Gateways on the client, in each language, under faults, and as a whole chat."""
