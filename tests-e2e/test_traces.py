@@ -15,6 +15,7 @@ from imc_contracts import names
 from imc_testkit.deployment import Deployment, Start, separate, standalone
 from imc_testkit.gateway import connect
 from imc_testkit.processes import Process, free_port
+from imc_testkit.servers import private_redis
 from imc_testkit.tokens import OFF
 from imc_testkit.waiting import wait_until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -30,6 +31,13 @@ SOON = {"OTEL_BSP_SCHEDULE_DELAY": "50"}
 def collector() -> Iterator[Collector]:
     with collecting() as collector:
         yield collector
+
+
+@pytest.fixture(scope="module")
+async def redis_url() -> AsyncGenerator[str]:
+    """A Redis for these tests only: projectors share the logs of one Redis, and others do not trace."""
+    async with private_redis() as redis:
+        yield redis.url
 
 
 @pytest.fixture(scope="module")

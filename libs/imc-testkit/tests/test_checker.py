@@ -375,6 +375,14 @@ def test_a_position_says_that_all_is_there() -> None:
     assert found(listed(Run(), *some, told, message(5), is_caught_up=False)) == {"reordered": 1}
 
 
+def test_a_position_in_a_log_without_entries_has_no_order() -> None:
+    connected, held = (Frame(code, 0, "u1.9-0") for code in (2000, 2007))
+    some = [connected, replace(held, groups=("g",)), Frame(2008, 1, "u1.8-0")]
+    assert found(listed(Run(), *some, is_caught_up=False)) == {}
+    some[-1] = Frame(2008, 1, cursor(8))
+    assert found(listed(Run(), *some, is_caught_up=False)) == {"reordered": 1}
+
+
 def test_messages_missing_in_an_announced_gap_are_not_lost() -> None:
     run = Run()
     run.resumes.frames[0] = Frame(2000, 4, cursor(4), recovered=False)

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -284,6 +285,27 @@ async def test_out_of_memory_the_copy_is_given_up_and_begun_anew(
             await all_done(mariadb, history.app_id)
     finally:
         await log_redis.config_set("maxmemory", 0)
+    assert SECRET.encode() not in await dumped(log_redis, names.log(history.app_id))
+
+
+async def test_one_that_fails_keeps_no_other_waiting(
+    projecting: Any, feed: Any, history: Any, mariadb: Any, log_redis: Redis
+):
+    fails, other = erasure_of(history, userId="ann"), erasure_of(history, userId="bob")
+    copy = names.log_copy(history.app_id, int(json.loads(fails.entry.body)["erasureId"]))
+    await log_redis.set(copy, "no stream")
+    async with projecting():
+        await feed.append([*entries_of(history), fails, other])
+
+        async def is_one_done() -> bool:
+            return [each["stage"] for each in await reports(mariadb, history.app_id)] == [
+                Stage.LOG,
+                Stage.DONE,
+            ]
+
+        await wait_until(is_one_done, 20)
+        await log_redis.delete(copy)
+        await all_done(mariadb, history.app_id, 2)
     assert SECRET.encode() not in await dumped(log_redis, names.log(history.app_id))
 
 

@@ -29,7 +29,6 @@ REMAINS_SECONDS = 5.0
 """How long a recall may be under way that has found its message before that was erased."""
 
 _NO_LETTER = b"0-0"
-_FAULTS = (RedisError, OSError, StoreUnavailable, StatementRefused)
 
 
 @dataclass(slots=True)
@@ -59,23 +58,32 @@ class Eraser:
         self._outage = Outage(logger.warning, "erasing")
 
     async def work(self, shards: Collection[int]) -> bool:
-        """Work on each erasure for a while; returns whether there was one.
+        """Work on each erasure for a while; returns whether one of them could be worked on.
 
-        Faults are told, and left for the next call.
+        Faults are told, and left for the next call. One erasure that fails does not keep the others waiting.
         """
+        fault: Exception | None = None
+        worked = False
         try:
-            found = [
-                each for each in await self._erasures.unfinished() if names.shard_of(each.app_id) in shards
-            ]
-            keys = {(each.app_id, each.erasure_id) for each in found}
-            self._progress = {key: progress for key, progress in self._progress.items() if key in keys}
-            for erasure in found:
-                await self._work_on(erasure)
-        except _FAULTS as fault:
+            for erasure in await self._unfinished(shards):
+                try:
+                    await self._work_on(erasure)
+                    worked = True
+                except (RedisError, OSError, StatementRefused) as error:
+                    fault = error
+        except (StoreUnavailable, StatementRefused) as error:
+            fault = error
+        if fault is None:
+            self._outage.is_over()
+        else:
             self._outage.goes_on(words_of(fault) if isinstance(fault, RedisError) else str(fault))
-            return False
-        self._outage.is_over()
-        return bool(found)
+        return worked
+
+    async def _unfinished(self, shards: Collection[int]) -> list[Erasure]:
+        found = [each for each in await self._erasures.unfinished() if names.shard_of(each.app_id) in shards]
+        keys = {(each.app_id, each.erasure_id) for each in found}
+        self._progress = {key: progress for key, progress in self._progress.items() if key in keys}
+        return found
 
     async def _work_on(self, erasure: Erasure) -> None:
         key = erasure.app_id, erasure.erasure_id
