@@ -100,11 +100,13 @@ async def test_nodes_that_die_hang_and_are_cut_off_at_random_cost_nothing(
     random = Random(SEED)
     done: Counter[str] = Counter()
     worst = 0.0
-    async with load_on(installation, stores, seed=SEED, apps=3, gateways=3) as load:
+    async with load_on(installation, stores, seed=SEED, apps=3, gateways=3, listed=1) as load:
         load.begin()
         deadline = time.monotonic() + MINUTES * 60
         while time.monotonic() < deadline:
             await load.more(random.randrange(20, 100), 120)
+            # The fault happens while it is carried out.
+            done["erasure"] += await load.sometimes_erase(random)
             name, node = random.choice(sorted(FAULTS)), random.choice(cluster.nodes)
             load.note(f"{node.name} {name}")
             with load.database_outage():
@@ -114,6 +116,7 @@ async def test_nodes_that_die_hang_and_are_cut_off_at_random_cost_nothing(
                 worst = max(worst, time.monotonic() - ended)
                 await cluster.synced()
             done[name] += 1
+        await load.erasures_done(SETTLE_SECONDS)
         await judge(load, cluster)
     print(f"{dict(done)}, at most {worst:.1f} s from the end of one until all were ready")  # noqa: T201
 

@@ -283,7 +283,7 @@ async def test_faults_of_a_cluster_at_random_lose_nothing(
 ) -> None:
     apps = await an_app_on_each(cluster, app_id)
     stores = Stores(cluster.client, database_url)
-    async with load_on(safe_on_cluster, stores, seed=SEED, apps=[*apps.values()]) as load:
+    async with load_on(safe_on_cluster, stores, seed=SEED, apps=[*apps.values()], listed=1) as load:
         await at_random(load, safe_on_cluster, of_cluster(cluster), cluster.healthy)
 
 
@@ -293,7 +293,7 @@ async def test_faults_of_what_sentinels_watch_at_random_lose_nothing(
     sentinels: PrivateSentinels, safe_on_sentinels: Deployment, database_url: str
 ) -> None:
     stores = Stores(sentinels.client, database_url)
-    async with load_on(safe_on_sentinels, stores, seed=SEED) as load:
+    async with load_on(safe_on_sentinels, stores, seed=SEED, listed=1) as load:
         await at_random(load, safe_on_sentinels, of_sentinels(sentinels), sentinels.healthy)
 
 
@@ -308,6 +308,8 @@ async def at_random(
     deadline = time.monotonic() + MINUTES * 60
     while time.monotonic() < deadline:
         await load.more(random.randrange(20, 100), 120)
+        # The fault happens while it is carried out.
+        done["erasure"] += await load.sometimes_erase(random)
         name, seconds = random.choice(sorted(faults)), random.choice((0.2, 1.0, 3.0, 8.0))
         load.note(f"{name} for {seconds} s")
         await faults[name](load.app_ids, random, seconds)
@@ -317,4 +319,5 @@ async def at_random(
         await healthy()
         done[name] += 1
     print(f"{dict(done)}, at most {worst:.1f} s from the end of one until all were ready")  # noqa: T201
+    await load.erasures_done(SETTLE_SECONDS)
     await is_clean(load)

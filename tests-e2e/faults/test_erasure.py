@@ -11,6 +11,7 @@ import pytest
 from imc_contracts import names
 from imc_testkit import databases
 from imc_testkit.checker import Report
+from imc_testkit.command import Imc
 from imc_testkit.databases import new_database
 from imc_testkit.deployment import Deployment, Start
 from imc_testkit.gateway import Gateway, connect
@@ -106,6 +107,11 @@ async def test_no_byte_of_a_user_is_left(
         Redis.from_url(lone_redis.url) as redis,
     ):
         caller, node = Caller(deployment, http, app_id), deployment.push_nodes[0].url
+        imc = Imc({"IMC_URL": deployment.query_apis[0].url, "no_proxy": "127.0.0.1"})
+
+        async def exported() -> str:
+            return await asyncio.to_thread(imc, "export", "--app", app_id)
+
         first = await caller.send("bob", "words of bob 0")
         for number in range(20):
             await caller.send(
@@ -127,6 +133,7 @@ async def test_no_byte_of_a_user_is_left(
         await redis.xadd(names.dead_letters(app_id), letter)
         assert SECRET in await bytes_of_rows(erased_database)
         assert SECRET.encode() in await bytes_of_files(redis, lone_redis.folder)
+        assert SECRET in await exported()
         async with connect(node, app_id, "live", first["cursor"], notices=True) as live:
             accepted = await caller.post("/v1/commands/erase-user", userId="ann")
             [erased] = await live.wait_for_code(2006)
@@ -149,6 +156,8 @@ async def test_no_byte_of_a_user_is_left(
         assert repeated["duplicate"], "the message is remembered"
         assert SECRET not in await bytes_of_rows(erased_database)
         assert SECRET.encode() not in await bytes_of_files(redis, lone_redis.folder)
+        assert SECRET not in (lines := await exported())
+        assert "words of bob 19" in lines
         assert all(SECRET not in process.log for process in deployment.processes)
 
         # From the log, and from its beginning: all that is left, then the erasure, then what came after it.

@@ -17,6 +17,7 @@ GATEWAY = {
     "appId": "demo",
     "gatewayId": "gateway-1",
     "door": "v1",
+    "transport": "websocket",
     "node": "push-node-0",
     "connectedAt": 1_795_954_457_693,
     "state": "live",
@@ -112,10 +113,10 @@ def test_gateways_are_listed_page_by_page(stub: Stub) -> None:
     stub.data["/v1/gateways"] = [*pages, pages[0]]
     shown = stub.imc()("gateways", "list", "--app", "demo", "--node", "push-node-0", "--all").splitlines()
     assert shown[0].startswith(
-        "APP\tGATEWAY\tDOOR\tNODE\tSINCE\tSTATE\tBEHIND\tBYTES BEHIND\tSECONDS BEHIND\tSENDS\tREFUSED"
+        "APP\tGATEWAY\tDOOR\tTRANSPORT\tNODE\tSINCE\tSTATE\tBEHIND\tBYTES BEHIND\tSECONDS BEHIND\tSENDS"
     )
     assert shown[1] == (
-        "demo\tgateway-1\tv1\tpush-node-0\t2026-11-29T12:14:17.693Z\tlive\t3\t512\t0.5\t7\t1\t"
+        "demo\tgateway-1\tv1\twebsocket\tpush-node-0\t2026-11-29T12:14:17.693Z\tlive\t3\t512\t0.5\t7\t1\t"
     )
     assert shown[2].endswith("4408 slow 1970-01-01T00:00:00.001Z")
     query = {"appId": "demo", "node": "push-node-0", "limit": "500"}

@@ -125,7 +125,7 @@ def test_both_languages_have_the_same_texts_with_the_same_values() -> None:
 
 
 def test_chinese_is_chinese_and_english_is_english() -> None:
-    same_in_both = {"v1", "SQLite", "{used} / {most}"}
+    same_in_both = {"v1", "SQLite", "WebSocket", "{used} / {most}"}
     for key, text in texts("zh").items():
         assert re.search(r"[\u4e00-\u9fff]", text) or text.strip('"') in same_in_both, key
     assert re.findall(r"[\u4e00-\u9fff]", "".join(texts("en").values())) == []
@@ -137,7 +137,8 @@ def test_every_text_that_is_shown_is_there_and_every_text_is_shown() -> None:
     assert set(re.findall(r'\b(?:label|title): "(\w+)"', CODE)) <= keys
     # Keys of which the code writes only how they begin or end.
     made = (
-        "fault|cure|close|kind_|state_|quota_|database_|event_|tail_|door_|(?:replay|drop)(?:Title|Text|Done)"
+        "fault|cure|close|kind_|state_|quota_|database_|event_|tail_|door_|transport_|"
+        "(?:replay|drop)(?:Title|Text|Done)"
     )
     assert {key for key in keys if f'"{key}"' not in CODE and not re.match(made, key)} == set()
 

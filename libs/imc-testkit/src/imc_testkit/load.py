@@ -32,6 +32,7 @@ LATE_SECONDS = 5.0
 _LISTED, _CHANGING = ("group 0", "group 1"), "group 2"
 """The groups of a gateway that lists some, and the one that it adds and removes under load."""
 
+_ERASE_SHARE = 0.3
 _MAX_REPEATS = 200
 _MAX_LOOKS = 20
 
@@ -252,6 +253,21 @@ class Load:
                 return all(gateway.connection and (gateway.cursor == end or not end) for gateway in mine)
 
             await wait_until(have_caught_up, timeout, 0.05, what=f"the gateways of {app_id} to catch up")
+
+    async def sometimes_erase(self, random: Random) -> bool:
+        """Erase a group of an app, or not; tells whether. `erasures_done` waits until that is carried out.
+
+        Nothing may fail meanwhile, so that the answer is known.
+        """
+        if random.random() > _ERASE_SHARE:
+            return False
+        await self.clients.erase(random.choice(self.app_ids), group_id=_LISTED[0])
+        return True
+
+    async def erasures_done(self, timeout: float = 60.0) -> None:
+        """Wait until all erasures are carried out."""
+        for app_id in self.app_ids:
+            await self.clients.erased(app_id, timeout)
 
     def replay_from_here(self) -> None:
         """Replay only from here on: an older log has taken over, and can't replay what it lacks."""

@@ -9,10 +9,15 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from imc_testkit import unit
+from imc_testkit import servers, unit
 from imc_testkit.databases import new_database
 from imc_testkit.processes import run_script
 from imc_testkit.sources import shared_mariadb, shared_redis
+
+
+def pytest_configure() -> None:
+    """Let no test wait for a disk."""
+    servers.keep_in_memory()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -11,8 +11,8 @@ from imc_cli.output import Cell, moment, say_json, say_table
 from imc_cli.paging import listed
 
 COLUMNS = (
-    *("APP", "GATEWAY", "DOOR", "NODE", "SINCE", "STATE", "BEHIND", "BYTES BEHIND", "SECONDS BEHIND"),
-    *("SENDS", "REFUSED", "LAST CLOSE"),
+    *("APP", "GATEWAY", "DOOR", "TRANSPORT", "NODE", "SINCE", "STATE"),
+    *("BEHIND", "BYTES BEHIND", "SECONDS BEHIND", "SENDS", "REFUSED", "LAST CLOSE"),
 )
 
 
@@ -68,7 +68,7 @@ def _row(gateway: ConnectedGateway) -> tuple[Cell, ...]:
     last = f"{close['code']} {close['reason']} {moment(close['time'])}" if close else ""
     behind = gateway["lagEntries"], gateway["lagBytes"], gateway["lagSeconds"]
     return (
-        *(gateway["appId"], gateway["gatewayId"], gateway["door"], gateway["node"]),
+        *(gateway["appId"], gateway["gatewayId"], gateway["door"], gateway["transport"], gateway["node"]),
         *(moment(gateway["connectedAt"]), gateway["state"], *behind),
         *(gateway["sendsAccepted"], gateway["sendsRefused"], last),
     )

@@ -69,7 +69,10 @@ const tableOf = (disconnect) =>
       {
         label: t("node"),
         wide: true,
-        cell: ({ node, door }) => [h("code", {}, node), h("span", { class: "below" }, t(`door_${door}`))],
+        cell: ({ node, door, transport }) => [
+          h("code", {}, node),
+          h("span", { class: "below" }, `${t(`door_${door}`)} · ${t(`transport_${transport}`)}`),
+        ],
       },
       {
         label: t("state"),
