@@ -107,6 +107,8 @@ class Desk:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
+            # As in a terminal: what a shell starts in the background ignores Ctrl-C, and so do its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         terminal = Terminal(program)
         self._stack.push_async_callback(terminal.close)
@@ -156,8 +158,14 @@ async def test_the_tutorial_works_as_it_is_written(tmp_path: Path):
             for terminal in (ann, bob):
                 await wait_until(lambda terminal=terminal: "ann: still here?" in terminal.shown)
                 assert terminal.shown.count("ann: still here?") == 1
-            listed = await reader.run(page.command())
-            assert {line.split("\t")[1] for line in listed[1:]} == {"gateway-of-ann", "gateway-of-bob"}
+            command = page.command()
+
+            async def are_listed() -> bool:
+                listed = await reader.run(command)
+                return {line.split("\t")[1] for line in listed[1:]} == {"gateway-of-ann", "gateway-of-bob"}
+
+            # A node writes down every two seconds which gateways have come and gone.
+            await wait_until(are_listed)
             assert await ann.ctrl_c() == 0
             assert await bob.ctrl_c() == 0
             assert not any("Traceback" in line for line in [*ann.lines, *bob.lines])
