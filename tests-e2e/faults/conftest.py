@@ -72,10 +72,21 @@ async def lone_redis() -> AsyncGenerator[PrivateRedis]:
         yield redis
 
 
+@pytest.fixture(scope="package")
+async def lone_database_url(own_mariadb: PrivateMariadb) -> AsyncGenerator[str]:
+    """A database for one installation after the other, each with a `lone_redis`.
+
+    Projectors of two Redis servers must not work on one database: either would carry out all erasures.
+    """
+    async with new_database(own_mariadb.url) as url:
+        await run_script("imc-migrate", {"IMC_DATABASE_URL": url})
+        yield url
+
+
 @pytest.fixture
-def small(lone_redis: PrivateRedis, own_database_url: str) -> Callable[..., Any]:
+def small(lone_redis: PrivateRedis, lone_database_url: str) -> Callable[..., Any]:
     """Starts an installation with one process of each kind, and no query-api by default."""
-    return partial(_small, lone_redis.url, own_database_url)
+    return partial(_small, lone_redis.url, lone_database_url)
 
 
 @pytest.fixture
@@ -96,9 +107,9 @@ def load_with(own_stores: Stores) -> LoadOn:
 
 
 @pytest.fixture
-def load_small(lone_redis: PrivateRedis, own_database_url: str) -> LoadOn:
+def load_small(lone_redis: PrivateRedis, lone_database_url: str) -> LoadOn:
     """Starts a load on a `small` installation, with a new seed."""
-    return partial(_load, Stores(lone_redis.url, own_database_url))
+    return partial(_load, Stores(lone_redis.url, lone_database_url))
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ async def test_a_lost_last_publish_only_delays_the_push(small: Make, load_small:
 
 async def test_work_continues_after_all_connections_are_reset(
     small: Make, load_small: Make, judge: Judge, lone_redis: PrivateRedis, own_mariadb: PrivateMariadb,
-    own_database_url: str,
+    lone_database_url: str,
 ) -> None:  # fmt: skip
     """As by a load balancer or firewall that drops its state: the processes reconnect."""
     async with (
@@ -60,7 +60,7 @@ async def test_work_continues_after_all_connections_are_reset(
     ):
         env = {
             "IMC_REDIS_URL": f"redis://127.0.0.1:{to_redis.port}/0",
-            "IMC_DATABASE_URL": own_database_url.replace(str(own_mariadb.port), str(to_mariadb.port)),
+            "IMC_DATABASE_URL": lone_database_url.replace(str(own_mariadb.port), str(to_mariadb.port)),
         }
         kinds = {kind: (Start(env),) for kind in ("command_apis", "projectors", "push_nodes", "query_apis")}
         async with small(**kinds) as deployment, load_small(deployment) as load:

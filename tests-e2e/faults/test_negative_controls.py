@@ -171,7 +171,7 @@ async def test_a_hung_projector_that_restores_status_is_found(
 @twice("counts-entries")
 async def test_counting_entry_ids_is_found_when_a_stale_replica_is_promoted(
     lone_redis: PrivateRedis,
-    own_database_url: str,
+    lone_database_url: str,
     small: Make,
     load_small: Make,
     judge: Judge,
@@ -201,7 +201,7 @@ async def test_counting_entry_ids_is_found_when_a_stale_replica_is_promoted(
         assert len(await send(load, 10)) == 10
         async with old.redis() as redis:
             assert await redis.wait(1, 5000) == 1  # pyright: ignore[reportGeneralTypeIssues, reportUnknownMemberType]
-        load.stores = Stores(replica.url, own_database_url)
+        load.stores = Stores(replica.url, lone_database_url)
         async with load.stores.redis() as redis:
             await redis.replicaof("NO", "ONE")  # pyright: ignore[reportGeneralTypeIssues, reportUnknownMemberType]
         assert len(await send(load, 5)) == 5

@@ -114,11 +114,11 @@ def file(tmp_path: Path) -> FileOfApps:
 
 @pytest.fixture
 async def sweeping(
-    small_on: Any, lone_redis: PrivateRedis, own_database_url: str, file: FileOfApps
+    small_on: Any, lone_redis: PrivateRedis, lone_database_url: str, file: FileOfApps
 ) -> AsyncGenerator[Deployment]:
     """An installation whose two projectors look for old rows each second."""
     sweeps = Start({"IMC_APPS_FILE": str(file.path), "IMC_SWEEP_SECONDS": "1", "IMC_SWEEP_SHARE": "1"})
-    async with small_on(lone_redis.url, own_database_url, projectors=(sweeps, sweeps)) as installation:
+    async with small_on(lone_redis.url, lone_database_url, projectors=(sweeps, sweeps)) as installation:
         yield installation
 
 
@@ -147,7 +147,7 @@ async def test_all_that_is_due_goes_and_nothing_else(
     load_small: Any,
     judge: Judge,
     file: FileOfApps,
-    own_database_url: str,
+    lone_database_url: str,
     own_mariadb: PrivateMariadb,
     lone_redis: PrivateRedis,
     fault: str,
@@ -155,7 +155,7 @@ async def test_all_that_is_due_goes_and_nothing_else(
     async with load_small(sweeping, apps=2) as load:
         load.begin()
         await load.more(20)
-        old = OldRows(own_database_url, load.app_ids[0])
+        old = OldRows(lone_database_url, load.app_ids[0])
         await old.insert()
         file.write(policies_text({old.app_id: {"retention_days": 30}}))
         await old.going()
