@@ -1,83 +1,18 @@
 """The state of each gateway of an app: which transitions there are, and what each writes."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
-from imc_contracts.cursor import Cursor, EntryId
-from imc_contracts.events import Entry, Event, EventKind
+from delivery_world import START, World, at, entry
+from imc_contracts.cursor import EntryId
+from imc_contracts.events import Event, EventKind
 from imc_push_node.gateway.gateway import Gateway, State
 from imc_push_node.gateway.push_format import PushFormat
-from imc_push_node.metrics import NodeMetrics
 from imc_push_node.stream.delivery import CONNECTED, READS_LOG, REPLAYS, Delivery, IllegalTransition
 from imc_push_node.stream.framed_entries import FramedEntries
-from imc_service.auth.grant import EVERYTHING
-from imc_testkit.memory_socket import MemorySocket
-from imc_testkit.virtual_time import VirtualTimeLoop
-from prometheus_client import CollectorRegistry
 
-START = 10
-"""The entry at which a world begins."""
-
-PUSHES = (2001, 2002, 2004, 2005, 2006)
 V1, NOTICES, JAVA = PushFormat.V1, PushFormat.V1_WITH_NOTICES, PushFormat.JAVA
-
-
-def at(number: int, epoch: str = "line") -> Cursor:
-    return Cursor(epoch, EntryId(number, 0))
-
-
-def entry(number: int, kind: EventKind = EventKind.MESSAGE_SENT) -> Entry:
-    return Event(kind, b'{"n":%d}' % number).at(EntryId(number, 0))
-
-
-class World:
-    """The delivery of an app, its log, and what its gateways got."""
-
-    def __init__(self, *, has_archive: bool = True) -> None:
-        self.registry = CollectorRegistry()
-        self.delivery = Delivery(NodeMetrics(self.registry), has_archive=has_archive)
-        self.delivery.outbox.begin(at(START))
-        self.log: list[Entry] = [entry(number) for number in range(1, START + 1)]
-        self.got: dict[Gateway, list[dict[str, Any]]] = {}
-
-    def gateway(self, push_format: PushFormat = V1) -> Gateway:
-        frames: list[dict[str, Any]] = []
-        gateway = Gateway("app", "gateway", MemorySocket(frames.append), EVERYTHING, push_format)
-        self.got[gateway] = frames
-        return gateway
-
-    def tell(self, *kinds: EventKind) -> None:
-        """More entries follow."""
-        first = len(self.log) + 1
-        entries = [entry(number, kind) for number, kind in enumerate(kinds, first)]
-        self.log += entries
-        self.delivery.tell("line", entries, at(len(self.log)))
-
-    def replay(self, gateway: Gateway, end: int) -> None:
-        """Push what follows a gateway's position, up to an entry."""
-        framed = FramedEntries("line", self.log[:end], has_notices=True)
-        pushes = framed.after(gateway.position.entry, gateway.format)
-        self.delivery.push(gateway, pushes, at(end))
-
-    def codes(self, gateway: Gateway) -> list[int]:
-        return [frame["code"] for frame in self.got[gateway]]
-
-    def numbers(self, gateway: Gateway) -> list[int]:
-        return [frame["data"]["n"] for frame in self.got[gateway] if frame["code"] in PUSHES]
-
-    def count(self, name: str) -> float:
-        return self.registry.get_sample_value(name) or 0.0
 
 
 TRANSITIONS: dict[str, tuple[Callable[[Delivery, Gateway], None], Sequence[State]]] = {
@@ -149,19 +84,12 @@ def test_no_gateway_goes_live_short_of_the_head_or_before_a_flush() -> None:
         world.delivery.reach_head(gateway)
 
 
-def live(world: World, push_format: PushFormat) -> Gateway:
-    gateway = world.gateway(push_format)
-    world.delivery.enter(gateway)
-    world.delivery.join(gateway, None)
-    return gateway
-
-
 ALL_KINDS = tuple(EventKind)
 
 
 async def test_each_door_gets_its_own_form_of_a_push() -> None:
     world = World()
-    gateways = {push_format: live(world, push_format) for push_format in PushFormat}
+    gateways = {push_format: world.live(push_format) for push_format in PushFormat}
     world.tell(*ALL_KINDS)
     world.delivery.flush()
     codes = {push_format: world.codes(gateway) for push_format, gateway in gateways.items()}
@@ -196,9 +124,9 @@ async def test_nothing_is_encoded_for_a_door_without_gateways(monkeypatch: pytes
         return encoded
 
     assert formats() == []
-    live(world, JAVA)
+    world.live(JAVA)
     assert formats() == [JAVA]
-    gateway = live(world, V1)
+    gateway = world.live(V1)
     assert formats() == [JAVA, V1]
     world.delivery.leave(gateway)
     assert formats() == [JAVA]
@@ -206,7 +134,7 @@ async def test_nothing_is_encoded_for_a_door_without_gateways(monkeypatch: pytes
 
 async def test_a_gap_is_announced_only_where_a_frame_for_it_exists() -> None:
     world = World(has_archive=False)
-    v1, java = live(world, V1), live(world, JAVA)
+    v1, java = world.live(V1), world.live(JAVA)
     world.delivery.jump(at(5, "other"))
     assert (world.codes(v1), world.codes(java)) == ([2000, 4002], [2000])
     for gateway in (v1, java):
@@ -219,7 +147,7 @@ async def test_a_gap_is_announced_only_where_a_frame_for_it_exists() -> None:
 
 async def test_a_slow_gateway_of_the_java_door_is_replayed_what_it_missed() -> None:
     world = World()
-    gateway = live(world, JAVA)
+    gateway = world.live(JAVA)
     world.delivery.on_full(gateway)
     world.tell(EventKind.MESSAGE_SENT, EventKind.MESSAGE_RECALLED)
     world.delivery.flush()
@@ -235,7 +163,7 @@ async def test_a_slow_gateway_of_the_java_door_is_replayed_what_it_missed() -> N
 
 async def test_what_is_erased_is_not_replayed_from_memory() -> None:
     world = World()
-    gateway = live(world, V1)
+    gateway = world.live(V1)
     world.tell(EventKind.MESSAGE_SENT)
     world.delivery.flush()
     world.delivery.on_full(gateway)
@@ -252,7 +180,7 @@ async def test_what_is_erased_is_not_replayed_from_memory() -> None:
 async def test_many_large_entries_are_several_broadcasts() -> None:
     """Between them a gateway that has become full falls behind."""
     world = World()
-    gateway = live(world, V1)
+    gateway = world.live(V1)
     large = [
         Event(EventKind.MESSAGE_SENT, b'{"n":%d,"x":"%b"}' % (number, b"x" * 100_000))
         for number in range(11, 21)
@@ -279,139 +207,3 @@ class Listener:
 
     def on_room(self) -> None:
         self.delivery.on_room(self.gateway)
-
-
-class Deliveries(RuleBasedStateMachine):
-    """Legal events in any order: each gateway is in one place, and gets every entry once, in order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loop = VirtualTimeLoop()
-        self.world = World()
-        self.delivery = self.world.delivery
-        self.starts: dict[Gateway, int] = {}
-        """The entry before the first that each gateway must get."""
-        self.gaps: dict[Gateway, set[int]] = {}
-        """The entries that each gateway did not get because of a gap."""
-
-    def call(self, function: Callable[..., None], *arguments: Any, **options: Any) -> None:
-        async def run() -> None:
-            function(*arguments, **options)
-
-        self.loop.run_until_complete(run())
-
-    def choose(self, at: int, *states: State) -> Gateway:
-        gateways = sorted(self.delivery.gateways_in(*states), key=list(self.world.got).index)
-        return gateways[at % len(gateways)]
-
-    def has(self, *states: State) -> bool:
-        return self.delivery.number_in(*states) > 0
-
-    @rule(push_format=st.sampled_from(PushFormat))
-    def enter(self, push_format: PushFormat) -> None:
-        self.call(self.delivery.enter, self.world.gateway(push_format))
-
-    @precondition(lambda self: self.has(State.CONNECTING))
-    @rule(choice=st.integers(0, 9), back=st.none() | st.integers(0, 5))
-    def join(self, choice: int, back: int | None) -> None:
-        gateway = self.choose(choice, State.CONNECTING)
-        offered = None if back is None or gateway.format is JAVA else at(len(self.world.log) - back)
-        self.call(self.delivery.join, gateway, offered)
-        self.starts[gateway] = len(self.world.log) if offered is None else offered.entry.ms
-
-    @rule(kinds=st.lists(st.sampled_from(EventKind), min_size=1, max_size=3))
-    def tell(self, kinds: list[EventKind]) -> None:
-        self.call(self.world.tell, *kinds)
-
-    @rule()
-    def flush(self) -> None:
-        self.call(self.delivery.flush)
-
-    @precondition(lambda self: self.has(*CONNECTED))
-    @rule(choice=st.integers(0, 9), is_full=st.booleans())
-    def buffer(self, choice: int, is_full: bool) -> None:
-        event = self.delivery.on_full if is_full else self.delivery.on_room
-        self.call(event, self.choose(choice, *CONNECTED))
-
-    @precondition(lambda self: self.has(*REPLAYS))
-    @rule(choice=st.integers(0, 9), count=st.integers(0, 4))
-    def replay(self, choice: int, count: int) -> None:
-        gateway = self.choose(choice, *REPLAYS)
-        self.call(self.delivery.flush)
-        self.call(self.world.replay, gateway, min(gateway.position.entry.ms + count, len(self.world.log)))
-        if gateway.position == self.delivery.outbox.head and gateway.state in READS_LOG:
-            self.call(self.delivery.reach_head, gateway)
-
-    @precondition(lambda self: self.has(*READS_LOG))
-    @rule(choice=st.integers(0, 9))
-    def leave_log(self, choice: int) -> None:
-        self.call(self.delivery.leave_log, self.choose(choice, *READS_LOG))
-
-    @precondition(lambda self: self.has(State.READING_ARCHIVE))
-    @rule(choice=st.integers(0, 9))
-    def reach_log(self, choice: int) -> None:
-        gateway = self.choose(choice, State.READING_ARCHIVE)
-        self.call(self.delivery.reach_log, gateway, gateway.position)
-
-    @precondition(lambda self: self.has(*REPLAYS))
-    @rule(choice=st.integers(0, 9))
-    def give_up(self, choice: int) -> None:
-        gateway = self.choose(choice, *REPLAYS)
-        start, end = gateway.position.entry.ms, len(self.world.log)
-        self.call(self.delivery.give_up, gateway)
-        self.gaps.setdefault(gateway, set()).update(range(start + 1, end + 1))
-        if gateway.format.has_cursors:
-            gap = self.world.got[gateway][-1]
-            assert (gap["code"], gap["data"]) == (4002, {"from": str(at(start)), "to": str(at(end))})
-
-    @precondition(lambda self: self.has(*CONNECTED))
-    @rule(choice=st.integers(0, 9))
-    def leave(self, choice: int) -> None:
-        gateway = self.choose(choice, *CONNECTED)
-        self.call(self.delivery.leave, gateway)
-        got = len(self.world.got[gateway])
-        with pytest.raises(IllegalTransition):
-            self.delivery.leave(gateway)
-        self.call(self.world.tell, EventKind.MESSAGE_SENT)
-        self.call(self.delivery.flush)
-        assert len(self.world.got[gateway]) == got, "it has left"
-
-    @invariant()
-    def each_gateway_is_in_one_place(self) -> None:
-        places = [(gateway, state) for state in CONNECTED for gateway in self.delivery.gateways_in(state)]
-        assert len(places) == len({gateway for gateway, _ in places})
-        assert all(gateway.state is state for gateway, state in places)
-        missing = self.world.got.keys() - {gateway for gateway, _ in places}
-        assert all(gateway.state is State.LEFT for gateway in missing)
-        assert self.delivery.full <= {gateway for gateway, _ in places}
-        assert self.world.count("imc_gateways_lagging") == self.delivery.number_in(*READS_LOG)
-        assert self.world.count("imc_gateways_resuming") == self.delivery.number_in(State.READING_ARCHIVE)
-
-    @invariant()
-    def every_entry_is_pushed_once_in_order_after_2000(self) -> None:
-        for gateway, frames in self.world.got.items():
-            codes = [frame["code"] for frame in frames]
-            assert codes.count(2000) == min(1, len(codes)), json.dumps(frames)
-            assert codes[:1] in ([], [2000])
-            expected = [
-                number
-                for number, entry in enumerate(self.world.log, 1)
-                if number > self.starts.get(gateway, 0)
-                and number not in self.gaps.get(gateway, ())
-                and (gateway.format.has_notices or not entry.kind.is_notice)
-                and (gateway.format.has_cursors or entry.kind is not EventKind.ERASURE)
-            ]
-            numbers = self.world.numbers(gateway)
-            assert numbers == expected[: len(numbers)]
-            if gateway.state is State.LIVE and self.delivery.outbox.is_empty:
-                assert numbers == expected
-
-    def teardown(self) -> None:
-        self.loop.close()
-
-
-def test_any_sequence_of_legal_events_keeps_the_promises() -> None:
-    examples = settings(
-        max_examples=150, stateful_step_count=40, deadline=None, derandomize=True, database=None
-    )
-    run_state_machine_as_test(Deliveries, settings=examples)

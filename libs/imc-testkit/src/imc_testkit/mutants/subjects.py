@@ -91,6 +91,7 @@ AREAS = (
                 *(
                     "test_replay_buffer.py",
                     "test_delivery.py",
+                    "test_delivery_in_any_order.py",
                     "test_frames.py",
                     "test_stretch.py",
                     "test_broadcast_group.py",
