@@ -1,3 +1,4 @@
+import os
 import signal
 import socket
 import sys
@@ -43,6 +44,15 @@ def script(tmp_path: Path) -> Script:
     return write
 
 
+def is_taken(pid: int) -> bool:
+    """Whether there is a process of that id, or one that has ended and still has it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 async def get(process: Process, timeout: float = 5.0) -> int:
     async with httpx.AsyncClient(trust_env=False, timeout=timeout) as client:
         return (await client.get(process.url)).status_code
@@ -54,6 +64,22 @@ async def test_a_process_is_ready_when_readyz_says_so_and_exits_on_sigterm(scrip
         assert "started with ['IMC_PORT', 'IMC_X', 'PATH']" in process.log
         assert await process.terminate() == 7
         assert process.exit_code == 7
+
+
+async def test_the_id_of_a_process_that_has_ended_goes_to_no_other_before_it_is_closed(
+    script: Script,
+) -> None:
+    async with Process(script(CRASHES), {}) as process:
+        assert await process.wait() == 3
+        assert (process.exit_code, process.exit_code) == (3, 3)
+        process.send_signal(signal.SIGKILL)
+        first = process.pid
+        assert is_taken(first)
+        await process.start()
+        assert not is_taken(first)
+        assert await process.wait() == 3
+        last = process.pid
+    assert not is_taken(last)
 
 
 async def test_a_crash_at_the_start_is_reported_at_once_with_the_log(script: Script) -> None:

@@ -45,7 +45,11 @@ def free_port() -> int:
 
 
 class Child:
-    """A process that is signalled by its id only. Its output is kept in `log`."""
+    """A process that is signalled by its id only. Its output is kept in `log`.
+
+    Once it has ended, its id stays its own until `close` or the next start. After that the system may give it
+    to another process.
+    """
 
     def __init__(self, arguments: Sequence[str], env: Mapping[str, str]) -> None:
         self._arguments = list(arguments)
@@ -67,7 +71,14 @@ class Child:
     @property
     def exit_code(self) -> int | None:
         """The exit code, negative if a signal ended the process; None while it runs."""
-        return self._started.poll()
+        process = self._started
+        if process.returncode is not None:
+            return process.returncode
+        # `Popen.poll` would free the id.
+        ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     @property
     def _started(self) -> subprocess.Popen[bytes]:
@@ -80,6 +91,8 @@ class Child:
 
         Call this from the main thread: on Linux the child dies with the thread.
         """
+        if self._process is not None and self.exit_code is not None:
+            self._process.wait()
         self._process = subprocess.Popen(
             [*self._arguments, *more],
             env=self._env,
@@ -93,13 +106,15 @@ class Child:
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal; do nothing if the process has ended."""
-        self._started.send_signal(number)
+        if self.exit_code is None:
+            os.kill(self.pid, number)
 
     async def wait(self, timeout: float = STOP_SECONDS) -> int:
         """Wait at most ``timeout`` seconds for the process to end; return the exit code."""
         name = os.path.basename(self._arguments[0])
         await wait_until(lambda: self.exit_code is not None, timeout, what=f"the end of {name}")
-        return self._started.wait()
+        assert self.exit_code is not None
+        return self.exit_code
 
     async def kill(self) -> None:
         """Send SIGKILL and wait for the end: the process can't clean up."""
@@ -109,8 +124,7 @@ class Child:
     def pause(self) -> None:
         """Send SIGSTOP and return once the process has stopped or ended. Its connections stay open."""
         self.send_signal(signal.SIGSTOP)
-        # Its threads stop one by one; until the last has stopped, it may still answer. WNOWAIT leaves the
-        # exit code to `poll`.
+        # Its threads stop one by one; until the last has stopped, it may still answer.
         with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
@@ -123,7 +137,9 @@ class Child:
         if self._process is not None:
             if self.exit_code is None:
                 await self.kill()
-            _kill_group(self.pid)
+            if self._process.returncode is None:
+                _kill_group(self.pid)
+                self._process.wait()
         self._log.close()
 
 
