@@ -5,6 +5,7 @@ import contextlib
 import errno
 import gc
 import ipaddress
+import os
 import signal
 import socket
 import sys
@@ -197,9 +198,10 @@ def listening(host: str, port: int) -> Generator[list[socket.socket]]:
                 stack.enter_context(_listen(family, address)) for family, address in _addresses(host, port)
             ]
         except OSError as error:
-            words = f"can't listen on {host} port {port}: {error.strerror}"
-            is_taken = error.errno == errno.EADDRINUSE
-            sys.exit(f"{words}. Set IMC_PORT to another port" if is_taken else words)
+            words = f"can't listen on {host} port {port}: "
+            if error.errno == errno.EADDRINUSE:
+                sys.exit(f"{words}{os.strerror(errno.EADDRINUSE)}. Set IMC_PORT to another port")
+            sys.exit(f"{words}{error.strerror}")
         yield sockets
 
 
