@@ -19,7 +19,7 @@ export UV_PYTHON_DOWNLOADS = never
 export NO_MKDOCS_2_WARNING = 1
 
 # Where nothing is installed yet, this installs what it needs, in a tenth of the time that all tools take.
-run:                  ## start everything in one process, on http://127.0.0.1:8000; nobody is asked for a token
+run:                  ## start everything in one process, on http://127.0.0.1:8000 or PORT=8080; nobody is asked for a token
 	@sh requirements/environment.sh standalone $(VENV) "$(PYTHON)" $(MEMBERS)
 	@IMC_AUTH="$${IMC_AUTH:-off}" IMC_PORT="$${IMC_PORT:-$${PORT:-8000}}" exec $(BIN)/imc-standalone
 

@@ -40,6 +40,9 @@ if [ "$pins" != dev ]; then ready="$venv/ready-$pins"; fi
 # Says something, too, where there is no such file yet.
 if [ -z "$(find "requirements/$pins.txt" requirements/uv.txt $manifests -newer "$ready" 2>&1)" ]; then exit; fi
 
+case $pins in dev) what="the tools and all packages" ;; *) what="what $pins needs" ;; esac
+echo "installing $what into $venv, once: this takes a minute" >&2
+
 if ! cmp -s requirements/uv.txt .uv/ready && ! .uv/bin/pip --version >/dev/null 2>&1; then
     rm -rf .uv
     "$python" -m venv .uv

@@ -104,8 +104,9 @@ def test_without_a_network_it_says_so_in_one_line_and_works_later(project: Path)
     done = set_up(project, PYTHON=sys.executable, **nowhere)
     assert done.returncode != 0
     assert own_words(done) == [
+        "installing the tools and all packages into .venv, once: this takes a minute",
         f"the packages can't be fetched: the index at {NOWHERE} does not answer. Is there a network? "
-        "(UV_DEFAULT_INDEX and PIP_INDEX_URL name another index)"
+        "(UV_DEFAULT_INDEX and PIP_INDEX_URL name another index)",
     ]
 
     done = set_up(project, PYTHON=sys.executable)
@@ -138,7 +139,9 @@ def test_a_first_run_installs_no_more_than_it_needs(project: Path) -> None:
     (pins / "dev.txt").write_text(more[0] + needed)
     for_a_run = ["sh", "requirements/environment.sh", "standalone", ".venv", sys.executable]
 
-    assert done_in(project, for_a_run).returncode == 0
+    done = done_in(project, for_a_run)
+    assert done.returncode == 0
+    assert own_words(done) == ["installing what standalone needs into .venv, once: this takes a minute"]
     assert installed(project) == {"idna"}
     assert set_up(project, PYTHON=sys.executable).returncode == 0
     assert installed(project) == {"certifi", "idna"}

@@ -300,6 +300,7 @@ export class Gateway {
       // Nothing is read from the network while frames wait here. Leaving the loop ends the connection.
       for await (const text of withoutErrors(frames)) {
         refusal = (await this.#take(socket, JSON.parse(text))) ?? refusal;
+        watch.refresh(); // a slow loop does not hear the pings behind the frames that wait for it
       }
     } finally {
       clearTimeout(watch);

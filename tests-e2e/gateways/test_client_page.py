@@ -3,11 +3,26 @@
 import os
 import re
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
+import imc_gateway
 import pytest
 from clients.toolchains import QUICK_JAVA
+from imc_gateway import (
+    Erased,
+    Event,
+    Gap,
+    Message,
+    MessageRecalled,
+    MessageSent,
+    Notice,
+    NoticeDeleted,
+    NoticePublished,
+)
 from imc_testkit.child import Child
 from imc_testkit.deployment import Deployment
 from imc_testkit.waiting import wait_until
@@ -59,3 +74,37 @@ async def test_a_program_of_the_page_gets_its_own_message(
         assert (tmp_path / "position").exists()
     finally:
         await child.close()
+
+
+async def test_the_example_of_events_tells_them_apart_by_their_classes() -> None:
+    page = (ROOT / "docs/client.md").read_text()
+    [example] = [
+        block for block in re.findall(r"^```py\n(.*?)^```", page, re.M | re.S) if "match event" in block
+    ]
+    message = Message("1", "a", "g", "u", "", 1, 0, None, None, False)
+    notice = Notice("2", "a", "g", "u", None, "", 1, 0, None, None, False)
+    events = [
+        MessageSent(message),
+        MessageRecalled(message),
+        NoticePublished(notice),
+        NoticeDeleted(notice),
+        Erased("3", "ann", None, 1),
+        Gap(is_repaired=True),
+        Gap(is_repaired=False),
+    ]
+
+    async def imc() -> AsyncGenerator[Event]:
+        for event in events:
+            yield event
+
+    screen, cache = mock.Mock(), mock.Mock()
+    names: dict[str, Any] = {**vars(imc_gateway), "imc": imc(), "screen": screen, "cache": cache}
+    exec(f"async def run():\n{textwrap.indent(example, '    ')}", names)
+    await names["run"]()
+    assert screen.mock_calls == [
+        mock.call.show(message),
+        mock.call.remove("1"),
+        mock.call.pin(notice),
+        mock.call.unpin("2"),
+    ]
+    assert cache.mock_calls == [mock.call.erase(user_id="ann", group_id=None), mock.call.reload()]

@@ -1,6 +1,7 @@
 """A gateway against a real installation, and against its faults."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -58,6 +59,25 @@ async def test_events_come_in_order_and_sends_are_answered(url: str, app_id: str
     assert (second.message.message_id, second.message.recall_cause) == (sent.message_id, "typo")
     assert isinstance(third, NoticePublished)
     assert (third.notice.title, third.notice.content) == ("T", "soon")
+
+
+async def test_its_question_for_a_node_is_not_in_the_log(
+    url: str, app_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A standalone answers it with 503. Requests of others stay in the log."""
+    caplog.set_level(logging.INFO)
+    async with connect(url, app_id, "g"), httpx.AsyncClient() as http:
+        await http.get(f"{url}/livez")
+    async with httpx.AsyncClient() as http:
+        node = f"{url}/v1/gateways/{app_id}/g/node"
+        await http.get(node)  # nothing of it is left
+    told = [record.getMessage() for record in caplog.records if record.name == "httpx"]
+    assert [
+        f"GET {address} " in line for address, line in zip((f"{url}/livez", node), told, strict=True)
+    ] == [
+        True,
+        True,
+    ]
 
 
 async def test_an_erasure_is_an_event_of_its_own(url: str, app_id: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import logging
 import time
 from pathlib import Path
 
@@ -248,3 +249,26 @@ def test_a_failure_is_told_whatever_it_looks_like(
 
 async def test_a_memory_store_begins_where_it_is_told() -> None:
     assert await MemoryStore("0 e.1-0").load() == "0 e.1-0"
+
+
+async def test_an_inbox_knows_for_how_long_its_loop_has_been_slow() -> None:
+    inbox = Inbox(4)
+    for number in range(4):
+        assert inbox.full_seconds == 0
+        inbox.put(Gap(True), Position(f"e.{number}-0"))
+    await asyncio.sleep(0.01)
+    full = inbox.full_seconds
+    assert full > 0
+    # Room that is used at once is no end of it.
+    await inbox.get()
+    inbox.put(Gap(True), Position("e.4-0"))
+    assert inbox.full_seconds >= full
+    for _ in range(2):
+        await inbox.get()
+    assert inbox.full_seconds == 0
+
+
+def test_a_gateway_that_was_closed_as_too_slow_is_warned() -> None:
+    assert (close(4408).level, close(4408).words) == (logging.WARNING, "4408: why")
+    assert close(1012).level == logging.INFO
+    assert of_close(ConnectionClosedError(None, None), was_connected=True).words.endswith("broke off")

@@ -43,7 +43,7 @@ async def test_gateways_are_sent_away_with_their_answers(
         )
         await wait_until(lambda: command_api.calls)
         draining = asyncio.create_task(node.push_node.drain.run())
-        await wait_until(lambda: is_not_ready(node.url))
+        await wait_until(lambda: node.push_node.drain.has_begun)
         for gateway in gateways[1:]:
             assert await gateway.wait_closed() == 1012
         assert gateways[0].close_code is None
@@ -70,7 +70,7 @@ async def test_what_was_sent_by_one_that_has_left_is_waited_for(
         await wait_until(lambda: command_api.calls)
     await wait_until(lambda: not node.push_node.connections.hub.gateways)
     draining = asyncio.create_task(node.push_node.drain.run())
-    await wait_until(lambda: is_not_ready(node.url))
+    await wait_until(lambda: node.push_node.drain.has_begun)
     assert not draining.done()
     command_api.gate.set()
     await draining
@@ -134,6 +134,7 @@ async def test_the_process_drains_and_ends(redis_url: str, app_id: str, signals:
             assert await one.wait_closed() == 1012
             assert await two.wait_closed() == 1012
             assert await ending == 0
+        assert "not ready" not in process.log, "this is no fault"
 
 
 async def test_it_starts_without_redis_and_heals_by_itself(start_node: Any, app_id: str) -> None:

@@ -8,8 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+from imc_push_node.cluster.drain import SETTLE_SECONDS
+from imc_service.health import TELL_SECONDS
 from imc_standalone.settings import StandaloneSettings, load_parts
 from imc_standalone.welcome import welcome
+from imc_testkit.gateway import connect
 from imc_testkit.processes import Process
 from imc_testkit.tokens import OFF
 from imc_testkit.waiting import wait_until
@@ -52,6 +55,21 @@ async def test_data_survives_kill_and_ctrl_c(tmp_path: Path):
         stored = await history(process, 2)
         assert [message["content"] for message in stored] == [BODY["content"]] * 2
         assert stored[0]["messageId"] == first["messageId"]
+
+
+async def test_ctrl_c_says_what_happens_and_is_no_fault(tmp_path: Path):
+    """Even if gateways take longer to leave than it takes to find a fault."""
+    longer = TELL_SECONDS * 3
+    env = {**OFF, "IMC_DATA_DIR": str(tmp_path / "data"), "IMC_DRAIN_SECONDS": str(longer)}
+    async with Process("imc-standalone", env) as process:
+        await process.ready()
+        async with connect(process.url, "a", "one") as one, connect(process.url, "a", "two") as two:
+            await one.wait_for_code(2000)
+            await two.wait_for_code(2000)
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 0
+        assert f"IMC ends, within {longer + SETTLE_SECONDS:g} seconds" in process.log
+        assert "level" not in process.log, "no line of the log"
 
 
 @pytest.mark.parametrize("name", ["d#ata", "100% %41", "a b:c@d?密码"])

@@ -1,5 +1,6 @@
 """Where a gateway connects: at the node that it belongs to, or at the common address."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
@@ -43,16 +44,21 @@ class Addresses:
 
 
 class Nodes:
-    """Asks which node a gateway belongs to."""
+    """Asks which node a gateway belongs to.
+
+    The question is not in the log of httpx: a standalone answers it with 503, which is no fault.
+    """
 
     def __init__(self, addresses: Addresses) -> None:
         self._addresses = addresses
+        self._question = httpx.URL(addresses.node)
+        logging.getLogger("httpx").addFilter(self._is_of_others)
         self._client = httpx.AsyncClient(timeout=OPEN_SECONDS)
 
     async def urls(self, headers: Mapping[str, str]) -> list[str]:
         """Where to connect: at its node, if there is one, then at the common address."""
         try:
-            reply = await self._client.get(self._addresses.node, headers=headers)
+            reply = await self._client.get(self._question, headers=headers)
             own = [str(reply.json()["data"]["connectUrl"])] if reply.status_code == 200 else []
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             own = []
@@ -60,7 +66,12 @@ class Nodes:
 
     async def close(self) -> None:
         """Ask nobody any more."""
+        logging.getLogger("httpx").removeFilter(self._is_of_others)
         await self._client.aclose()
+
+    def _is_of_others(self, record: logging.LogRecord) -> bool:
+        """Whether a line of the log is of another request."""
+        return not (isinstance(record.args, tuple) and self._question in record.args)
 
 
 def with_parameters(url: str, cursor: str | None, *, notices: bool, lists_groups: bool = False) -> str:

@@ -3,6 +3,7 @@
 The codes are those of the table "When a connection ends" of IMC's documentation for gateways.
 """
 
+import logging
 import random
 from dataclasses import dataclass
 
@@ -14,7 +15,8 @@ LONGEST_PAUSE = 30.0
 FIRST_PAUSE = 0.5
 
 BAD_TOKEN = 4401
-_AT_ONCE = frozenset({1000, 1001, 1005, 1006, 1012, 4408})
+NO_PROGRESS = 4408
+_AT_ONCE = frozenset({1000, 1001, 1005, 1006, 1012, NO_PROGRESS})
 _FINAL = frozenset({1003, 1007, 1008, 1009})
 _RETRYABLE_STATUSES = frozenset({408, 425, 429})
 
@@ -32,6 +34,8 @@ class Ending:
     """Whether a fresh token may help, if the fault is that."""
     was_connected: bool = False
     """Whether it was no failure: the first pause is none then."""
+    level: int = logging.INFO
+    """How it is logged: as a warning if the gateway has to become better."""
 
     @classmethod
     def final(cls, code: int, reason: str) -> "Ending":
@@ -42,10 +46,11 @@ class Ending:
 def of_close(closed: ConnectionClosed, *, was_connected: bool) -> Ending:
     """What the end of a WebSocket means; ``was_connected``: whether it began with 2000."""
     code = 1006 if closed.rcvd is None else closed.rcvd.code
-    reason = "" if closed.rcvd is None else closed.rcvd.reason
+    reason = "the connection broke off" if closed.rcvd is None else closed.rcvd.reason
     words = f"{code}: {reason}"
     if code in _AT_ONCE:
-        return Ending(words, was_connected=was_connected)
+        level = logging.WARNING if code == NO_PROGRESS else logging.INFO
+        return Ending(words, was_connected=was_connected, level=level)
     if code == BAD_TOKEN:
         fault = _fault(code, reason)
         return Ending(words, fault=fault, is_of_token=True, was_connected=was_connected)

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 import httpx
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from imc_gateway.addresses import Nodes, with_parameters
@@ -39,9 +38,10 @@ from imc_gateway.models import (
 from imc_gateway.positions import Position
 from imc_gateway.repair import KnownEvents, missed
 from imc_gateway.sends import Send, Unanswered
-from imc_gateway.sockets import CLOSE_SECONDS, opened
+from imc_gateway.sockets import CLOSE_SECONDS, GatewaySocket, opened
 from imc_gateway.stores import Store
 from imc_gateway.tokens import Tokens
+from imc_gateway.watching import watch
 
 logger = logging.getLogger("imc_gateway")
 
@@ -220,7 +220,7 @@ class Gateway:
                     raise ending.fault
                 failures = 0 if ending.was_connected else failures + 1
                 pause = ending.pause if ending.pause is not None else pause_after(failures)
-                logger.info("connecting again in %.1f s: %s", pause, ending.words)
+                logger.log(ending.level, "connecting again in %.1f s: %s", pause, ending.words)
                 await asyncio.sleep(pause)
         except Exception as fault:
             self._unanswered.fail(fault)
@@ -241,7 +241,12 @@ class Gateway:
             try:
                 async with (
                     opened(target, headers) as socket,
-                    running(self._write(socket), self._renew(socket, token), self._catch_up(socket)),
+                    running(
+                        self._write(socket),
+                        self._catch_up(socket),
+                        self._tokens.renew(token, socket.send),
+                        watch(socket, self._inbox),
+                    ),
                 ):
                     await self._listen(socket)
             except ConnectionClosed as closed:
@@ -254,7 +259,7 @@ class Gateway:
                 ending = Ending(f"{type(fault).__name__}: {fault}")
         return self._refusal or ending
 
-    async def _listen(self, socket: ClientConnection) -> NoReturn:
+    async def _listen(self, socket: GatewaySocket) -> NoReturn:
         """Take frames until the connection ends; raises `ConnectionClosed`."""
         while True:
             frame = json.loads(await socket.recv())
@@ -262,7 +267,7 @@ class Gateway:
             if self._refusal is not None and frame["code"] == 4001:
                 await socket.close()
 
-    async def _catch_up(self, socket: ClientConnection) -> None:
+    async def _catch_up(self, socket: GatewaySocket) -> None:
         """Once events were left out and there is room for them, end the connection: the next has them."""
         while not self._is_behind or self._inbox:
             await self._moved.wait()
@@ -354,7 +359,7 @@ class Gateway:
             self._outgoing.append(send)
             self._moved.set()
 
-    async def _write(self, socket: ClientConnection) -> None:
+    async def _write(self, socket: GatewaySocket) -> None:
         """Write changes of groups and, once all are listed, sends, those of before this connection first."""
         while True:
             while self._groups.outgoing:
@@ -365,13 +370,6 @@ class Gateway:
                     await socket.send(send.frame)
             await self._moved.wait()
             self._moved.clear()
-
-    async def _renew(self, socket: ClientConnection, token: str | None) -> None:
-        """Send a fresh token in time: a connection ends with its token."""
-        while (seconds := self._tokens.renew_in(token)) is not None:
-            await asyncio.sleep(seconds)
-            token = await self._tokens.fresh()
-            await socket.send(json.dumps({"token": token}))
 
     async def _repair(self, to: str) -> None:
         """Hand on what the history knows of the time of a gap, then tell of the gap itself."""

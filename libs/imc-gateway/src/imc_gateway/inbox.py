@@ -18,6 +18,7 @@ class Inbox:
         self._items: deque[Item] = deque()
         self._arrived = asyncio.Event()
         self._traded_at = 0.0
+        self._full_since: float | None = None
         self._has_ended = False
         self._fault: Exception | None = None
 
@@ -34,10 +35,17 @@ class Inbox:
         """For how long nothing has come or gone."""
         return asyncio.get_running_loop().time() - self._traded_at
 
+    @property
+    def full_seconds(self) -> float:
+        """How long ago it became full, if it was not half empty since then; else 0."""
+        return 0.0 if self._full_since is None else asyncio.get_running_loop().time() - self._full_since
+
     def put(self, event: Event, position: Position) -> None:
         """Add an event."""
         self._items.append((event, position))
         self._traded_at = asyncio.get_running_loop().time()
+        if self.is_full and self._full_since is None:
+            self._full_since = self._traded_at
         self._arrived.set()
 
     def move(self, position: Position) -> None:
@@ -60,4 +68,7 @@ class Inbox:
             self._arrived.clear()
             await self._arrived.wait()
         self._traded_at = asyncio.get_running_loop().time()
-        return self._items.popleft()
+        item = self._items.popleft()
+        if len(self._items) <= self._limit // 2:
+            self._full_since = None
+        return item

@@ -1,5 +1,6 @@
 """Tokens: a fixed one, or those of a function that is asked for a fresh one when it is needed."""
 
+import asyncio
 import base64
 import inspect
 import json
@@ -40,6 +41,13 @@ class Tokens:
         left = ends - time.time()
         # A short-lived token is replaced after half its time.
         return max(1.0, left - min(_LEAD_SECONDS, left / 2))
+
+    async def renew(self, token: str | None, send: Callable[[str], Awaitable[None]]) -> None:
+        """Send a fresh token each time before ``token`` ends: a connection ends with its token."""
+        while (seconds := self.renew_in(token)) is not None:
+            await asyncio.sleep(seconds)
+            token = await self.fresh()
+            await send(json.dumps({"token": token}))
 
 
 def _expiry_of(token: str) -> float | None:

@@ -104,7 +104,7 @@ async def open_push_node(
         forwarder = Forwarder(CommandApiClient(post), metrics, limits, changed, tracing)
         membership = Membership(masters, readiness, settings.own_address)
         drain = Drain(hub, forwarder, settings.drain_seconds)
-        _add_checks(readiness, health, proof, drain)
+        _add_checks(readiness, health, proof)
         admission = Admission(policies, gatekeeper, hub)
         parts = (subscriber, health, takeover, gateway_quota, monitor, membership, admission, roster)
         for part in (*parts, disconnects, activity):
@@ -130,8 +130,7 @@ async def _query_api(
     return await stack.enter_async_context(own)
 
 
-def _add_checks(readiness: Readiness, health: RedisHealth, proof: NodeProof, drain: Drain) -> None:
+def _add_checks(readiness: Readiness, health: RedisHealth, proof: NodeProof) -> None:
     readiness.add("log", health.ready)
     readiness.add("shards", proof.of_shards)
     readiness.add("pushes", proof.of_pushes)
-    readiness.add("drain", drain.ready)

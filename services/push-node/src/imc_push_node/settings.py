@@ -1,11 +1,20 @@
 """The settings of push-node."""
 
+from typing import Any
+
 from imc_service.app_metrics import AppMetricsSettings
 from imc_service.auth.settings import ServiceAccessSettings
 from imc_service.http.guard.settings import GuardSettings
 from imc_service.settings import port
 from imc_service.urls import HttpUrl, RedisUrl, WebSocketUrl
 from pydantic import Field
+
+
+def drain_seconds(default: float) -> Any:
+    """The field for the time in which gateways are sent away."""
+    return Field(
+        default, ge=0, description="over how long gateways are sent away when the process is told to stop"
+    )
 
 
 class PushNodeSettings(AppMetricsSettings, ServiceAccessSettings, GuardSettings):
@@ -76,9 +85,7 @@ class PushNodeSettings(AppMetricsSettings, ServiceAccessSettings, GuardSettings)
         ge=1,
         description="groups that gateways with groups=listed may hold together before no more are taken",
     )
-    drain_seconds: float = Field(
-        10, ge=0, description="over how long gateways are sent away when the process is told to stop"
-    )
+    drain_seconds: float = drain_seconds(10)
 
     @property
     def own_address(self) -> str | None:

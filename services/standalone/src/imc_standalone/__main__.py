@@ -11,7 +11,7 @@ from imc_service.standard_streams import announce
 from imc_standalone import data_folder
 from imc_standalone.app import PROGRAM, create_app
 from imc_standalone.settings import StandaloneSettings, load_parts
-from imc_standalone.welcome import welcome
+from imc_standalone.welcome import farewell, welcome
 
 
 def main() -> None:
@@ -32,6 +32,7 @@ def _service(environment: Environment) -> Service:
         partial(server_options, parts.push_node, limits=settings),
         data_folder.locked(settings.data_dir) if settings.is_embedded else contextlib.nullcontext(),
         lambda: announce(welcome(settings)),
+        lambda: announce(farewell(settings)),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from imc_command_api.projector.settings import ProjectorSettings
 from imc_command_api.settings import CommandApiSettings
-from imc_push_node.settings import PushNodeSettings
+from imc_push_node.settings import PushNodeSettings, drain_seconds
 from imc_query_api.settings import QueryApiSettings
 from imc_service.auth.settings import AccessSettings
 from imc_service.http.guard.settings import GuardSettings
@@ -36,6 +36,7 @@ class StandaloneSettings(AccessSettings, GuardSettings):
     data_dir: Path = Field(Path(".imc-data"), description="folder of the embedded log and database")
     redis_url: RedisUrl | None = Field(None, description="the Redis that holds the logs; else embedded")
     database_url: DatabaseUrl | None = Field(None, description="the database; else SQLite in the data folder")
+    drain_seconds: float = drain_seconds(1)  # there is no other node that could be overloaded
 
     @property
     def is_embedded(self) -> bool:
@@ -73,6 +74,7 @@ def load_parts(environment: Mapping[str, str]) -> PartSettings:
     variables = {
         "IMC_REDIS_URL": "unix:///embedded",
         "IMC_DATABASE_URL": "sqlite:///embedded",
+        "IMC_DRAIN_SECONDS": str(StandaloneSettings.model_fields["drain_seconds"].default),
         **{name: value for name, value in environment.items() if value},
         "IMC_COMMAND_API_URL": OWN_URL,
         "IMC_QUERY_API_URL": OWN_URL,

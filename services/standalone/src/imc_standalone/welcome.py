@@ -1,5 +1,6 @@
-"""What a person reads who has just started standalone."""
+"""What a person reads who starts or ends standalone."""
 
+from imc_push_node.cluster.drain import SETTLE_SECONDS
 from imc_service.http.server import reachable
 from imc_service.urls import authority
 
@@ -27,3 +28,9 @@ In the browser:
   http://{at}/console/   look at it, and operate it
   http://{at}/docs       every call, to try out
 """
+
+
+def farewell(settings: StandaloneSettings) -> str:
+    """What it does at its end, and how long that may take."""
+    seconds = settings.drain_delay_seconds + settings.drain_seconds + SETTLE_SECONDS
+    return f"IMC ends, within {seconds:g} seconds: it answers what it was sent. Ctrl-C again ends it at once."

@@ -40,6 +40,9 @@ class Service:
     on_started: Callable[[], None] | None = None
     """Called once requests are answered."""
 
+    on_stopping: Callable[[], None] | None = None
+    """Called when it is told to stop."""
+
 
 def service_of(
     model: type[Model],
@@ -93,5 +96,6 @@ async def _serve(service: Service) -> None:
         service.settings,
         drain=drain,
         on_started=service.on_started,
+        on_stopping=service.on_stopping,
         **service.server_options(app.state.registry),
     )

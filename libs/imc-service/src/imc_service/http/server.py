@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import ipaddress
+import os
 import signal
 import socket
 import sys
@@ -96,6 +98,7 @@ async def serve(
     *,
     drain: Drain | None = None,
     on_started: Callable[[], None] | None = None,
+    on_stopping: Callable[[], None] | None = None,
     **options: Any,
 ) -> None:
     """Serve ``app`` until SIGTERM or SIGINT, then end in order. A second signal ends it at once.
@@ -104,8 +107,8 @@ async def serve(
     for the drain delay, until routers have noticed. ``drain`` runs. The sockets close, and requests under way
     are finished. The lifespan ends.
 
-    ``on_started`` is called once requests are answered. ``options`` go to `uvicorn.Config`. Raises
-    `SystemExit` with a message if the port is not available.
+    ``on_started`` is called once requests are answered, ``on_stopping`` at the first signal. ``options`` go
+    to `uvicorn.Config`. Raises `SystemExit` with a message if the port is not available.
     """
     server = _Server(
         uvicorn.Config(
@@ -138,6 +141,9 @@ async def serve(
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
+            logger.info("told to stop; a second signal ends the process at once")
+            if on_stopping is not None:
+                on_stopping()
             readiness: Readiness | None = getattr(app.state, "readiness", None)
             leaving = asyncio.create_task(_leave(server, readiness, settings.drain_delay_seconds, drain))
             await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -192,7 +198,10 @@ def listening(host: str, port: int) -> Generator[list[socket.socket]]:
                 stack.enter_context(_listen(family, address)) for family, address in _addresses(host, port)
             ]
         except OSError as error:
-            sys.exit(f"can't listen on {host} port {port}: {error.strerror}")
+            words = f"can't listen on {host} port {port}: "
+            if error.errno == errno.EADDRINUSE:
+                sys.exit(f"{words}{os.strerror(errno.EADDRINUSE)}. Set IMC_PORT to another port")
+            sys.exit(f"{words}{error.strerror}")
         yield sockets
 
 

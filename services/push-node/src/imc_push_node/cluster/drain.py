@@ -27,16 +27,12 @@ class Drain:
         self.has_begun = False
         """Whether new gateways are refused."""
 
-    async def ready(self) -> str | None:
-        """Why the node is not ready: it drains. None if it does not."""
-        return REASON if self.has_begun else None
-
     async def run(self) -> None:
         """Close every gateway with 1012. Returns when all are gone, or their time is up."""
         self.has_begun = True
         gateways = self._hub.gateways
         random.shuffle(gateways)
-        logger.info("draining gateways", count=len(gateways))
+        logger.info("draining gateways", count=len(gateways), seconds=self._seconds)
         loop = asyncio.get_running_loop()
         begun = loop.time()
         for index, gateway in enumerate(gateways):
