@@ -1,8 +1,8 @@
-/* Every gateway of every node: where it is, and how far it is behind. */
+/* Every gateway of every node: where it is, and how far it is behind. Above them those that IMC has closed. */
 
 import { h } from "../dom.js";
 import { age, bytes, count, t, textOr } from "../language.js";
-import { ask, badge, empty, field, form, say } from "../parts.js";
+import { ask, badge, empty, field, form, say, section } from "../parts.js";
 import { Pager } from "../pager.js";
 import { polled } from "../polling.js";
 import { go } from "../route.js";
@@ -27,9 +27,52 @@ export const gateways = {
     const load = () =>
       api.get("/v1/gateways", { appId: query.app, node: query.node, after: query.after, limit: LIMIT });
     const { note, again } = polled({ load, showing, signal, seconds: 3 });
-    return [filter(session, query), note, table.element, pager.element];
+    return [
+      filter(session, query),
+      ...closedLately(api, query, signal),
+      note,
+      table.element,
+      pager.element,
+    ];
   },
 };
+
+/* Gateways that IMC has closed and that are not back, the newest first. Nothing is shown if there is none. */
+function closedLately(api, query, signal) {
+  const table = new Table({
+    caption: t("closedLately"),
+    key: ({ appId, gatewayId }) => JSON.stringify([appId, gatewayId]),
+    nothing: () => empty(t("noGateways")),
+    columns: [
+      gatewayColumn(),
+      nodeColumn(),
+      { label: t("wasBehind"), numeric: true, cell: lagOf },
+      { label: t("closed"), wide: true, cell: (gateway) => [closeOf(gateway), reasonOf(gateway)] },
+    ],
+  });
+  const more = h("p", { class: "below" });
+  const rows = section(
+    t("closedLately"),
+    { hidden: true },
+    h("p", { class: "soft" }, t("closedLatelyHint")),
+    table.element,
+    more,
+  );
+  const showing = ({ gateways: found, hasMore }) => {
+    rows.hidden = !found.length;
+    more.textContent = hasMore ? t("closedLatelyMore", { count: count(found.length) }) : "";
+    table.show(
+      found
+        .toSorted((one, other) => other.lastClose.time - one.lastClose.time)
+        .map((gateway) => ({ ...gateway, now: now() })),
+    );
+  };
+  const load = () =>
+    api.get("/v1/gateways", { state: "closed", appId: query.app, node: query.node, limit: LIMIT });
+  const { note } = polled({ load, showing, signal, seconds: 3 });
+  note.replaceChildren();
+  return [note, rows];
+}
 
 function filter(session, query) {
   const { apps } = session.grant;
@@ -48,12 +91,27 @@ function filter(session, query) {
   return form({ kind: "filter", fields, action: t("show"), submitted: (values) => go("gateways", values) });
 }
 
-/* A lag that is not known is that of a gateway which came from far behind. */
-const mostLagFirst = (found) => found.toSorted((one, other) => orderOf(other) - orderOf(one));
+/** Gateways by their lag. One that is not known is that of a gateway which came from far behind. */
+export const mostLagFirst = (found) => found.toSorted((one, other) => orderOf(other) - orderOf(one));
 const orderOf = ({ lagEntries }) => lagEntries ?? Number.MAX_SAFE_INTEGER;
 
 /* Rows are drawn again when what they are drawn of changes: ages change every ten seconds. */
 const now = () => Math.floor(Date.now() / 10_000) * 10_000;
+
+const gatewayColumn = () => ({
+  label: t("gateway"),
+  wide: true,
+  cell: ({ appId, gatewayId }) => [h("strong", {}, gatewayId), h("span", { class: "below" }, appId)],
+});
+
+const nodeColumn = () => ({
+  label: t("node"),
+  wide: true,
+  cell: ({ node, door, transport }) => [
+    h("code", {}, node),
+    h("span", { class: "below" }, `${t(`door_${door}`)} · ${t(`transport_${transport}`)}`),
+  ],
+});
 
 const tableOf = (disconnect) =>
   new Table({
@@ -61,19 +119,8 @@ const tableOf = (disconnect) =>
     key: ({ appId, gatewayId, door, node }) => JSON.stringify([appId, gatewayId, door, node]),
     nothing: () => empty(t("noGateways"), t("noGatewaysHint")),
     columns: [
-      {
-        label: t("gateway"),
-        wide: true,
-        cell: ({ appId, gatewayId }) => [h("strong", {}, gatewayId), h("span", { class: "below" }, appId)],
-      },
-      {
-        label: t("node"),
-        wide: true,
-        cell: ({ node, door, transport }) => [
-          h("code", {}, node),
-          h("span", { class: "below" }, `${t(`door_${door}`)} · ${t(`transport_${transport}`)}`),
-        ],
-      },
+      gatewayColumn(),
+      nodeColumn(),
       {
         label: t("state"),
         cell: ({ state }) =>
@@ -122,6 +169,12 @@ function closeOf({ lastClose, now: time }) {
       [words, t("ago", { age: age((time - closedAt) / 1000) })].filter(Boolean).join(" · "),
     ),
   ];
+}
+
+/* What the close frame said, without the words that are beside the code already. */
+function reasonOf({ lastClose: { reason } }) {
+  const rest = reason.replace(/^no progress: /, "");
+  return rest ? h("span", { class: "below", lang: "en" }, rest) : null;
 }
 
 const disconnectButton = (gateway, disconnect) =>
