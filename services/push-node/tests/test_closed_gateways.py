@@ -177,6 +177,10 @@ async def test_pages_hold_each_once_but_none_of_those_that_are_back(
                 seen += [each["gatewayId"] for each in page["gateways"]]
                 after, more = page["next"], page["hasMore"]
             assert seen == gateway_ids[7:]
+        hour = int(time.time() // 3600)
+        sets = [names.closed(app_log.shard, each) for each in (hour, hour - 1)]
+        left = {each for key in sets for each in await app_log.redis.zrange(key, 0, -1)}
+        assert left == {close_field(app_id, each) for each in gateway_ids[7:]}
 
 
 async def test_after_an_hour_it_is_not_listed(node: Any, app_log: Any, listed: Any) -> None:

@@ -194,6 +194,7 @@ def _of_roster(shard: int) -> list[tuple[str | int, ...]]:
         ("ZREM", behind, FENCE),
         ("ZADD", closed, "XX", 0, FENCE),
         ("ZRANGEBYLEX", closed, "-", "+", "LIMIT", 0, 1),
+        ("ZREM", closed, FENCE),
         ("PEXPIRE", closed, 1),
         ("HSET", closes, FENCE, 1),
         ("HMGET", closes, FENCE),

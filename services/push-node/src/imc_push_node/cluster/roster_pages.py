@@ -1,6 +1,7 @@
 """Reads the roster in pages: the gateways of all nodes, by appId and gatewayId."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -162,30 +163,42 @@ class RosterPages:
     async def _closed(
         self, fields: Sequence[bytes], node: str | None, running: Collection[str]
     ) -> list[tuple[bytes, ConnectedGateway]]:
-        """Those that are still worth a row, each with its field."""
-        hour_ago = (time.time() - HOUR_SECONDS) * 1000
-        ids = list(map(read_close_field, fields))
-        connections = await self._read(
-            [_Range(names.roster(names.shard_of(app_id)), *bounds_of(app_id, each)) for app_id, each in ids],
-            None,
-            CHUNK,
-        )
+        """Those that are not back, each with its field. The others leave the sets: no need to look again."""
+        are_back = await self._are_connected(fields, running)
+        away = [each for each, is_back in zip(fields, are_back, strict=True) if not is_back]
+        ids = list(map(read_close_field, away))
         values = await self._masters.all([command for pair in ids for command in _newest_close(*pair)])
-        found: list[tuple[bytes, ConnectedGateway]] = []
-        for encoded, (app_id, gateway_id), members, [now], [before] in zip(
-            fields, ids, connections, values[::2], values[1::2], strict=True
-        ):
+        hour_ago = (time.time() - HOUR_SECONDS) * 1000
+        found: dict[bytes, ConnectedGateway] = {}
+        for encoded, pair, [now], [before] in zip(away, ids, values[::2], values[1::2], strict=True):
             close = _read_close((now, before))
-            # What was closed before this one may have ended in order since, or be connected again.
-            if close is None or "row" not in close or close["time"] < hour_ago:
-                continue
-            if node not in (None, close["node"]):
-                continue
-            if any(member is not None and member.process in running for member in map(read_member, members)):
-                continue
-            row = {**close["row"], "state": "closed"}
-            found.append((encoded, _view(app_id, gateway_id, close["node"], row, close)))
-        return found
+            # After that close it may have been back, and have left in order.
+            if close is not None and "row" in close and close["time"] >= hour_ago:
+                found[encoded] = _view(*pair, close["node"], {**close["row"], "state": "closed"}, close)
+        await self._masters.each(_removal([each for each in fields if each not in found]))
+        return [pair for pair in found.items() if node in (None, pair[1]["node"])]
+
+    async def _are_connected(self, fields: Sequence[bytes], running: Collection[str]) -> list[bool]:
+        ids = map(read_close_field, fields)
+        ranges = [_Range(names.roster(names.shard_of(pair[0])), *bounds_of(*pair)) for pair in ids]
+        connections = [map(read_member, each) for each in await self._read(ranges, None, CHUNK)]
+        return [
+            any(member is not None and member.process in running for member in members)
+            for members in connections
+        ]
+
+
+def _removal(fields: Sequence[bytes]) -> list[_Command]:
+    """What takes gateways out of those that were closed in this hour and the one before."""
+    hour = int(time.time() // HOUR_SECONDS)
+    by_shard: defaultdict[int, list[bytes]] = defaultdict(list)
+    for field in fields:
+        by_shard[names.shard_of(read_close_field(field)[0])].append(field)
+    return [
+        (key, ("ZREM", key, *some))
+        for shard, some in by_shard.items()
+        for key in (names.closed(shard, hour), names.closed(shard, hour - 1))
+    ]
 
 
 def _newest_close(app_id: str, gateway_id: str) -> list[_Command]:
