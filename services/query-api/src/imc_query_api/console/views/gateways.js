@@ -19,26 +19,27 @@ export const gateways = {
     const pager = new Pager("gateways", query);
     const table = tableOf((gateway) => askToDisconnect(api, gateway, () => again()));
     const isById = query.order === "id";
-    const showing = (answer) => {
+    const closed = closedLately();
+    const showing = ([answer, answerOfClosed]) => {
       const found = answer.gateways.map((gateway) => ({ ...gateway, now: now() }));
       table.show(isById ? found : mostLagFirst(found));
       pager.show(answer);
+      closed.show(answerOfClosed);
     };
-    const load = () =>
-      api.get("/v1/gateways", { appId: query.app, node: query.node, after: query.after, limit: LIMIT });
+    const load = () => {
+      const place = { appId: query.app, node: query.node, limit: LIMIT };
+      return Promise.all([
+        api.get("/v1/gateways", { ...place, after: query.after }),
+        api.get("/v1/gateways", { ...place, state: "closed" }),
+      ]);
+    };
     const { note, again } = polled({ load, showing, signal, seconds: 3 });
-    return [
-      filter(session, query),
-      ...closedLately(api, query, signal),
-      note,
-      table.element,
-      pager.element,
-    ];
+    return [filter(session, query), note, closed.element, table.element, pager.element];
   },
 };
 
 /* Gateways that IMC has closed and that are not back, the newest first. Nothing is shown if there is none. */
-function closedLately(api, query, signal) {
+function closedLately() {
   const table = new Table({
     caption: t("closedLately"),
     key: ({ appId, gatewayId }) => JSON.stringify([appId, gatewayId]),
@@ -51,27 +52,17 @@ function closedLately(api, query, signal) {
     ],
   });
   const more = h("p", { class: "below" });
-  const rows = section(
-    t("closedLately"),
-    { hidden: true },
-    h("p", { class: "soft" }, t("closedLatelyHint")),
-    table.element,
-    more,
-  );
-  const showing = ({ gateways: found, hasMore }) => {
-    rows.hidden = !found.length;
-    more.textContent = hasMore ? t("closedLatelyMore", { count: count(found.length) }) : "";
-    table.show(
-      found
-        .toSorted((one, other) => other.lastClose.time - one.lastClose.time)
-        .map((gateway) => ({ ...gateway, now: now() })),
-    );
+  const hint = h("p", { class: "soft" }, t("closedLatelyHint"));
+  const element = section(t("closedLately"), { hidden: true }, hint, table.element, more);
+  return {
+    element,
+    show({ gateways: found, hasMore }) {
+      element.hidden = !found.length;
+      more.textContent = hasMore ? t("closedLatelyMore", { count: count(found.length) }) : "";
+      const newestFirst = found.toSorted((one, other) => other.lastClose.time - one.lastClose.time);
+      table.show(newestFirst.map((gateway) => ({ ...gateway, now: now() })));
+    },
   };
-  const load = () =>
-    api.get("/v1/gateways", { state: "closed", appId: query.app, node: query.node, limit: LIMIT });
-  const { note } = polled({ load, showing, signal, seconds: 3 });
-  note.replaceChildren();
-  return [note, rows];
 }
 
 function filter(session, query) {
