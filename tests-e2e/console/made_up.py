@@ -123,6 +123,10 @@ def _apps(query: Json) -> Json:
     }
 
 
+def _close(time: int) -> Json:
+    return {"code": 4408, "reason": "no progress: took nothing for 30 seconds", "time": time}
+
+
 def _gateways(query: Json) -> Json:
     gateways = [
         {
@@ -139,16 +143,27 @@ def _gateways(query: Json) -> Json:
             "sendsAccepted": 18_204 + 977 * index,
             "sendsRefused": 41 if app == "office" else 0,
             "groupsHeld": None,
-            "lastClose": {"code": 4408, "reason": "no progress", "time": NOW - 40 * MINUTE}
-            if (app, index) == ("live-room", 2)
-            else None,
+            "lastClose": _close(NOW - 40 * MINUTE) if (app, index) == ("live-room", 2) else None,
         }
         for app in ("game-eu", "live-room", "office")
         for index in range(3)
     ]
+    closed = {
+        **gateways[1],
+        "gatewayId": "game-eu-gw-4",
+        "state": "closed",
+        "lagEntries": 9800,
+        "lagBytes": 3_400_120,
+        "lagSeconds": 31.0,
+        "lastClose": _close(NOW - 4 * MINUTE),
+    }
+    state = query.get("state", "connected")
+    listed = [closed] if state == "closed" else gateways
+    if state == "behind":
+        listed = [each for each in gateways if each["lagEntries"]]
     wanted = query.get("appId")
     return {
-        "gateways": [each for each in gateways if wanted in (None, each["appId"])],
+        "gateways": [each for each in listed if wanted in (None, each["appId"])],
         "hasMore": False,
         "next": None,
     }

@@ -65,7 +65,7 @@ async def test_the_lag_of_a_stalled_gateway_grows_until_it_is_disconnected(
         await quick.wait_for_code(2000)
         assert '"code":2000' in await stalled.recv()
         await console.go(f"gateways?app={app_id}")
-        rows = console.page.get_by_role("row")
+        rows = console.page.get_by_role("table", name="Gateways", exact=True).get_by_role("row")
         stalled_row = rows.filter(has_text="stalled")
         await stalled_row.get_by_text("live", exact=True).wait_for()
 
@@ -93,10 +93,35 @@ async def test_the_lag_of_a_stalled_gateway_grows_until_it_is_disconnected(
         await dialog.get_by_role("button", name="Disconnect").click()
         await console.text("Disconnected stalled. Connections closed: 1.").wait_for()
         await stalled_row.wait_for(state="detached")
+        closed = console.page.get_by_role("table", name="Closed in the last hour, and not back")
+        await closed.get_by_role("row").filter(has_text="stalled").get_by_text("too slow").wait_for()
         with pytest.raises(ConnectionClosed):
             while True:
                 await stalled.recv()
         await rows.filter(has_text="quick").get_by_text("live", exact=True).wait_for()
+
+
+async def test_a_gateway_that_was_closed_for_no_progress_is_still_seen(
+    console: Tab, client: Client, app_id: str, on_servers: Deployment
+):
+    async with stalled_connection(console.url, app_id, "stalled") as stalled:
+        assert '"code":2000' in await stalled.recv()
+        await asyncio.gather(*(client.send(app_id, LARGE) for _ in range(150)))
+        await console.go(f"overview?app={app_id}")
+        await console.text("behind. The worst: stalled").wait_for()
+        await console.text("closed for no progress in the last hour, and not back").wait_for(timeout=60_000)
+        await console.text("No gateway is behind.").wait_for()
+        await console.page.get_by_role("link", name="Show them").click()
+        closed = console.page.get_by_role("table", name="Closed in the last hour, and not back")
+        row = closed.get_by_role("row").filter(has_text="stalled")
+        await row.get_by_text("4408", exact=True).wait_for()
+        await row.get_by_text("took nothing for 30 seconds", exact=True).wait_for()
+        assert int((await row.locator(".badge").inner_text()).replace(",", "")) > 0
+        stalled.transport.abort()
+    async with connect(console.url, app_id, "stalled") as back:
+        await back.wait_for_code(2000)
+        await closed.wait_for(state="hidden")
+        await console.page.get_by_role("row").filter(has_text="stalled").get_by_text("4408").wait_for()
 
 
 async def test_a_gateway_learns_that_an_operator_disconnected_it_and_why(

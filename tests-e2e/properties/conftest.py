@@ -18,6 +18,7 @@ from imc_push_node.cluster.admission import Admission
 from imc_push_node.cluster.drain import Drain
 from imc_push_node.cluster.gateway_quota import GatewayQuota
 from imc_push_node.cluster.monitor import Monitor
+from imc_push_node.cluster.stuck_gateways import StuckGateways
 from imc_push_node.cluster.takeover import Takeover
 from imc_push_node.gateway.changed_gateways import ChangedGateways
 from imc_push_node.gateway.gateway import Gateway, State
@@ -196,6 +197,7 @@ class MemoryNode:
             nothing_is_sent,
             drain,
             tokens,
+            StuckGateways(),
             metrics,
             BUFFER_BYTES,
             1000,

@@ -123,6 +123,10 @@ def test_gateways_are_listed_page_by_page(stub: Stub) -> None:
     assert [each for _, each in stub.asked] == [query, {**query, "after": "more"}]
     assert json.loads(stub.imc()("gateways", "list", "--limit", "1", "--json")) == GATEWAY
     assert stub.asked[-1][1] == {"limit": "1"}
+    for state in ("behind", "closed"):
+        stub.data["/v1/gateways"] = [page("gateways", [{**GATEWAY, "state": state}])]
+        assert f"\t{state}\t" in stub.imc()("gateways", "list", f"--{state}")
+        assert stub.asked[-1][1] == {"state": state, "limit": "50"}
 
 
 def test_a_gateway_is_disconnected_wherever_it_is(stub: Stub) -> None:

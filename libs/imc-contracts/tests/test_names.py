@@ -27,7 +27,7 @@ PLAIN: list[Callable[[str], str]] = [
 ]
 OF_SHARD: list[Callable[[int], str]] = [
     *(names.apps, names.pending, names.changes, names.owner),
-    *(names.roster, names.roster_rows),
+    *(names.roster, names.roster_rows, names.behind),
 ]
 GLOBAL = [
     names.SHARD_COUNT,
@@ -48,7 +48,7 @@ def all_of(app_id: str, client_message_id: str) -> list[str]:
 
 
 def all_of_shard(shard: int, minute: int) -> list[str]:
-    of_times = (names.recent, names.activity, names.closes)
+    of_times = (names.recent, names.activity, names.closes, names.closed)
     own = [name(shard) for name in OF_SHARD] + [name(shard, minute) for name in of_times]
     return [*own, names.disconnected(shard, "0a1b")]
 
@@ -147,6 +147,7 @@ def test_every_builder_of_a_name_is_tested_here() -> None:
     assert builders == {name.__name__ for name in (*PLAIN, *OF_SHARD, *CHANNELS)} | {
         "shard_of",
         "no_app",
+        "closed",
         "sent",
         "log_copy",
         "dead_letters_copy",

@@ -140,7 +140,7 @@ async def live(cable: Cable, seconds: float, happens: Callable[[float, Gateway],
             gateway.resume(PauseReason.BUFFER)
         # As `Monitor` does each second.
         if step % 8 == 0 and cable.is_full and gateway.is_stuck(now(), STALL_SECONDS):
-            cable.close(CloseCode.NO_PROGRESS, "too slow for too long")
+            cable.close(CloseCode.NO_PROGRESS, "no progress")
 
 
 def in_virtual_time(main: Coroutine[Any, Any, None]) -> None:

@@ -386,6 +386,7 @@ async def test_a_token_lists_its_apps_alone(start_node: Any, app_log: Any, http:
         ({"after": "x" * 5000}, "after"),
         ({"appId": " a"}, "appId"),
         ({"node": "x" * 256}, "node"),
+        ({"state": "lagging"}, "state"),
     ],
 )
 async def test_what_is_malformed_is_named(

@@ -30,10 +30,20 @@ class Listing(Generic[T]):
 
 
 def gateways(
-    *, app_id: str | None = None, node: str | None = None, after: str | None = None, limit: int = 50
+    *,
+    state: str | None = None,
+    app_id: str | None = None,
+    node: str | None = None,
+    after: str | None = None,
+    limit: int = 50,
 ) -> Call[Listing[ConnectedGateway]]:
-    """A page of the connections of gateways on all nodes, by app and gatewayId."""
-    return _listing("/v1/gateways", "gateways", appId=app_id, node=node, after=after, limit=limit)
+    """A page of the connections of gateways on all nodes, by app and gatewayId.
+
+    ``state``: connected, behind or closed.
+    """
+    return _listing(
+        "/v1/gateways", "gateways", state=state, appId=app_id, node=node, after=after, limit=limit
+    )
 
 
 def disconnect(app_id: str, gateway_id: str, *, reason: str | None = None) -> Call[int]:

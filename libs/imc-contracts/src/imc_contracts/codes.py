@@ -80,6 +80,19 @@ class CloseCode(IntEnum):
         """Whether to connect again with the same parameters, but for the cursor."""
         return self is CloseCode.NO_PROGRESS or (self < CloseCode.TOKEN_INVALID and self not in _FINAL)
 
+    @property
+    def is_orderly(self) -> bool:
+        """Whether nobody has to look at a gateway that was closed with it."""
+        return self in _ORDERLY
+
+
+_ORDERLY = (
+    CloseCode.GOING_AWAY,
+    CloseCode.NODE_RESTARTS,
+    CloseCode.TRY_AGAIN_LATER,
+    CloseCode.REPLACED,
+)
+"""It left, comes back once IMC can serve it, or is connected already."""
 
 _FINAL = (
     CloseCode.BINARY_FRAME,

@@ -52,14 +52,16 @@ MEANINGS: dict[str, str] = {
     "transport": "How it gets its pushes: by a WebSocket, an event stream, or page by page.",
     "node": "The address of the push-node that it is connected to.",
     "connectedAt": "When it connected, in Unix milliseconds.",
-    "state": "How it gets its pushes: connecting, listing, live, lagging, resuming, or reading the archive.",
+    "state": "How it gets its pushes: connecting, listing, live, lagging, resuming, or reading the "
+    "archive. Or closed.",
     "lagEntries": "Log entries that were not written to it yet. Null if that is not known.",
     "lagBytes": "Bytes of these entries. Null if that is not known.",
     "lagSeconds": "How much older its position in the log is than the newest entry.",
     "sendsAccepted": "Sends of this connection that were accepted.",
     "sendsRefused": "Sends that were refused.",
     "groupsHeld": "How many groups it has listed. Null if it gets the events of all groups.",
-    "lastClose": "How the connection before ended. Null if none ended within the last hour or two.",
+    "lastClose": "How the connection before ended; of one that is closed, how it ended itself. "
+    "Null if none ended within the last hour or two.",
     "next": "The `after` of the next page. Null if this is the last one.",
     "disconnected": "How many connections were closed.",
     "order": "noisiest: those that send and get most come first. id: by appId.",

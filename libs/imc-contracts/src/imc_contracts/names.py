@@ -104,6 +104,16 @@ def roster_rows(shard: int) -> str:
     return f"imc:{{{shard}}}:roster-rows"
 
 
+def behind(shard: int) -> str:
+    """Sorted set: the members of `roster` that are behind their log."""
+    return f"imc:{{{shard}}}:behind"
+
+
+def closed(shard: int, hour: int) -> str:
+    """Sorted set, in the order of its members: the fields of `closes` that operators look at."""
+    return f"imc:{{{shard}}}:closed:{hour}"
+
+
 def closes(shard: int, hour: int) -> str:
     """Hash of the closes in that hour: an app and a gatewayId → how the newest connection of it ended."""
     return f"imc:{{{shard}}}:closes:{hour}"

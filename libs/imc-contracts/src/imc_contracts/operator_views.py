@@ -29,7 +29,10 @@ class LastClose(TypedDict):
 
     code: Annotated[Int32, Field(description="The close code. 1006: it broke off.", examples=[4408])]
     reason: Annotated[
-        str, Field(description="What the close frame said.", examples=["too slow for too long"])
+        str,
+        Field(
+            description="What the close frame said.", examples=["no progress: took nothing for 30 seconds"]
+        ),
     ]
     time: Int64
 
@@ -38,7 +41,8 @@ class ConnectedGateway(TypedDict):
     """One connection of a gateway, on whichever push-node it is.
 
     The lag is what it has not been written of its app's log, as far as its node knows the log. ``lagEntries``
-    and ``lagBytes`` are null while the gateway resumes from before what its node has counted.
+    and ``lagBytes`` are null while the gateway resumes from before what its node has counted. One that was
+    closed is shown as it was before.
     """
 
     appId: str

@@ -1,8 +1,12 @@
-"""The roster: the gateways that are connected, on all nodes, in two keys for each shard.
+"""The roster: the gateways that are connected, on all nodes, in a few keys for each shard.
 
 A member of the sorted set names a connection: its app, its gatewayId, the process that holds it, and a number
 within that process. Members sort by their bytes, so that pages need no other index. A hash has what is known
-of each member. A member counts only while its process is running.
+of each member. A member counts only while its process is running. Those that are behind their log are in a
+sorted set of their own too.
+
+How connections ended is kept by gateway, not by connection, for an hour or two. It does not depend on the
+process that wrote it.
 """
 
 from typing import NamedTuple
@@ -44,3 +48,9 @@ def bounds_of(app_id: str, gateway_id: str | None = None) -> tuple[bytes, bytes]
 def close_field(app_id: str, gateway_id: str) -> bytes:
     """The field of a gateway in the hash of closes."""
     return f"{app_id}{_END}{gateway_id}".encode()
+
+
+def read_close_field(encoded: bytes) -> tuple[str, str]:
+    """The appId and the gatewayId of a `close_field`."""
+    app_id, _, gateway_id = encoded.decode("utf-8", "replace").partition(_END)
+    return app_id, gateway_id

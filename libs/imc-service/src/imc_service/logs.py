@@ -1,7 +1,8 @@
 """Logs: one event is one line of JSON on standard error, whatever the input.
 
-Unless the level is debug, no line shows what users wrote, an id or a token. An exception is logged by its
-types and places, without its words. Of a message of a library only the first line is logged.
+Unless the level is debug, no line shows a token, what users wrote, or an id of a user, a group or a message.
+An exception is logged by its types and places, without its words. Of a message of a library only the first
+line is logged.
 
 A line that is written while a call is answered bears the ``requestId`` of that call, which its client may
 have chosen, and its ``traceId`` if it is traced.

@@ -28,6 +28,7 @@ from imc_push_node.cluster.monitor import Monitor
 from imc_push_node.cluster.proof import NodeProof
 from imc_push_node.cluster.roster import Roster
 from imc_push_node.cluster.roster_pages import RosterPages
+from imc_push_node.cluster.stuck_gateways import StuckGateways
 from imc_push_node.cluster.takeover import Takeover
 from imc_push_node.forwarding.command_api import CommandApiClient
 from imc_push_node.forwarding.forwarder import Forwarder, Limits
@@ -97,7 +98,7 @@ async def open_push_node(
             GroupRoom(settings.listed_node_groups, metrics.groups),
             tracing,
         )
-        roster = Roster(masters, hub, changed, identity.id)
+        roster = Roster(masters, hub, changed, identity.id, identity.address)
         takeover = Takeover(masters, hub)
         gateway_quota = GatewayQuota(masters, policies, metrics.gateway_quota_refusals)
         monitor = Monitor(hub, takeover, subscriber, settings.stall_seconds)
@@ -109,12 +110,12 @@ async def open_push_node(
         parts = (subscriber, health, takeover, gateway_quota, monitor, membership, admission, roster)
         for part in (*parts, disconnects, activity):
             await stack.enter_async_context(background.running(background.lasting(part.run)))
-        tokens = TokenExpiry(gatekeeper, metrics.frames_refused)
-        for closing in (hub, forwarder, tokens):
+        tokens, stuck = TokenExpiry(gatekeeper, metrics.frames_refused), StuckGateways()
+        for closing in (hub, forwarder, tokens, stuck):
             stack.callback(closing.close)
         bounds = settings.gateway_buffer_bytes, settings.max_bad_frames_per_minute
         connections = Connections(
-            hub, takeover, admission, gateway_quota, forwarder, drain, tokens, metrics, *bounds
+            hub, takeover, admission, gateway_quota, forwarder, drain, tokens, stuck, metrics, *bounds
         )
         room = BodyRoom(MOST_BODY_BYTES)
         yield PushNode(connections, drain, membership, pages, disconnects, room, keepalive or Keepalive())

@@ -22,7 +22,19 @@ def command() -> None:
 
 
 @command.command(
-    "list", examples=["imc gateways list", "imc gateways list --app demo --all --json | jq .lagEntries"]
+    "list",
+    examples=[
+        "imc gateways list",
+        "imc gateways list --closed --all",
+        "imc gateways list --app demo --all --json | jq .lagEntries",
+    ],
+)
+@click.option("--behind", "state", flag_value="behind", help="Only gateways that are behind the log.")
+@click.option(
+    "--closed",
+    "state",
+    flag_value="closed",
+    help="Those that IMC has closed within the last hour and that are not back, instead.",
 )
 @optional_app
 @click.option("--node", help="Only gateways of this node.")
@@ -31,12 +43,20 @@ def command() -> None:
 @as_json
 @connected
 def list_gateways(
-    connection: Connection, app_id: str | None, node: str | None, limit: int, everything: bool, as_json: bool
+    connection: Connection,
+    state: str | None,
+    app_id: str | None,
+    node: str | None,
+    limit: int,
+    everything: bool,
+    as_json: bool,
 ) -> None:
     """List gateways with how far each is behind the log of its app."""
     found = listed(
         connection,
-        lambda after, size: operating.gateways(app_id=app_id, node=node, after=after, limit=size),
+        lambda after, size: operating.gateways(
+            state=state, app_id=app_id, node=node, after=after, limit=size
+        ),
         limit,
         everything,
     )

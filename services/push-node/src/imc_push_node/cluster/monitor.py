@@ -198,7 +198,8 @@ class Monitor:
                 app.delivery.tell_positions()
             for gateway in list(app.delivery.full):
                 if gateway.is_stuck(now, self._stall_seconds):
-                    gateway.socket.close(CloseCode.NO_PROGRESS, "too slow for too long")
+                    reason = f"no progress: took nothing for {self._stall_seconds:g} seconds"
+                    gateway.socket.close(CloseCode.NO_PROGRESS, reason)
             if app.is_quiet:
                 self._hub.busy.discard(app)
 

@@ -179,11 +179,8 @@ async def _prove_activity(redis: Redis) -> None:
 def _of_roster(shard: int) -> list[tuple[str | int, ...]]:
     """The commands of the roster and of the activity of apps, without effect or soon undone."""
     roster, rows = names.roster(shard), names.roster_rows(shard)
-    closes, answers, activity = (
-        names.closes(shard, 0),
-        names.disconnected(shard, "0"),
-        names.activity(shard, 0),
-    )
+    behind, closed, closes = names.behind(shard), names.closed(shard, 0), names.closes(shard, 0)
+    answers, activity = names.disconnected(shard, "0"), names.activity(shard, 0)
     return [
         ("ZADD", roster, "XX", 0, FENCE),
         ("ZRANGE", roster, 0, 0),
@@ -192,6 +189,13 @@ def _of_roster(shard: int) -> list[tuple[str | int, ...]]:
         ("HSET", rows, FENCE, 1),
         ("HMGET", rows, FENCE),
         ("HDEL", rows, FENCE),
+        ("ZADD", behind, "XX", 0, FENCE),
+        ("ZRANGEBYLEX", behind, "-", "+", "LIMIT", 0, 1),
+        ("ZREM", behind, FENCE),
+        ("ZADD", closed, "XX", 0, FENCE),
+        ("ZRANGEBYLEX", closed, "-", "+", "LIMIT", 0, 1),
+        ("ZREM", closed, FENCE),
+        ("PEXPIRE", closed, 1),
         ("HSET", closes, FENCE, 1),
         ("HMGET", closes, FENCE),
         ("PEXPIRE", closes, 1),

@@ -51,21 +51,30 @@ class _Writes:
     """What is to be written of one shard."""
 
     rows: dict[Gateway, tuple[bytes, bytes]] = field(default_factory=dict[Gateway, tuple[bytes, bytes]])
+    behind: set[Gateway] = field(default_factory=set[Gateway])
+    """Those of the rows that are behind."""
+    caught_up: set[Gateway] = field(default_factory=set[Gateway])
+    """Those of the rows that were behind."""
     gone: list[Gateway] = field(default_factory=list[Gateway])
 
 
 class Roster:
     """The rows of one node. `run` must be running."""
 
-    def __init__(self, masters: Masters, hub: Hub, changed: ChangedGateways, process: str) -> None:
-        """``process`` is the id under which this process is announced."""
+    def __init__(
+        self, masters: Masters, hub: Hub, changed: ChangedGateways, process: str, address: str
+    ) -> None:
+        """``process`` and ``address`` are those with which this process is announced."""
         self._masters = masters
         self._hub = hub
         self._changed = changed
         self._process = process
+        self._address = address
         self._numbers = itertools.count(1)
         self._written: dict[Gateway, tuple[bytes, bytes]] = {}
         """The member and the row of each gateway, as they were written last."""
+        self._behind = set[Gateway]()
+        """Those that Redis may have as behind."""
         self._by_shard: defaultdict[int, dict[bytes, Gateway]] = defaultdict(dict)
         self._tour = itertools.cycle(range(names.SHARDS))
         self._closes: dict[str, int] = {}
@@ -135,6 +144,11 @@ class Roster:
             member, before = self._written.get(gateway) or (self._member(gateway), None)
             if row != before:
                 writes.rows[gateway] = member, row
+                if gateway.state in REPLAYS:
+                    writes.behind.add(gateway)
+                    self._behind.add(gateway)
+                elif gateway in self._behind:
+                    writes.caught_up.add(gateway)
         commands = {shard: self._commands(shard, writes) for shard, writes in by_shard.items()}
         replies = iter(await self._masters.each([each for some in commands.values() for each in some]))
         for shard, some in commands.items():
@@ -156,20 +170,26 @@ class Roster:
             for gateway in (*writes.rows, *writes.gone):
                 self._changed.note(gateway)
             return
+        self._behind -= writes.caught_up
+        self._behind.difference_update(writes.gone)
         for gateway in writes.gone:
             if (written := self._written.pop(gateway, None)) is not None:
                 del self._by_shard[shard][written[0]]
 
     def _commands(self, shard: int, writes: _Writes) -> list[_Command]:
-        roster, rows = names.roster(shard), names.roster_rows(shard)
+        rows, behind = names.roster_rows(shard), names.behind(shard)
         commands: list[_Command] = []
         if writes.rows:
-            pairs = list(writes.rows.values())
-            scored = [part for member, _ in pairs for part in (0, member)]
+            pairs = writes.rows.values()
             commands += [
-                (roster, ("ZADD", roster, *scored)),
+                _addition(names.roster(shard), [member for member, _ in pairs]),
                 (rows, ("HSET", rows, *itertools.chain(*pairs))),
             ]
+        if writes.behind:
+            commands.append(_addition(behind, [writes.rows[each][0] for each in writes.behind]))
+        if writes.caught_up:
+            members = [writes.rows[each][0] for each in writes.caught_up]
+            commands.append((behind, ("ZREM", behind, *members)))
         if writes.gone:
             members = [self._written[gateway][0] for gateway in writes.gone if gateway in self._written]
             commands += [*(_removal(shard, members) if members else ()), *self._remember(shard, writes.gone)]
@@ -178,22 +198,38 @@ class Roster:
     def _remember(self, shard: int, gone: Sequence[Gateway]) -> list[_Command]:
         """What remembers how connections ended."""
         now = time.time()
-        key = names.closes(shard, int(now // HOUR_SECONDS))
+        hour = int(now // HOUR_SECONDS)
+        key, closed = names.closes(shard, hour), names.closed(shard, hour)
         if key not in self._closes and len(self._closes) >= names.SHARDS:
             self._closes.clear()  # those of hours that are over
         room = MOST_CLOSES - self._closes.get(key, 0)
         # A poll ends with each reply.
-        ended = [gateway for gateway in gone if gateway.transport is not Transport.POLL]
-        pairs = [close_of(gateway, int(now * 1000)) for gateway in ended[: max(0, room)]]
+        ended = [gateway for gateway in gone if gateway.transport is not Transport.POLL][: max(0, room)]
+        pairs = [close_of(gateway, int(now * 1000), self._address) for gateway in ended]
         if not pairs:
             return []
         self._closes[key] = self._closes.get(key, 0) + len(pairs)
-        return [
+        commands: list[_Command] = [
             (key, ("HSET", key, *itertools.chain(*pairs))),
             (key, ("PEXPIRE", key, _KEEP_CLOSES_MS)),
         ]
+        fields = [
+            name for gateway, (name, _) in zip(ended, pairs, strict=True) if gateway.last_row is not None
+        ]
+        if fields:
+            commands += [_addition(closed, fields), (closed, ("PEXPIRE", closed, _KEEP_CLOSES_MS))]
+        return commands
+
+
+def _addition(key: str, members: Sequence[bytes]) -> _Command:
+    """What adds members to a sorted set that is in their own order: all have the same score."""
+    return key, ("ZADD", key, *(part for member in members for part in (0, member)))
 
 
 def _removal(shard: int, members: Sequence[bytes]) -> list[_Command]:
-    roster, rows = names.roster(shard), names.roster_rows(shard)
-    return [(rows, ("HDEL", rows, *members)), (roster, ("ZREM", roster, *members))]
+    roster, rows, behind = names.roster(shard), names.roster_rows(shard), names.behind(shard)
+    return [
+        (rows, ("HDEL", rows, *members)),
+        (behind, ("ZREM", behind, *members)),
+        (roster, ("ZREM", roster, *members)),
+    ]

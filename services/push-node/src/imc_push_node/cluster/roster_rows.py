@@ -1,5 +1,7 @@
 """What the roster has of a gateway. No I/O."""
 
+from typing import Any
+
 import orjson
 from imc_contracts.roster import close_field
 
@@ -26,11 +28,16 @@ def row_of(gateway: Gateway, app: App | None) -> bytes:
     )
 
 
-def close_of(gateway: Gateway, now_ms: int) -> tuple[bytes, bytes]:
-    """The field and the value of a gateway that has left, for the hash of closes."""
+def close_of(gateway: Gateway, now_ms: int, node: str) -> tuple[bytes, bytes]:
+    """The field and the value of a gateway that has left, for the hash of closes.
+
+    The value of one that operators look at has its ``node`` and its last row too.
+    """
     code, reason = gateway.socket.ending
-    field = close_field(gateway.app_id, gateway.gateway_id)
-    return field, orjson.dumps({"code": code, "reason": reason, "time": now_ms})
+    close: dict[str, Any] = {"code": code, "reason": reason, "time": now_ms}
+    if gateway.last_row is not None:
+        close |= {"node": node, "row": orjson.Fragment(gateway.last_row)}
+    return close_field(gateway.app_id, gateway.gateway_id), orjson.dumps(close)
 
 
 def _seconds_behind(gateway: Gateway, app: App) -> float:

@@ -145,6 +145,7 @@ class Gateway:
         "groups",
         "has_listed",
         "is_replaced",
+        "last_row",
         "number",
         "offered",
         "passed",
@@ -203,6 +204,8 @@ class Gateway:
         self.waiting_bytes = 0
         """Bytes of its sends that have no answer yet."""
         self.closing: tuple[CloseCode, str] | None = None
+        self.last_row: bytes | None = None
+        """What the roster has of it after the node has closed it, if somebody has to look at that."""
         self.stuck_at = -1
         self.stuck_since = 0.0
         self._pauses = PauseReason.GREETING
@@ -234,6 +237,10 @@ class Gateway:
         """Write a frame that is no push, and tells the position up to which it has everything."""
         self.told = position
         self.socket.write(frame)
+
+    def keep_row(self, row: bytes) -> None:
+        """Note what the roster has of it after its end."""
+        self.last_row = row
 
     def register(self, number: int) -> None:
         """Give this connection its fencing number."""

@@ -75,7 +75,8 @@ class UnfinishedFrames:
             if begun.since + self._seconds > now:
                 self._look_at(begun.since + self._seconds)
                 return
-            self._fail(writer, CloseCode.NO_PROGRESS, f"a frame took more than {self._seconds:g} seconds")
+            reason = f"no progress: a frame took more than {self._seconds:g} seconds"
+            self._fail(writer, CloseCode.NO_PROGRESS, reason)
             self._late.inc()
 
     def _fail(self, writer: Writer, code: CloseCode, reason: str) -> None:

@@ -139,7 +139,7 @@ class Pulse:
             # It may still take what was written ahead of the ping.
             is_there = before < self._ping_ends_at and self._taken_before > before
         if not is_there:
-            socket.close(CloseCode.NO_PROGRESS, "no answer to a ping")
+            socket.close(CloseCode.NO_PROGRESS, "no progress: no answer to a ping")
         return is_there
 
     def end(self) -> None:

@@ -17,6 +17,8 @@ from redis.exceptions import RedisError
 from imc_push_node.cluster.admission import Admission
 from imc_push_node.cluster.drain import REASON, Drain
 from imc_push_node.cluster.gateway_quota import GatewayQuota
+from imc_push_node.cluster.roster_rows import row_of
+from imc_push_node.cluster.stuck_gateways import StuckGateways
 from imc_push_node.cluster.takeover import Takeover
 from imc_push_node.forwarding.forwarder import Forwarder
 from imc_push_node.gateway import frames
@@ -94,6 +96,7 @@ class Connections:
         forwarder: Forwarder,
         drain: Drain,
         tokens: TokenExpiry,
+        stuck: StuckGateways,
         metrics: NodeMetrics,
         buffer_bytes: int,
         bad_frames: int,
@@ -104,6 +107,7 @@ class Connections:
         self.gateway_quota = gateway_quota
         self.forwarder = forwarder
         self.tokens = tokens
+        self.stuck = stuck
         self.metrics = metrics
         self._drain = drain
         self._buffer_bytes = buffer_bytes
@@ -268,6 +272,10 @@ class _SocketEvents:
         gateway, connections = self._gateway, self._connections
         if code is not None:
             connections.metrics.closes[code].inc()
+            if not code.is_orderly:
+                gateway.keep_row(row_of(gateway, self._app))
+        if code is CloseCode.NO_PROGRESS:
+            connections.stuck.closed(gateway, self._app.delivery.outbox.told)
         connections.tokens.forget(gateway)
         connections.hub.leave(self._app, gateway)
         connections.takeover.leave(gateway)

@@ -1,5 +1,7 @@
 """What operators see of gateways and do to them: those that are connected to any node, and an end."""
 
+from typing import Literal
+
 from fastapi import APIRouter, Request, Response
 from imc_contracts.commands import DisconnectGateway
 from imc_contracts.envelope import Envelope
@@ -27,7 +29,7 @@ DISCONNECT_PATH = V1_GATEWAYS + "{appId}/{gatewayId}/disconnect"
 DEFAULT_REASON = "disconnected by an operator"
 BODY_BYTES = 4096
 
-_RULES = {**RULES, "after": AFTER_RULE}
+_RULES = {**RULES, "after": AFTER_RULE, "state": "connected, behind or closed"}
 _NO_GATEWAY = "40403: no such gateway is connected."
 _DISCONNECT = v1_replies(
     {status: words for status, words in COMMAND.items() if status != 429} | {404: _NO_GATEWAY}
@@ -35,10 +37,19 @@ _DISCONNECT = v1_replies(
 
 
 class PageOfGateways(Parameters):
-    """Which of the connected gateways to list."""
+    """Which gateways to list."""
 
+    state: Literal["connected", "behind", "closed"] = Field(
+        "connected",
+        description="connected: all that are connected. behind: only those that are behind the log of their "
+        "app. closed: those that were closed within the last hour, for a cause that somebody should look at, "
+        "and are not connected again.",
+        examples=["connected"],
+    )
     app_id: AppId | None = Field(None, description="Only those of this app.")
-    node: NodeAddress | None = Field(None, description="Only those on the push-node with this address.")
+    node: NodeAddress | None = Field(
+        None, description="Only those on the push-node with this address, or closed by it."
+    )
     after: After | None = Field(None, description="The `next` of the page before.")
     limit: Limit = DEFAULT_LIMIT
 
@@ -54,14 +65,19 @@ def routes() -> APIRouter:
         openapi_extra=described(PageOfGateways, _RULES),
     )
     async def connected_gateways(request: Request) -> Response:
-        """The gateways that are connected, on all push-nodes.
+        """The gateways that are connected, on all push-nodes; or those that were closed lately.
 
-        Each connection is listed by itself, in the order of their appId and gatewayId.
+        Each connection is listed by itself, in the order of their appId and gatewayId. Of a gateway that was
+        closed, its newest connection is listed as it was before it ended; lastClose says how it ended.
         """
         asked = read_query(request, PageOfGateways, _RULES)
         apps = grant_in(request.scope).among(Scope.OPERATE, asked.app_id)
+        roster, place = push_node(request).roster, (apps, asked.node, asked.after, asked.limit)
         try:
-            page = await push_node(request).roster.page(apps, asked.node, asked.after, asked.limit)
+            if asked.state == "closed":
+                page = await roster.closed_page(*place)
+            else:
+                page = await roster.page(*place, is_behind=asked.state == "behind")
         except (RedisError, OSError):
             raise unavailable("the log is out of reach") from None
         mark = mark_of(page.next)

@@ -9,6 +9,7 @@ import { address, go } from "../route.js";
 import { Table } from "../table.js";
 
 const LIMIT = 50;
+const MOST_BEHIND = 500;
 
 export const apps = {
   path: "apps",
@@ -19,15 +20,30 @@ export const apps = {
     const order = query.order === "id" ? "id" : "noisiest";
     const table = tableOf();
     const pager = new Pager("apps", query);
-    const showing = (answer) => {
-      table.show(answer.apps);
-      pager.show(answer);
+    const showing = ({ page, behind }) => {
+      table.show(page.apps.map((app) => ({ ...app, behind: behindOf(app, behind) })));
+      pager.show(page);
     };
-    const load = () => api.get("/v1/apps", { order, after: query.after, limit: LIMIT });
+    const load = async () => {
+      const [page, behind] = await Promise.all([
+        api.get("/v1/apps", { order, after: query.after, limit: LIMIT }),
+        /* Another service answers this one: while it does not, the apps are shown all the same. */
+        api.get("/v1/gateways", { state: "behind", limit: MOST_BEHIND }).catch(() => null),
+      ]);
+      return { page, behind };
+    };
     const { note } = polled({ load, showing, signal });
     return [orderForm(order), note, table.element, pager.element];
   },
 };
+
+/* How many gateways of an app are behind. The list is by appId: what comes after its end is not known. */
+function behindOf({ appId }, behind) {
+  if (!behind) return null;
+  const { gateways, hasMore } = behind;
+  if (hasMore && appId >= (gateways.at(-1)?.appId ?? "")) return null;
+  return gateways.filter((gateway) => gateway.appId === appId).length;
+}
 
 function orderForm(order) {
   const options = [
@@ -68,7 +84,10 @@ const tableOf = () =>
       {
         label: t("gateways"),
         numeric: true,
-        cell: ({ appId, gateways }) => h("a", { href: address("gateways", { app: appId }) }, count(gateways)),
+        cell: ({ appId, gateways, behind }) => [
+          h("a", { href: address("gateways", { app: appId }) }, count(gateways)),
+          behindWords(behind),
+        ],
       },
       { label: t("deadLetters"), numeric: true, cell: deadLettersOf },
       { label: t("quotas"), cell: quotasOf },
@@ -78,6 +97,12 @@ const tableOf = () =>
 function backlogOf({ backlogEntries, backlogSeconds }) {
   if (!backlogEntries) return count(0);
   return [count(backlogEntries), backlogSeconds ? h("span", { class: "below" }, age(backlogSeconds)) : null];
+}
+
+function behindWords(behind) {
+  if (behind === 0) return null;
+  const known = behind === null ? t("notKnown") : count(behind);
+  return h("span", { class: "below bad" }, t("behindCount", { count: known }));
 }
 
 function deadLettersOf({ appId, deadLetters }) {

@@ -1,8 +1,8 @@
-/* Every gateway of every node: where it is, and how far it is behind. */
+/* Every gateway of every node: where it is, and how far it is behind. Above them those that IMC has closed. */
 
 import { h } from "../dom.js";
 import { age, bytes, count, t, textOr } from "../language.js";
-import { ask, badge, empty, field, form, say } from "../parts.js";
+import { ask, badge, empty, field, form, say, section } from "../parts.js";
 import { Pager } from "../pager.js";
 import { polled } from "../polling.js";
 import { go } from "../route.js";
@@ -19,17 +19,51 @@ export const gateways = {
     const pager = new Pager("gateways", query);
     const table = tableOf((gateway) => askToDisconnect(api, gateway, () => again()));
     const isById = query.order === "id";
-    const showing = (answer) => {
+    const closed = closedLately();
+    const showing = ([answer, answerOfClosed]) => {
       const found = answer.gateways.map((gateway) => ({ ...gateway, now: now() }));
       table.show(isById ? found : mostLagFirst(found));
       pager.show(answer);
+      closed.show(answerOfClosed);
     };
-    const load = () =>
-      api.get("/v1/gateways", { appId: query.app, node: query.node, after: query.after, limit: LIMIT });
+    const load = () => {
+      const place = { appId: query.app, node: query.node, limit: LIMIT };
+      return Promise.all([
+        api.get("/v1/gateways", { ...place, after: query.after }),
+        api.get("/v1/gateways", { ...place, state: "closed" }),
+      ]);
+    };
     const { note, again } = polled({ load, showing, signal, seconds: 3 });
-    return [filter(session, query), note, table.element, pager.element];
+    return [filter(session, query), note, closed.element, table.element, pager.element];
   },
 };
+
+/* Gateways that IMC has closed and that are not back, the newest first. Nothing is shown if there is none. */
+function closedLately() {
+  const table = new Table({
+    caption: t("closedLately"),
+    key: ({ appId, gatewayId }) => JSON.stringify([appId, gatewayId]),
+    nothing: () => empty(t("noGateways")),
+    columns: [
+      gatewayColumn(),
+      nodeColumn(),
+      { label: t("wasBehind"), numeric: true, cell: lagOf },
+      { label: t("closed"), wide: true, cell: (gateway) => [closeOf(gateway), reasonOf(gateway)] },
+    ],
+  });
+  const more = h("p", { class: "below" });
+  const hint = h("p", { class: "soft" }, t("closedLatelyHint"));
+  const element = section(t("closedLately"), { hidden: true }, hint, table.element, more);
+  return {
+    element,
+    show({ gateways: found, hasMore }) {
+      element.hidden = !found.length;
+      more.textContent = hasMore ? t("closedLatelyMore", { count: count(found.length) }) : "";
+      const newestFirst = found.toSorted((one, other) => other.lastClose.time - one.lastClose.time);
+      table.show(newestFirst.map((gateway) => ({ ...gateway, now: now() })));
+    },
+  };
+}
 
 function filter(session, query) {
   const { apps } = session.grant;
@@ -48,12 +82,27 @@ function filter(session, query) {
   return form({ kind: "filter", fields, action: t("show"), submitted: (values) => go("gateways", values) });
 }
 
-/* A lag that is not known is that of a gateway which came from far behind. */
-const mostLagFirst = (found) => found.toSorted((one, other) => orderOf(other) - orderOf(one));
+/** Gateways by their lag. One that is not known is that of a gateway which came from far behind. */
+export const mostLagFirst = (found) => found.toSorted((one, other) => orderOf(other) - orderOf(one));
 const orderOf = ({ lagEntries }) => lagEntries ?? Number.MAX_SAFE_INTEGER;
 
 /* Rows are drawn again when what they are drawn of changes: ages change every ten seconds. */
 const now = () => Math.floor(Date.now() / 10_000) * 10_000;
+
+const gatewayColumn = () => ({
+  label: t("gateway"),
+  wide: true,
+  cell: ({ appId, gatewayId }) => [h("strong", {}, gatewayId), h("span", { class: "below" }, appId)],
+});
+
+const nodeColumn = () => ({
+  label: t("node"),
+  wide: true,
+  cell: ({ node, door, transport }) => [
+    h("code", {}, node),
+    h("span", { class: "below" }, `${t(`door_${door}`)} · ${t(`transport_${transport}`)}`),
+  ],
+});
 
 const tableOf = (disconnect) =>
   new Table({
@@ -61,19 +110,8 @@ const tableOf = (disconnect) =>
     key: ({ appId, gatewayId, door, node }) => JSON.stringify([appId, gatewayId, door, node]),
     nothing: () => empty(t("noGateways"), t("noGatewaysHint")),
     columns: [
-      {
-        label: t("gateway"),
-        wide: true,
-        cell: ({ appId, gatewayId }) => [h("strong", {}, gatewayId), h("span", { class: "below" }, appId)],
-      },
-      {
-        label: t("node"),
-        wide: true,
-        cell: ({ node, door, transport }) => [
-          h("code", {}, node),
-          h("span", { class: "below" }, `${t(`door_${door}`)} · ${t(`transport_${transport}`)}`),
-        ],
-      },
+      gatewayColumn(),
+      nodeColumn(),
       {
         label: t("state"),
         cell: ({ state }) =>
@@ -122,6 +160,12 @@ function closeOf({ lastClose, now: time }) {
       [words, t("ago", { age: age((time - closedAt) / 1000) })].filter(Boolean).join(" · "),
     ),
   ];
+}
+
+/* What the close frame said, without the words that are beside the code already. */
+function reasonOf({ lastClose: { reason } }) {
+  const rest = reason.replace(/^no progress: /, "");
+  return rest ? h("span", { class: "below", lang: "en" }, rest) : null;
 }
 
 const disconnectButton = (gateway, disconnect) =>

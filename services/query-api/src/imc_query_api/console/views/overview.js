@@ -1,4 +1,4 @@
-/* What the installation does, over the last hour, and whether each of its parts can do its work. */
+/* Whether gateways keep up, what the installation does, and whether each of its parts can do its work. */
 
 import { Chart } from "../chart.js";
 import { h } from "../dom.js";
@@ -8,6 +8,7 @@ import { polled } from "../polling.js";
 import { address, go } from "../route.js";
 import { Table } from "../table.js";
 import { health } from "./health.js";
+import { keepingUp } from "./keeping_up.js";
 
 const MINUTES = 60;
 const LEAST_SECONDS = 10;
@@ -18,15 +19,16 @@ export const overview = {
   title: "overview",
   scopes: ["operate"],
   open({ api, session, query, signal }) {
+    const appId = query.app ?? (session.grant.apps ? (session.app ?? session.grant.apps[0]) : null);
     return [
-      activity({ api, session, query, signal }),
+      keepingUp({ api, appId, signal }),
+      activity({ api, session, appId, signal }),
       session.grant.apps === null && health({ api, signal }),
     ].filter(Boolean);
   },
 };
 
-function activity({ api, session, query, signal }) {
-  const appId = query.app ?? (session.grant.apps ? (session.app ?? session.grant.apps[0]) : null);
+function activity({ api, session, appId, signal }) {
   const charts = chartsOf(appId);
   const figures = figuresOf();
   const showing = ({ minutes }) => {
