@@ -54,8 +54,10 @@ class _Chain:
 
     def holds(self, group_id: str | None, place: EntryId) -> bool:
         """Whether it must get an event at ``place``, of a group, or one for all."""
-        held = [groups for after, groups in self.held if after < place]
-        return not self.lists_groups or bool(held and (group_id is None or group_id in held[-1]))
+        if not self.lists_groups:
+            return True
+        held = next((groups for after, groups in reversed(self.held) if after < place), None)
+        return held is not None and (group_id is None or group_id in held)
 
     def always_holds(self, group_id: str) -> bool:
         """Whether it must get the events of a group wherever they are."""
@@ -145,15 +147,15 @@ def _follow(chain: _Chain) -> Iterator[Violation]:
             chain.position = max(chain.position, place)
             if frame.code == GROUPS_HELD:
                 chain.held.append((place, frame.groups))
-        elif (frame.code, frame.message_id) in chain.seen.keys() - chain.taken_back:
+        elif (event := (frame.code, frame.message_id)) in chain.seen and event not in chain.taken_back:
             yield Violation("repeated", f"{chain.name} got {frame.code} of {frame.message_id} again")
         else:
             if place <= chain.position:
                 yield Violation(
                     "reordered", f"{chain.name} got {frame.code} at {place} after {chain.position}"
                 )
-            chain.seen[frame.code, frame.message_id] = place
-            chain.taken_back.discard((frame.code, frame.message_id))
+            chain.seen[event] = place
+            chain.taken_back.discard(event)
             chain.position = max(chain.position, place)
 
 
