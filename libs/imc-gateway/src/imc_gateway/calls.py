@@ -177,9 +177,6 @@ def messages(
     With ``min_cursor``, a cursor of a push or a send, all that happened up to there is in the reply.
     """
 
-    def read(data: Mapping[str, Any]) -> Page[Message]:
-        return Page([Message.read(each) for each in data["messages"]], data["hasMore"], data.get("total"))
-
     query = _given(
         appId=app_id,
         groupId=group_id,
@@ -192,7 +189,7 @@ def messages(
         withTotal="true" if with_total else None,
         minCursor=min_cursor,
     )
-    return Call("/v1/queries/messages", read, query=query)
+    return Call("/v1/queries/messages", _page("messages", Message.read), query=query)
 
 
 def groups(
@@ -207,12 +204,8 @@ def groups(
 
     Continue with the id of the newest message of the last group.
     """
-
-    def read(data: Mapping[str, Any]) -> Page[Group]:
-        return Page([Group.read(each) for each in data["groups"]], data["hasMore"])
-
     query = _given(appId=app_id, userId=user_id, after=after, limit=limit, minCursor=min_cursor)
-    return Call("/v1/queries/groups", read, query=query)
+    return Call("/v1/queries/groups", _page("groups", Group.read), query=query)
 
 
 def notices(
@@ -227,10 +220,6 @@ def notices(
     min_cursor: str | None = None,
 ) -> Call[Page[Notice]]:
     """A page of the notices of a group, a user, or a user in a group; newest first."""
-
-    def read(data: Mapping[str, Any]) -> Page[Notice]:
-        return Page([Notice.read(each) for each in data["notices"]], data["hasMore"])
-
     query = _given(
         appId=app_id,
         groupId=group_id,
@@ -241,7 +230,7 @@ def notices(
         deleted="true" if with_deleted else None,
         minCursor=min_cursor,
     )
-    return Call("/v1/queries/notices", read, query=query)
+    return Call("/v1/queries/notices", _page("notices", Notice.read), query=query)
 
 
 def export_messages(
@@ -258,7 +247,7 @@ def export_messages(
     Continue with the ``next`` of the page, also if messages have been removed since.
     """
     query = _export(app_id, group_id, user_id, after, limit, min_cursor)
-    return Call("/v1/queries/export-messages", _page_reader("messages", Message.read), query=query)
+    return Call("/v1/queries/export-messages", _export_page("messages", Message.read), query=query)
 
 
 def export_notices(
@@ -272,7 +261,7 @@ def export_notices(
 ) -> Call[ExportPage[Notice]]:
     """A page of all notices, as `export_messages`; deleted ones too."""
     query = _export(app_id, group_id, user_id, after, limit, min_cursor)
-    return Call("/v1/queries/export-notices", _page_reader("notices", Notice.read), query=query)
+    return Call("/v1/queries/export-notices", _export_page("notices", Notice.read), query=query)
 
 
 def _export(
@@ -288,5 +277,9 @@ def _export(
     )
 
 
-def _page_reader(key: str, read: Callable[[Any], T]) -> Callable[[Any], ExportPage[T]]:
+def _page(key: str, read: Callable[[Any], T]) -> Callable[[Any], Page[T]]:
+    return lambda data: Page([read(each) for each in data[key]], data["hasMore"], data.get("total"))
+
+
+def _export_page(key: str, read: Callable[[Any], T]) -> Callable[[Any], ExportPage[T]]:
     return lambda data: ExportPage([read(each) for each in data[key]], data["next"])

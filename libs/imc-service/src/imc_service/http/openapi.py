@@ -22,10 +22,15 @@ ANY_CALL: Mapping[int, str] = {
 }
 """What any call may be refused with: the code of v1, and its meaning."""
 
-COMMAND: Mapping[int, str] = {
+COMMAND_WITHOUT_QUOTA: Mapping[int, str] = {
     **ANY_CALL,
     413: "41301: the body is over the limit.",
     415: "41500: the media type is not read here.",
+}
+"""What a command may be refused with, if no quota refuses it as a whole."""
+
+COMMAND: Mapping[int, str] = {
+    **COMMAND_WITHOUT_QUOTA,
     429: "42901: the quota of the app is used up; `Retry-After` says when to retry.",
 }
 """What any command may be refused with."""

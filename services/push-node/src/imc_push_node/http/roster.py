@@ -14,7 +14,7 @@ from imc_service.auth.audit import GATEWAY_DISCONNECTED, audit
 from imc_service.auth.middleware import grant_in, granted
 from imc_service.http import replies
 from imc_service.http.bodies import read_json_body
-from imc_service.http.openapi import ANY_CALL, COMMAND, json_body, v1_replies
+from imc_service.http.openapi import ANY_CALL, COMMAND_WITHOUT_QUOTA, json_body, v1_replies
 from imc_service.http.page_marks import AFTER_RULE, After, mark_of
 from imc_service.http.parameters import Parameters, described, read_query
 from pydantic import Field
@@ -31,9 +31,7 @@ BODY_BYTES = 4096
 
 _RULES = {**RULES, "after": AFTER_RULE, "state": "connected, behind or closed"}
 _NO_GATEWAY = "40403: no such gateway is connected."
-_DISCONNECT = v1_replies(
-    {status: words for status, words in COMMAND.items() if status != 429} | {404: _NO_GATEWAY}
-)
+_DISCONNECT = v1_replies({**COMMAND_WITHOUT_QUOTA, 404: _NO_GATEWAY})
 
 
 class PageOfGateways(Parameters):

@@ -12,7 +12,7 @@ from imc_contracts.validation import parse_json
 from imc_service.auth.audit import LETTERS_DROPPED, LETTERS_REPLAYED, audit
 from imc_service.auth.middleware import grant_in, granted
 from imc_service.http import replies
-from imc_service.http.openapi import ANY_CALL, COMMAND, json_body, v1_replies
+from imc_service.http.openapi import ANY_CALL, COMMAND_WITHOUT_QUOTA, json_body, v1_replies
 from imc_service.http.page_marks import AFTER_RULE, After, foreign_mark, mark_of
 from imc_service.http.parameters import Parameters, described, read_query
 from pydantic import Field, TypeAdapter, ValidationError
@@ -22,7 +22,7 @@ from imc_command_api.http.state import command_api
 from imc_command_api.http.v1.reading import reading
 
 _RULES = {**RULES, "after": AFTER_RULE}
-_MENDING = v1_replies({status: words for status, words in COMMAND.items() if status != 429})
+_MENDING = v1_replies(COMMAND_WITHOUT_QUOTA)
 _END = "\0"
 _LETTER_ID: TypeAdapter[str] = TypeAdapter(LetterId)
 

@@ -10,7 +10,7 @@ from imc_contracts.validation import parse_json
 from imc_service.auth.audit import APP_ERASED, GROUP_ERASED, USER_ERASED, audit
 from imc_service.auth.middleware import grant_in, granted
 from imc_service.http import replies
-from imc_service.http.openapi import ANY_CALL, COMMAND, json_body, v1_replies
+from imc_service.http.openapi import ANY_CALL, COMMAND_WITHOUT_QUOTA, json_body, v1_replies
 from imc_service.http.page_marks import AFTER_RULE, After, foreign_mark, mark_of
 from imc_service.http.parameters import Parameters, described, read_query
 from pydantic import Field
@@ -20,7 +20,7 @@ from imc_command_api.http.state import command_api
 _Erase = EraseUser | EraseGroup | EraseApp
 
 _RULES = {**RULES, "after": AFTER_RULE}
-_ERASING = v1_replies({status: words for status, words in COMMAND.items() if status != 429})
+_ERASING = v1_replies(COMMAND_WITHOUT_QUOTA)
 
 
 class PageOfErasures(Parameters):

@@ -15,7 +15,14 @@ from imc_service.auth.audit import MESSAGE_RECALLED, audit
 from imc_service.auth.grant import Grant
 from imc_service.auth.middleware import granted
 from imc_service.http import replies
-from imc_service.http.openapi import COMMAND, RETRY_AFTER, Replies, json_body, v1_replies
+from imc_service.http.openapi import (
+    COMMAND,
+    COMMAND_WITHOUT_QUOTA,
+    RETRY_AFTER,
+    Replies,
+    json_body,
+    v1_replies,
+)
 from pydantic import BaseModel, Field
 
 from imc_command_api.http.state import command_api
@@ -25,7 +32,7 @@ _NOT_RECALLED = {
     404: "40401: there is no such message.",
     409: "40901: it is already recalled. 40902: the recall window has passed.",
 }
-_BATCH: Replies = v1_replies({status: words for status, words in COMMAND.items() if status != 429})
+_BATCH: Replies = v1_replies(COMMAND_WITHOUT_QUOTA)
 _BATCH_REPLIES: Replies = {
     **_BATCH,
     200: {
