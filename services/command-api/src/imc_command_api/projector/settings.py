@@ -40,6 +40,6 @@ class ProjectorSettings(ReplicaSettings, AppsFileSettings, TracingSettings, Serv
         0.01,
         ge=0.001,
         le=1,
-        description="the part of the time in which a projector removes such rows; more is faster, and "
-        "queries feel it",
+        description="the part of the time in which a projector looks for such rows and removes them; more is "
+        "faster, and queries feel it",
     )

@@ -40,9 +40,6 @@ APPS_A_STEP = 500
 APPS_AT_ONCE = 8
 """How many apps take turns. One with very many old rows must not keep the others waiting."""
 
-LOOK_SHARE = 0.1
-"""The part of the time in which it may look for rows: less is hardly felt, since to look is as any query."""
-
 MOST_REST_SECONDS = 60.0
 
 FIRST_SECONDS = 60.0
@@ -70,7 +67,7 @@ class Sweeper:
     ) -> None:
         """``owned`` tells the shards that this projector owns now.
 
-        ``share`` is the part of the time in which rows are removed: at 1 there is no rest.
+        ``share`` is the part of the time in which it looks for rows and removes them: at 1 there is no rest.
         Nothing is removed of an app whose rows would go before its log has forgotten them, which it does
         after ``log_retention_ms``: until then it pushes their events to gateways that resume.
         """
@@ -161,7 +158,7 @@ class Sweeper:
             return
         after: str | None = ""
         while after is not None:
-            page = await self._look(partial(self._due_rows.apps, after, APPS_A_STEP))
+            page = await self._step(partial(self._due_rows.apps, after, APPS_A_STEP))
             for app_id in page:
                 if self._may_sweep(app_id):
                     yield app_id
@@ -173,7 +170,7 @@ class Sweeper:
         for kind in Kind:
             after: str | None = ""
             while after is not None:
-                page = await self._look(partial(self._due_rows.groups, kind, app_id, after, GROUPS_A_STEP))
+                page = await self._step(partial(self._due_rows.groups, kind, app_id, after, GROUPS_A_STEP))
                 removed = removed.plus(await self._sweep_groups(app_id, kind, page, now_ms))
                 after = page[-1].group_id if len(page) == GROUPS_A_STEP else None
         if any(removed):
@@ -201,7 +198,7 @@ class Sweeper:
                 return
             self._overdue_ms = max(self._overdue_ms, cutoff - group.oldest)
             self._metrics.sweep.overdue_seconds.set(self._overdue_ms / 1000)
-            found = await self._look(
+            found = await self._step(
                 partial(self._due_rows.due, kind, app_id, group.group_id, place, cutoff, ROWS_A_STEP)
             )
             for place in found:
@@ -213,20 +210,17 @@ class Sweeper:
         if not self._may_sweep(app_id):
             return Removed()
         of_kind = "message_ids" if kind is Kind.MESSAGE else "information_ids"
-        removed = await self._step(partial(self._removal.remove, app_id, **{of_kind: ids}), self._share)
+        removed = await self._step(partial(self._removal.remove, app_id, **{of_kind: ids}))
         for rows, number in removed._asdict().items():
             self._metrics.sweep.removed.labels(rows).inc(number)
         return removed
 
-    async def _look(self, action: Callable[[], Awaitable[T]]) -> T:
-        return await self._step(action, max(LOOK_SHARE, self._share))
-
-    async def _step(self, action: Callable[[], Awaitable[T]], share: float) -> T:
+    async def _step(self, action: Callable[[], Awaitable[T]]) -> T:
         """The result of ``action``, which is repeated while the database is away; then rest."""
         async with self._turn:
             begun = time.monotonic()
             result = await Backoff().retry(action, StoreUnavailable, on_retry=self._metrics.retries.inc)
-            await asyncio.sleep(min((time.monotonic() - begun) * (1 / share - 1), MOST_REST_SECONDS))
+            await asyncio.sleep(min((time.monotonic() - begun) * (1 / self._share - 1), MOST_REST_SECONDS))
             return result
 
     def _may_sweep(self, app_id: str) -> bool:
