@@ -93,9 +93,10 @@ HOOKS = {
                 *("encoded_headers", "loaded_app", "asgi_version", "ws_protocol_class", "timeout_keep_alive"),
             ),
             WebSocketsSansIOProtocol: (
-                *("self.conn", "self.transport", "self.queue", "self.scope", "self.app", "self.loop"),
-                *("self.logger", "self.default_headers", "self.close_sent", "self.close_timer"),
+                *("self.conn", "self.transport", "self.queue", "self.writable", "self.scope", "self.app"),
+                *("self.loop", "self.logger", "self.default_headers", "self.close_sent", "self.close_timer"),
                 *("self.handshake_initiated", "self.handshake_complete", "self.initial_response"),
+                *("self.request", "self.response"),
                 *("def handle_connect", "def handle_events", "def handle_cont", "def handle_text"),
                 *("def handle_bytes", "def handle_close", "def handle_parser_exception"),
                 *("def send_500_response", "async def run_asgi", "def shutdown", "def eof_received"),

@@ -14,7 +14,7 @@ from imc_bench.push.relay import Relay
 from imc_bench.rows import Result, Scale, Spread
 
 GATEWAYS = 5_000
-KILOBYTES = 25
+KILOBYTES = 18
 SHARE_OF_CORE = 0.02
 
 
