@@ -28,7 +28,7 @@ QUOTA = 100
 
 GREEDY = Pace(connections=10, requests_per_second=10 * QUOTA)
 MODEST = Pace(connections=10, requests_per_second=500)
-MAX_RATIO = 1.1
+MAX_RATIO = 1.3
 
 
 def measure(scale: Scale) -> list[Result]:

@@ -21,7 +21,7 @@ CALLERS = 16
 REQUESTS = 1_000
 PAGES = 5
 SIZE = 20
-TIMES_PLAIN = 4.0
+TIMES_PLAIN = 5.0
 
 
 def measure(scale: Scale) -> list[Result]:

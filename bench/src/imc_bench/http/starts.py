@@ -12,7 +12,7 @@ from imc_bench.processes import measured
 from imc_bench.rounds import alternate, spread
 from imc_bench.rows import Result, Scale
 
-MAX_SECONDS = 2.0
+MAX_SECONDS = 1.5
 _SCRIPTS = ("imc-command-api", "imc-projector", "imc-query-api", "imc-push-node", "imc-standalone")
 
 

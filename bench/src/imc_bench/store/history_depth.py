@@ -15,7 +15,7 @@ from imc_bench.store.queries import AFTER, BEFORE, DEEP, FIRST, NEWEST
 
 SMALL = 100_000
 KINDS = [NEWEST, FIRST, DEEP, BEFORE, AFTER]
-MAX_RATIO = 1.5
+MAX_RATIO = 1.2
 
 
 def measure(scale: Scale) -> list[Result]:
