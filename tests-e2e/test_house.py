@@ -232,6 +232,20 @@ def modules_of(folder: Path) -> list[Module]:
     ]
 
 
+def classes_of_one_name(modules: list[Module]) -> dict[str, list[str]]:
+    """Names that several classes of a package bear, with their modules.
+
+    The Java door has commands of its own under the names of v1's: whoever reads one imports its module.
+    """
+    found: dict[str, list[str]] = {}
+    for module in modules:
+        if "java_door" not in module.name.split("."):
+            for node in module.tree.body:
+                if isinstance(node, ast.ClassDef):
+                    found.setdefault(node.name, []).append(module.name)
+    return {name: places for name, places in found.items() if len(places) > 1}
+
+
 def undeclared(folder: Path, modules: list[Module]) -> set[str]:
     """Imported distributions that neither the package nor a package that it depends on declares."""
     declared = declared_by(folder, all_extras=True)
@@ -273,6 +287,13 @@ def test_a_package_follows_the_rules(folder: Path) -> None:
     assert [violation for module in modules for violation in violations(module)] == []
     assert (folder / "src" / modules[0].package / "py.typed").exists()
     assert undeclared(folder, modules) == set()
+    assert classes_of_one_name(modules) == {}
+
+
+def test_two_classes_of_one_name_are_found() -> None:
+    modules = [Module("imc_service.a", "class A: ...\nclass B: ..."), Module("imc_service.b", "class B: ...")]
+    assert classes_of_one_name(modules) == {"B": ["imc_service.a", "imc_service.b"]}
+    assert classes_of_one_name([*modules[:1], Module("imc_service.java_door.b", "class B: ...")]) == {}
 
 
 def test_every_package_has_import_rules() -> None:

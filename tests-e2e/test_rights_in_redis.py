@@ -18,7 +18,7 @@ from imc_command_api.log.proof import WorkProof
 from imc_command_api.log.recent import RecentEntries
 from imc_command_api.operations.activity import ActivityReader
 from imc_command_api.operations.apps import Apps
-from imc_command_api.projector.logs import Letter, Logs, Progress, Retention
+from imc_command_api.projector.logs import FailedEntry, Logs, ProjectedStretch, Retention
 from imc_command_api.projector.ownership import Ownership
 from imc_command_api.store.erasures import Erasure, Found, Stage
 from imc_contracts import names
@@ -94,7 +94,9 @@ async def test_a_projector_may_do_all_that_it_does(as_user: As, app_id: str, log
     [stretch] = await logs.read(redis, [app_id], {})
     assert len(stretch.entries) == 10
     assert (await logs.lag(redis, shards)).seconds > 0
-    assert await logs.advance([Progress(stretch, [Letter(stretch.end, "data", "reason")])]) == [True]
+    assert await logs.advance([ProjectedStretch(stretch, [FailedEntry(stretch.end, "data", "reason")])]) == [
+        True
+    ]
     assert await logs.due(shards) == [app_id]
     assert await logs.tidy(app_id) == (9, False)
     assert await logs.tidy(app_id) == (0, False), "it has a dead letter"
@@ -162,12 +164,12 @@ async def test_command_api_may_read_and_mend_for_operators(as_user: As, app_id: 
     assert sum(minute["sends"] for minute in await reader.minutes_of(app_id, 2)) == 3
     assert sum(minute["sends"] for minute in await reader.minutes(2)) >= 3
     apps = await Apps(masters, reader, Policies()).page(None, "noisiest", None, 500)
-    assert app_id in [app["appId"] for app in apps.apps]
+    assert app_id in [app["appId"] for app in apps.items]
     await presence.processes(masters)
     letter = cast(bytes, await administrator.xadd(names.dead_letters(app_id), {"k": "s", "v": "x"}))
     nothing_is_written = cast(Any, None)
     letters = LetterPages(masters, DeadLetters(masters, nothing_is_written))
-    assert len((await letters.page([app_id], None, 10)).letters) == 1
+    assert len((await letters.page([app_id], None, 10)).items) == 1
     assert (await letters.drop(app_id, [letter.decode()]))["done"] == 1
 
 

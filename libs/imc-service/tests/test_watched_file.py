@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 from imc_service import watched_file
 from imc_service.settings import Settings, SettingsError, load
-from imc_service.watched_file import Fault, in_force, usable_by
+from imc_service.watched_file import FileFault, in_force, usable_by
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -58,12 +58,12 @@ def stale() -> Gauge:
 
 
 @pytest.fixture
-def fault(stale: Gauge) -> Fault:
-    return Fault(stale)
+def fault(stale: Gauge) -> FileFault:
+    return FileFault(stale)
 
 
 @pytest.fixture
-async def number(file: File, fault: Fault) -> AsyncGenerator[Number]:
+async def number(file: File, fault: FileFault) -> AsyncGenerator[Number]:
     number = Number()
     async with in_force(number.read, file.path, fault):
         yield number
@@ -89,7 +89,7 @@ async def test_a_changed_file_is_in_force_soon(number: Number, file: File) -> No
 
 
 async def test_a_file_that_went_wrong_leaves_the_old_content_and_is_told(
-    number: Number, file: File, stale: Gauge, fault: Fault
+    number: Number, file: File, stale: Gauge, fault: FileFault
 ) -> None:
     file.write(-2)
     await wait_until(lambda: value_of(stale) == 1)
@@ -107,7 +107,7 @@ async def test_a_file_that_went_wrong_leaves_the_old_content_and_is_told(
 
 
 async def test_a_change_while_the_file_is_read_is_noticed(
-    file: File, fault: Fault, monkeypatch: pytest.MonkeyPatch
+    file: File, fault: FileFault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both at the start and later: what was read may be of before it."""
     number = Number()
@@ -123,7 +123,7 @@ async def test_a_change_while_the_file_is_read_is_noticed(
 
 
 async def test_a_file_that_stays_is_not_read_again(
-    file: File, fault: Fault, monkeypatch: pytest.MonkeyPatch
+    file: File, fault: FileFault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stamp, number = watched_file._stamp, Number()  # pyright: ignore[reportPrivateUsage]
     looks = 0

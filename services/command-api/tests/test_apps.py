@@ -10,7 +10,7 @@ from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.new_apps import NewApps
 from imc_command_api.log.script import AppendScript, Limits
 from imc_command_api.log.writer import LogWriter
-from imc_command_api.projector.logs import Letter, Logs, Progress
+from imc_command_api.projector.logs import FailedEntry, Logs, ProjectedStretch
 from imc_command_api.quota.metrics import SendQuotaMetrics
 from imc_command_api.quota.send_quota import SendQuota
 from imc_contracts import names
@@ -125,7 +125,7 @@ def forgetting(logs: Logs, logs_of: Any) -> Logs:
 async def project(redis: Redis, logs: Logs, app_id: str) -> int:
     """Move the position to the end of the log, as if all were in the database; returns how far."""
     [stretch] = await logs.read(redis, [app_id], {})
-    assert await logs.advance([Progress(stretch, [])]) == [True]
+    assert await logs.advance([ProjectedStretch(stretch, [])]) == [True]
     return len(stretch.entries)
 
 
@@ -162,7 +162,9 @@ async def a_gateway(redis: Any, logs: Logs, app_id: str) -> None:
 async def a_dead_letter(redis: Any, logs: Logs, app_id: str) -> None:
     await redis.xadd(names.log(app_id), {"k": "s", "v": "{}"})
     [stretch] = await logs.read(redis, [app_id], {})
-    assert await logs.advance([Progress(stretch, [Letter(stretch.end, "data", "reason")])]) == [True]
+    assert await logs.advance([ProjectedStretch(stretch, [FailedEntry(stretch.end, "data", "reason")])]) == [
+        True
+    ]
 
 
 @pytest.mark.parametrize("reason", [not_projected, a_gateway, a_dead_letter])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from imc_command_api.operations.activity import ActivityReader, percentile
-from imc_command_api.operations.apps import Apps, Page, Place
+from imc_command_api.operations.apps import Apps, Place
 from imc_contracts import names
 from imc_contracts.policies import Policies
 from imc_service.activity import TIMES_MS, Activity, Kind
@@ -78,8 +78,8 @@ async def test_the_noisiest_come_first_and_all_others_follow() -> None:
         async def listed(order: Any, limit: int, among: Any = None) -> list[str]:
             seen, after = list[str](), None
             while True:
-                page: Page = await apps.page(among, order, after, limit)
-                seen += [app["appId"] for app in page.apps]
+                page = await apps.page(among, order, after, limit)
+                seen += [app["appId"] for app in page.items]
                 if page.next is None:
                     return seen
                 after: Place | None = page.next

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from imc_command_api.projector.logs import Letter, Progress
+from imc_command_api.projector.logs import FailedEntry, ProjectedStretch
 from imc_contracts import names
 from redis.asyncio import Redis
 
@@ -17,8 +17,8 @@ async def read(logs: Any, redis: Redis, app_id: str, ahead: Any = None) -> Any:
     return stretch
 
 
-async def move(logs: Any, stretch: Any, *letters: Letter) -> bool:
-    [moved] = await logs.advance([Progress(stretch, letters)])
+async def move(logs: Any, stretch: Any, *letters: FailedEntry) -> bool:
+    [moved] = await logs.advance([ProjectedStretch(stretch, letters)])
     return moved
 
 
@@ -51,7 +51,7 @@ async def test_only_the_owner_of_a_shard_moves_positions(
     owner = names.owner(names.shard_of(feed.app_id))
     for other in ("another", None):
         await (log_redis.set(owner, other) if other else log_redis.delete(owner))
-        assert not await move(logs, stretch, Letter(stretch.end, "data", "a zombie says so"))
+        assert not await move(logs, stretch, FailedEntry(stretch.end, "data", "a zombie says so"))
     assert await feed.position() == b"0-0"
     assert await feed.dead_letters() == []
     await log_redis.set(owner, "tester")
@@ -81,7 +81,7 @@ async def test_positions_of_many_apps_are_moved_and_one_that_can_not_be_stops_no
     stretches = await logs.read(log_redis, waiting, {})
     assert {stretch.app_id for stretch in stretches} == {feed.app_id for feed in feeds}
     await log_redis.hset(names.log_state(feeds[7].app_id), "projected", "1-1")  # pyright: ignore
-    moved = await logs.advance([Progress(stretch, []) for stretch in stretches])
+    moved = await logs.advance([ProjectedStretch(stretch, []) for stretch in stretches])
     assert [stretch.app_id for stretch, each in zip(stretches, moved, strict=True) if not each] == [
         feeds[7].app_id
     ]
@@ -98,7 +98,7 @@ async def test_a_log_is_projected_although_redis_is_out_of_memory(
     try:
         assert await logs.pending(ALL) == [feed.app_id]
         stretch = await read(logs, log_redis, feed.app_id)
-        assert await move(logs, stretch, Letter(stretch.entries[1].id, "data", "bad"))
+        assert await move(logs, stretch, FailedEntry(stretch.entries[1].id, "data", "bad"))
         await logs.tidy(feed.app_id)
     finally:
         await log_redis.config_set("maxmemory", "0")
@@ -124,7 +124,7 @@ async def test_letters_are_copied_with_fields_that_are_repeated(logs: Any, feed:
     fields = ("k", "s", "k", "r", "v", b"\r\n\x00")
     await log_redis.execute_command("XADD", names.log(feed.app_id), place, *fields)
     before = _milliseconds(await log_redis.time())
-    assert await move(logs, await read(logs, log_redis, feed.app_id), Letter(place, "malformed", "bad"))
+    assert await move(logs, await read(logs, log_redis, feed.app_id), FailedEntry(place, "malformed", "bad"))
     after = _milliseconds(await log_redis.time())
     [letter] = await feed.dead_letters()
     assert before <= int(letter[b"time"]) <= after, "by the clock of Redis, as all times of the log"

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from imc_command_api.projector.logs import Progress
+from imc_command_api.projector.logs import ProjectedStretch
 from imc_contracts import names
 from imc_testkit.waiting import wait_until
 from redis.asyncio import Redis
@@ -149,12 +149,12 @@ async def test_a_log_that_grows_brings_its_upkeep_forward(
     await feed.append([history.sent(history.message())])
     own = logs_of(keep_ms=HOUR, keep_entries=keep_entries, keep_app_ms=24 * HOUR)
     [stretch] = await own.read(log_redis, [feed.app_id], {})
-    await own.advance([Progress(stretch, [])])
+    await own.advance([ProjectedStretch(stretch, [])])
     await own.tidy(feed.app_id)
     assert await due_in(log_redis, feed.app_id) > 23 * HOUR
     await feed.append([history.sent(history.message()) for _ in range(10)])
     [stretch] = await own.read(log_redis, [feed.app_id], {})
-    await own.advance([Progress(stretch, [])])
+    await own.advance([ProjectedStretch(stretch, [])])
     if expected == "at once":
         assert await own.due(ALL) == [feed.app_id]
         assert await trimmed(own, feed.app_id) == 6

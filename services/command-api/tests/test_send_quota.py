@@ -14,7 +14,7 @@ from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.new_apps import NewApps
 from imc_command_api.log.script import AppendScript, Limits
 from imc_command_api.log.writer import LogWriter
-from imc_command_api.projector.logs import Logs, Progress, Retention
+from imc_command_api.projector.logs import Logs, ProjectedStretch, Retention
 from imc_command_api.quota.metrics import SendQuotaMetrics
 from imc_command_api.quota.send_quota import (
     BACKLOG_SECONDS,
@@ -281,7 +281,7 @@ async def test_what_waits_for_the_database_is_bounded_in_bytes(process: Any, red
     sizes = [entry.size for entry in stretch.entries]
     waiting = int(await redis.hget(names.log_state(app_id), "waiting_bytes"))
     assert sum(sizes) == 500 + 491 + 100 == waiting, "writer and projector count alike"
-    first = Progress(replace(stretch, entries=stretch.entries[:1]), [])
+    first = ProjectedStretch(replace(stretch, entries=stretch.entries[:1]), [])
     assert await logs.advance([first]) == [True]
     assert await logs.advance([first]) == [False]
     assert await redis.hget(names.log_state(app_id), "waiting_bytes") == b"591"

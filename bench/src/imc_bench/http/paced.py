@@ -31,7 +31,7 @@ class Answers:
     statuses: Counter[int] = field(default_factory=Counter[int])
 
 
-class _Caller(asyncio.Protocol):
+class _PacedCaller(asyncio.Protocol):
     """One connection. A request waits for the one before; its latency counts from when it was due."""
 
     def __init__(self, requests: Iterator[bytes], statuses: Counter[int]) -> None:
@@ -106,11 +106,11 @@ async def call(url: str, pace: Pace, seconds: float, requests: Requests) -> Answ
     place, loop = urlsplit(url), asyncio.get_running_loop()
     host, port = place.hostname or "127.0.0.1", place.port or 80
     statuses: Counter[int] = Counter()
-    callers: list[_Caller] = []
+    callers: list[_PacedCaller] = []
     try:
         for number in range(pace.connections):
             made = await loop.create_connection(
-                lambda number=number: _Caller(requests(number), statuses), host, port
+                lambda number=number: _PacedCaller(requests(number), statuses), host, port
             )
             callers.append(made[1])
         begun = time.perf_counter()
@@ -129,7 +129,7 @@ async def call(url: str, pace: Pace, seconds: float, requests: Requests) -> Answ
     return Answers(Calls(taken, replies, latencies), statuses)
 
 
-async def _keep_pace(callers: list[_Caller], pace: Pace, seconds: float) -> None:
+async def _keep_pace(callers: list[_PacedCaller], pace: Pace, seconds: float) -> None:
     """Let the callers send in turn. After a pause that was too long, catch up at once."""
     begun = time.perf_counter()
     for number in range(int(seconds * pace.requests_per_second)):

@@ -96,7 +96,7 @@ class _DirectLetters:
         after = None
         while True:
             page = await self._pages.page(None if app_id is None else [app_id], after, MOST_LETTERS)
-            for each in page.letters:
+            for each in page.items:
                 yield each
             if page.next is None:
                 return

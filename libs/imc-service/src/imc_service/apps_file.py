@@ -11,7 +11,7 @@ from pydantic import Field
 
 from imc_service.health import Readiness
 from imc_service.settings import Settings
-from imc_service.watched_file import Fault, in_force, usable_by
+from imc_service.watched_file import FileFault, in_force, usable_by
 
 
 class AppsFileSettings(Settings):
@@ -45,7 +45,7 @@ class AppsFile:
         if self._path is None:
             yield
             return
-        fault = Fault(stale)
+        fault = FileFault(stale)
         readiness.warn("apps file", fault.words)
         async with in_force(self.policies.read, self._path, fault):
             yield

@@ -32,7 +32,7 @@ def usable_by(read: Read) -> AfterValidator:
     return AfterValidator(check)
 
 
-class Fault:
+class FileFault:
     """Why a file can't be used now. ``stale`` is 1 as long."""
 
     def __init__(self, stale: Gauge) -> None:
@@ -50,7 +50,7 @@ class Fault:
 
 
 @contextlib.asynccontextmanager
-async def in_force(read: Read, path: Path, fault: Fault) -> AsyncGenerator[None]:
+async def in_force(read: Read, path: Path, fault: FileFault) -> AsyncGenerator[None]:
     """Keep the content of the file at ``path`` in force while the context lasts.
 
     While a changed file can't be used, older content stays in force, and ``fault`` has the reason. Raises
@@ -62,7 +62,7 @@ async def in_force(read: Read, path: Path, fault: Fault) -> AsyncGenerator[None]
         yield
 
 
-async def _watch(path: Path, read: Read, seen: object, fault: Fault) -> None:
+async def _watch(path: Path, read: Read, seen: object, fault: FileFault) -> None:
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         stamp = await asyncio.to_thread(_stamp, path)

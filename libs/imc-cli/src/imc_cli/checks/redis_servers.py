@@ -14,9 +14,9 @@ from imc_service.redis import client, masters
 from imc_service.redis import url as redis_url
 from imc_service.redis.client import address_of
 from imc_service.redis.errors import NotConnected, words_of
-from imc_service.redis.health import Fault, fault_in, fault_of, is_unsafe
+from imc_service.redis.health import MasterFault, fault_in, fault_of, is_unsafe
 from imc_service.redis.masters import Masters
-from imc_service.redis.sentinel import Service
+from imc_service.redis.sentinel import SentinelService
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -199,7 +199,7 @@ async def _sentinel(place: redis_url.Place, address: redis_url.Address) -> Findi
         f"sentinel {address_of(redis)}",
         "start it, or take it out of IMC_REDIS_URL; is the service right?",
     )
-    async with aclosing(Service(place.service, [redis])) as service:
+    async with aclosing(SentinelService(place.service, [redis])) as service:
         try:
             host, port = await service.master()
         except NotConnected as error:
@@ -223,7 +223,7 @@ async def _get(redis: Redis, key: str) -> Any:
     return await cast(Any, redis).get(key)
 
 
-def _cure_of(fault: Fault | None) -> str:
+def _cure_of(fault: MasterFault | None) -> str:
     words = "" if fault is None else fault.words
     return next((cure for code, cure in _CURES.items() if code in words), "")
 

@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
@@ -16,6 +17,11 @@ AFTER_RULE = "the next of a page, as it was given"
 def mark_of(position: bytes | None) -> str | None:
     """The mark of a position in a list; None if there is none."""
     return None if position is None else base64.urlsafe_b64encode(position).decode().rstrip("=")
+
+
+def page_data(key: str, items: Sequence[Any], position: bytes | None) -> dict[str, Any]:
+    """What a reply says of a page whose items stand under ``key``; the next one begins after ``position``."""
+    return {key: items, "hasMore": position is not None, "next": mark_of(position)}
 
 
 def read_mark(mark: str) -> bytes:

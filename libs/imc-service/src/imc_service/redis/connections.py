@@ -45,7 +45,7 @@ def packed(*command: str | bytes) -> bytes:
     return cast(Any, hiredis).pack_command(command)
 
 
-class _Server:
+class _KnownServer:
     """What the connections of a client know together of the server that they lead to."""
 
     def __init__(self, find: Find | None, is_in_cluster: bool) -> None:
@@ -84,7 +84,7 @@ class _TellingConnection:
     Failures to connect raise `NotConnected`, which tells them from failures after a command was sent.
     """
 
-    server: _Server
+    server: _KnownServer
     """Shared by all connections of the client."""
 
     _made_at: float | None = None
@@ -212,7 +212,7 @@ def renew_when_misled(
     pool = redis.connection_pool
     plain: type[AbstractConnection] = pool.connection_class
     mixin = _AskingConnection if is_asking else _TellingConnection
-    own = {"server": _Server(find, is_in_cluster)}
+    own = {"server": _KnownServer(find, is_in_cluster)}
     pool.connection_class = type(f"{mixin.__name__}Of{plain.__name__}", (mixin, plain), own)
 
 
@@ -229,7 +229,7 @@ def has_moved(redis: Redis, since: float) -> bool:
     return _server_of(redis).moved_at >= since
 
 
-def _server_of(redis: Redis) -> _Server:
+def _server_of(redis: Redis) -> _KnownServer:
     return cast(Any, redis.connection_pool.connection_class).server
 
 

@@ -48,7 +48,7 @@ Raises `RedisError`.
 
 
 @dataclass(frozen=True)
-class Fault:
+class MasterFault:
     """Why a master is not as it should be."""
 
     words: str
@@ -104,7 +104,7 @@ class RedisHealth:
         self._infos = {redis: info for redis, info in self._infos.items() if redis in masters}
         if self._masters.is_cluster:
             found = [
-                fault and Fault(f"{address_of(redis)}: {fault.words}", fault.loses)
+                fault and MasterFault(f"{address_of(redis)}: {fault.words}", fault.loses)
                 for redis, fault in zip(masters, found, strict=True)
             ]
         return self._summed_up([fault for fault in found if fault is not None], len(masters))
@@ -114,7 +114,7 @@ class RedisHealth:
         keys = map(names.pending, range(names.SHARDS))
         return [_described(redis, self._infos.get(redis, {})) for redis, _ in self._masters.by_master(keys)]
 
-    def _summed_up(self, faults: list[Fault], masters: int) -> str | None:
+    def _summed_up(self, faults: list[MasterFault], masters: int) -> str | None:
         """Note the faults of some masters; what a readiness check says of them."""
         self._failing.set(len(faults))
         words = [fault.words for fault in faults]
@@ -128,13 +128,13 @@ class RedisHealth:
             return "; ".join(words)
         return None
 
-    async def _look_at(self, redis: Redis, shard: int) -> Fault | None:
+    async def _look_at(self, redis: Redis, shard: int) -> MasterFault | None:
         try:
             await self._proof(shard)
         except RedisError as error:
             if self._masters.is_cluster or code_of(error) not in _OF_A_CLUSTER:
                 raise
-            return Fault(f"Redis refuses the work: {words_of(error)}. {_NODE}")
+            return MasterFault(f"Redis refuses the work: {words_of(error)}. {_NODE}")
         if time.monotonic() < self._info_at:
             return None
         try:
@@ -164,22 +164,22 @@ class RedisHealth:
             logger.warning(words)
 
 
-def fault_in(info: Mapping[str, Any], *, is_in_cluster: bool) -> Fault | None:
+def fault_in(info: Mapping[str, Any], *, is_in_cluster: bool) -> MasterFault | None:
     """Why a master is the wrong server, by what its INFO says, or None."""
     if _may_evict(info):
         policy = info["maxmemory_policy"]
         words = f"Redis may evict what was acknowledged: maxmemory-policy is {policy}, not noeviction"
-        return Fault(words, loses=True)
+        return MasterFault(words, loses=True)
     if is_in_cluster:
         return None  # its replicas take no writes: the proof is refused or redirected
     if info.get("role") == "slave":
-        return Fault("Redis is a replica that takes writes: what is written to it is lost", loses=True)
+        return MasterFault("Redis is a replica that takes writes: what is written to it is lost", loses=True)
     if info.get("cluster_enabled"):
-        return Fault(f"{_NODE}, or logs that belong to other nodes answer MOVED")
+        return MasterFault(f"{_NODE}, or logs that belong to other nodes answer MOVED")
     return None
 
 
-def _too_few_replicas(info: Mapping[str, Any], wanted: int) -> Fault | None:
+def _too_few_replicas(info: Mapping[str, Any], wanted: int) -> MasterFault | None:
     """The fault of a master that has fewer replicas in step than the work waits for, or None."""
     if not wanted or "connected_slaves" not in info:
         return None
@@ -189,19 +189,21 @@ def _too_few_replicas(info: Mapping[str, Any], wanted: int) -> Fault | None:
     )
     if in_step >= wanted:
         return None
-    return Fault(f"nothing can be acknowledged: {in_step} of {wanted} replicas of Redis are in step with it")
+    return MasterFault(
+        f"nothing can be acknowledged: {in_step} of {wanted} replicas of Redis are in step with it"
+    )
 
 
-async def fault_of(check: Callable[[], Awaitable[Fault | None]]) -> Fault | None:
+async def fault_of(check: Callable[[], Awaitable[MasterFault | None]]) -> MasterFault | None:
     """What a check of a master has found, in time."""
     try:
         async with asyncio.timeout(PROOF_SECONDS):
             return await check()
     except TimeoutError:
-        return Fault("Redis is out of reach: no answer in time")
+        return MasterFault("Redis is out of reach: no answer in time")
     except (RedisError, OSError) as error:
         begin = "Redis is out of reach" if code_of(error) is None else "Redis refuses the work"
-        return Fault(f"{begin}: {words_of(error)}")
+        return MasterFault(f"{begin}: {words_of(error)}")
 
 
 def _described(redis: Redis, info: Mapping[str, Any]) -> RedisMaster:

@@ -18,7 +18,7 @@ from imc_service.redis import client, connections
 from imc_service.redis import url as redis_url
 from imc_service.redis.cluster import REDIRECTIONS, Cluster
 from imc_service.redis.errors import NotConnected, NotReplicated, code_of, words_of
-from imc_service.redis.sentinel import Service
+from imc_service.redis.sentinel import SentinelService
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Masters:
 
     is_cluster = False
 
-    def __init__(self, redis: Redis, service: Service | None = None) -> None:
+    def __init__(self, redis: Redis, service: SentinelService | None = None) -> None:
         self._redis = redis
         self._service = service
 
@@ -203,7 +203,7 @@ def connect(url: str, *, max_connections: int = 64) -> Masters:
                 )
                 for address in place.addresses
             ]
-            service = Service(place.service, sentinels)
+            service = SentinelService(place.service, sentinels)
             redis = client.connect(
                 place.server_url((place.service, 0)), max_connections=max_connections, find=service.master
             )

@@ -12,7 +12,7 @@ from imc_service.redis.errors import NotConnected, words_of
 from imc_service.redis.url import Address
 
 
-class Service:
+class SentinelService:
     """A service by its name, and the clients of the sentinels that watch it."""
 
     def __init__(self, name: str, sentinels: Sequence[Redis]) -> None:

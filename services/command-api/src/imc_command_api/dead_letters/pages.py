@@ -2,13 +2,13 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, Collection, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from imc_contracts import names
 from imc_contracts.events import EventKind, MalformedEvent
 from imc_contracts.operator_views import DeadLetter, LetterNotDone, LettersDone
 from imc_service.database.database import StatementRefused, StoreUnavailable
+from imc_service.pages import Page
 from imc_service.redis.masters import Masters
 
 from imc_command_api.dead_letters.letters import DeadLetters, Letter
@@ -32,14 +32,6 @@ class Place(NamedTuple):
     letter_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Letters, and the place of the last one if there are more."""
-
-    letters: list[DeadLetter]
-    next: Place | None
-
-
 class LetterPages:
     """Reads and mends. Raises what redis-py raises."""
 
@@ -47,7 +39,9 @@ class LetterPages:
         self._masters = masters
         self._letters = letters
 
-    async def page(self, among: Collection[str] | None, after: Place | None, limit: int) -> Page:
+    async def page(
+        self, among: Collection[str] | None, after: Place | None, limit: int
+    ) -> Page[DeadLetter, Place]:
         """At most ``limit`` letters after a place: of some apps, or of all if that is None."""
         app_ids = await self._letters.apps() if among is None else sorted(among)
         if after is not None:

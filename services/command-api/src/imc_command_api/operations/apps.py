@@ -3,7 +3,6 @@
 import heapq
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from imc_contracts import names
@@ -11,6 +10,7 @@ from imc_contracts.operator_views import AppActivity, AppQuotas
 from imc_contracts.policies import DAY_MS, Policies, Quota
 from imc_contracts.roster import bounds_of
 from imc_service.activity import Kind
+from imc_service.pages import Page
 from imc_service.redis.masters import Argument, Masters
 
 from imc_command_api.operations.activity import ActivityReader, Rates
@@ -21,14 +21,6 @@ Place = tuple[int, str]
 """The place of an app in a list: minus what it has done lately, or 0 in the order of ids; and its id."""
 
 _OF_AN_APP = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Apps, and the place of the last one if there are more."""
-
-    apps: list[AppActivity]
-    next: Place | None
 
 
 class Apps:
@@ -47,7 +39,7 @@ class Apps:
 
     async def page(
         self, among: Collection[str] | None, order: Order, after: Place | None, limit: int
-    ) -> Page:
+    ) -> Page[AppActivity, Place]:
         """At most ``limit`` apps after a place: of some, or if that is None of all that have a log.
 
         The list by noise moves while it is read: an app may come twice, or not at all.

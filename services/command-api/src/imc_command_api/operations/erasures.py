@@ -1,6 +1,5 @@
 """How far erasures are, for operators."""
 
-from dataclasses import dataclass
 from typing import Any, cast
 
 from imc_contracts.errors import unavailable
@@ -8,19 +7,12 @@ from imc_contracts.fields import INT64_MAX
 from imc_contracts.operator_views import ErasureReport
 from imc_contracts.schema import ERASURE_COLUMNS, ERASURE_PROGRESS_COLUMNS, ERASURES
 from imc_service.database.database import Database, StatementRefused, StoreUnavailable
+from imc_service.pages import Page
 
 from imc_command_api.store.erasures import Stage
 from imc_command_api.store.statements import read_sql
 
 _COLUMNS = (*ERASURE_COLUMNS[:-1], *ERASURE_PROGRESS_COLUMNS)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Erasures, and the id of the last one if there are more."""
-
-    reports: list[ErasureReport]
-    next: int | None
 
 
 class ErasureReports:
@@ -31,8 +23,12 @@ class ErasureReports:
         self._database = database
         self._sql = read_sql("find_erasures.sql", columns=", ".join(_COLUMNS), table=ERASURES)
 
-    async def page(self, app_id: str, erasure_id: int | None, after: int | None, limit: int) -> Page:
+    async def page(
+        self, app_id: str, erasure_id: int | None, after: int | None, limit: int
+    ) -> Page[ErasureReport, int]:
         """At most ``limit`` erasures of an app, the newest first; those older than ``after``; or only one.
+
+        The place in this list is the id of an erasure.
 
         Raises `Refused` (`UNAVAILABLE`).
         """

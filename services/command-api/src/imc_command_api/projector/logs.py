@@ -65,7 +65,7 @@ class Retention:
     """How long an app is kept after its last entry, if it has no gateways and no dead letters."""
 
 
-class Letter(NamedTuple):
+class FailedEntry(NamedTuple):
     """An entry that belongs to the dead letters, and why."""
 
     entry_id: bytes
@@ -73,11 +73,11 @@ class Letter(NamedTuple):
     reason: str
 
 
-class Progress(NamedTuple):
+class ProjectedStretch(NamedTuple):
     """A stretch that is done with: its entries are in the database, or among ``letters``."""
 
     stretch: Stretch
-    letters: Sequence[Letter]
+    letters: Sequence[FailedEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class Logs:
         self._note_sizes(stretches)
         return stretches
 
-    async def advance(self, done: Iterable[Progress]) -> list[bool]:
+    async def advance(self, done: Iterable[ProjectedStretch]) -> list[bool]:
         """Move the position of each app to the end of its stretch; for each whether it was moved.
 
         It is not moved if this projector does not own the shard any more, or if the stretch does not begin at
@@ -169,7 +169,7 @@ class Logs:
                 self._retention.milliseconds,
             ]
             for progress in some:
-                arguments += _progress(progress)
+                arguments += _arguments_of(progress)
             owners = [names.owner(names.shard_of(progress.stretch.app_id)) for progress in some]
             moved += await self._advance(by_any_of(owners), arguments)
         return [each == 1 for each in moved]
@@ -293,7 +293,7 @@ async def _positions(redis: Redis, app_ids: Sequence[str]) -> dict[str, Ahead]:
     return positions
 
 
-def _progress(progress: Progress) -> list[Any]:
+def _arguments_of(progress: ProjectedStretch) -> list[Any]:
     """One app's part of the arguments of ``advance.lua``."""
     stretch, letters = progress
     app_id = stretch.app_id

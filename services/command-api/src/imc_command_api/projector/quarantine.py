@@ -12,7 +12,7 @@ from imc_service.logs import get_logger
 from imc_service.redis.errors import words_of
 from redis.exceptions import RedisError
 
-from imc_command_api.projector.logs import Letter, Logs, Progress
+from imc_command_api.projector.logs import FailedEntry, Logs, ProjectedStretch
 from imc_command_api.projector.metrics import MALFORMED, ProjectorMetrics
 from imc_command_api.projector.stretch import Stretch
 from imc_command_api.projector.writer import RefusedEntry, StretchWriter
@@ -71,23 +71,23 @@ class Quarantine:
             if not (refused := [each for each in tried if each is not None]):
                 break
         letters = letters_of(stretch) + [
-            Letter(each.entry.id, each.refusal.kind.value, str(each.refusal)) for each in refused
+            FailedEntry(each.entry.id, each.refusal.kind.value, str(each.refusal)) for each in refused
         ]
-        if (await self._logs.advance([Progress(stretch, letters)]))[0]:
+        if (await self._logs.advance([ProjectedStretch(stretch, letters)]))[0]:
             count_letters(letters, self._metrics)
             await self._writer.note_positions([stretch])
 
 
-def letters_of(stretch: Stretch) -> list[Letter]:
+def letters_of(stretch: Stretch) -> list[FailedEntry]:
     """The dead letters of entries that are no events: no try can help."""
     return [
-        Letter(entry.id, MALFORMED, entry.fault)
+        FailedEntry(entry.id, MALFORMED, entry.fault)
         for entry in stretch.entries
         if entry.row is None and entry.fault
     ]
 
 
-def count_letters(letters: Sequence[Letter], metrics: ProjectorMetrics) -> None:
+def count_letters(letters: Sequence[FailedEntry], metrics: ProjectorMetrics) -> None:
     """Tell of entries that were dead-lettered."""
     for letter in letters:
         metrics.dead_letters.labels(letter.kind).inc()

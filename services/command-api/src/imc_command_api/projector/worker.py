@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from imc_command_api.erasure.eraser import Eraser
-from imc_command_api.projector.logs import READ_APPS, Ahead, Lag, Logs, Progress
+from imc_command_api.projector.logs import READ_APPS, Ahead, Lag, Logs, ProjectedStretch
 from imc_command_api.projector.metrics import ProjectorMetrics
 from imc_command_api.projector.quarantine import Quarantine, count_letters, letters_of
 from imc_command_api.projector.stretch import Stretch, transactions_of
@@ -154,7 +154,7 @@ class Worker:
     async def _write_part(self, part: Sequence[Stretch]) -> set[str]:
         refused = await self._writer.write(part)
         # After the commit: what is moved past before could be lost. Writing an entry twice does no harm.
-        done = [Progress(each, letters_of(each)) for each in part if each.app_id not in refused]
+        done = [ProjectedStretch(each, letters_of(each)) for each in part if each.app_id not in refused]
         left = set(refused)
         for progress, is_moved in zip(done, await self._logs.advance(done), strict=True):
             if is_moved:

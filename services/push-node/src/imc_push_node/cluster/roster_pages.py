@@ -11,6 +11,7 @@ from imc_contracts import names
 from imc_contracts.operator_views import ConnectedGateway, LastClose
 from imc_contracts.roster import Member, bounds_of, close_field, read_close_field, read_member
 from imc_service import presence
+from imc_service.pages import Page
 from imc_service.redis.masters import Argument, Masters
 
 from imc_push_node.cluster.roster import HOUR_SECONDS
@@ -21,16 +22,7 @@ CHUNK = 64
 MOST_ROUNDS = 50
 """After so many rounds a page ends, even if it is not full: the next one goes on from there."""
 
-
 _Command = tuple[str, Sequence[Argument]]
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Gateways, and the member after which the next page begins; None if this is the last one."""
-
-    gateways: list[ConnectedGateway]
-    next: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +49,10 @@ def _ranges(apps: Collection[str] | None, key_of: Callable[[int], str]) -> list[
 
 
 class RosterPages:
-    """Raises what redis-py raises."""
+    """The place in its lists is a member, or the field of a gateway that was closed.
+
+    Raises what redis-py raises.
+    """
 
     def __init__(self, masters: Masters) -> None:
         self._masters = masters
@@ -70,7 +65,7 @@ class RosterPages:
         limit: int,
         *,
         is_behind: bool = False,
-    ) -> Page:
+    ) -> Page[ConnectedGateway, bytes]:
         """At most ``limit`` gateways after a member: of some apps, or of all if that is None.
 
         ``node``: only those on the node with this address, or this id. ``is_behind``: only those that are
@@ -94,7 +89,7 @@ class RosterPages:
 
     async def closed_page(
         self, apps: Collection[str] | None, node: str | None, after: bytes | None, limit: int
-    ) -> Page:
+    ) -> Page[ConnectedGateway, bytes]:
         """The same of gateways that were closed within the last hour, and are not connected again."""
         running = await presence.running(self._masters)
         hour = int(time.time() // HOUR_SECONDS)

@@ -15,7 +15,7 @@ from imc_service.auth.middleware import grant_in, granted
 from imc_service.http import replies
 from imc_service.http.bodies import read_json_body
 from imc_service.http.openapi import ANY_CALL, COMMAND_WITHOUT_QUOTA, json_body, v1_replies
-from imc_service.http.page_marks import AFTER_RULE, After, mark_of
+from imc_service.http.page_marks import AFTER_RULE, After, page_data
 from imc_service.http.parameters import Parameters, described, read_query
 from pydantic import Field
 from redis.exceptions import RedisError
@@ -78,8 +78,7 @@ def routes() -> APIRouter:
                 page = await roster.page(*place, is_behind=asked.state == "behind")
         except (RedisError, OSError):
             raise unavailable("the log is out of reach") from None
-        mark = mark_of(page.next)
-        return replies.success({"gateways": page.gateways, "hasMore": mark is not None, "next": mark})
+        return replies.success(page_data("gateways", page.items, page.next))
 
     @router.post(
         DISCONNECT_PATH,

@@ -9,7 +9,7 @@ from imc_contracts.cursor import Cursor, EntryId
 
 from imc_push_node.stream.framed_entries import FramedEntries
 from imc_push_node.stream.log_state import Remainder
-from imc_push_node.stream.query_api import Changes, NotAnswered, QueryApiClient
+from imc_push_node.stream.query_api import ArchivedEntries, NotAnswered, QueryApiClient
 from imc_push_node.stream.recall_marks import RecallMarks
 
 PAGE = 250
@@ -76,7 +76,9 @@ class Archive:
         removed_to = min(changes.removed_to, remainder.first.preceding)
         return ArchivePage(framed, end, changes.is_last, removed_to)
 
-    async def _changes(self, app_id: str, after: EntryId, before: EntryId, with_notices: bool) -> Changes:
+    async def _changes(
+        self, app_id: str, after: EntryId, before: EntryId, with_notices: bool
+    ) -> ArchivedEntries:
         begun = _now()
         if self.is_away and begun - self._failed_at < PROBE_SECONDS:
             # Without this each app that waits for its turn would wait for a failure of its own.

@@ -23,7 +23,7 @@ class NotAnswered(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class ArchivedEntries:
     """Entries that the log once held, made again from what the database knows now."""
 
     entries: list[Entry]
@@ -43,7 +43,7 @@ class QueryApiClient:
 
     async def changes(
         self, app_id: str, after: EntryId, before: EntryId, limit: int, *, with_notices: bool
-    ) -> Changes:
+    ) -> ArchivedEntries:
         """Ask for the first entries between two ids, at most ``limit``. Raises `NotAnswered`."""
         parameters = {
             "appId": app_id,
@@ -65,7 +65,7 @@ class QueryApiClient:
         messages = {
             index: change["view"] for index, change in enumerate(page["changes"]) if change["kind"] == "s"
         }
-        return Changes(entries, messages, page["isLast"], removed_to)
+        return ArchivedEntries(entries, messages, page["isLast"], removed_to)
 
 
 def _entry(change: LogChange) -> Entry:

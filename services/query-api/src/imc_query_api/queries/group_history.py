@@ -24,7 +24,7 @@ _ATTEMPTS = 3
 _COLUMNS = ("app_id", "group_id")
 
 
-class _Found(NamedTuple):
+class _RowsAndTotal(NamedTuple):
     rows: list[Row]
     total: int | None
 
@@ -56,10 +56,10 @@ class GroupHistory:
         known = await self._known_total(session, _known(owner, times))
         return await self._oldest_first.count(session, owner, times) if known is None else known
 
-    async def _read(self, session: Session, owner: Owner, window: Window) -> _Found:
+    async def _read(self, session: Session, owner: Owner, window: Window) -> _RowsAndTotal:
         known = _known(owner, window.times)
         if window.size == 0:
-            return _Found([], await self._known_total(session, known))
+            return _RowsAndTotal([], await self._known_total(session, known))
         if window.offset >= DEEP:
             found = await self._read_from_end(session, owner, window, known)
             if found is not None:
@@ -68,7 +68,7 @@ class GroupHistory:
 
     async def _read_from_end(
         self, session: Session, owner: Owner, window: Window, known: Values
-    ) -> _Found | None:
+    ) -> _RowsAndTotal | None:
         """The page, read backwards from the newest message; None if it is nearer to the oldest.
 
         The offset from the end depends on the total, and messages may arrive between the statement that
@@ -81,7 +81,7 @@ class GroupHistory:
                 return None
             size = min(window.size, total - window.offset)
             if size <= 0:
-                return _Found([], total)
+                return _RowsAndTotal([], total)
             mirrored = replace(window, size=size, offset=total - window.offset - size)
             rows = await self._newest_first.rows(session, owner, mirrored, known, most=window.size)
             found = _with_total(rows)
@@ -98,5 +98,5 @@ def _known(owner: Owner, times: Times) -> Values:
     return (*owner.values, times.end, times.start)
 
 
-def _with_total(rows: list[Row]) -> _Found:
-    return _Found(rows, rows[0][-1] if rows else None)
+def _with_total(rows: list[Row]) -> _RowsAndTotal:
+    return _RowsAndTotal(rows, rows[0][-1] if rows else None)

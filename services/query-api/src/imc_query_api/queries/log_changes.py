@@ -69,7 +69,7 @@ class _Source:
     """Makes the view of the event from the view of the row."""
 
 
-class _Found(NamedTuple):
+class _EventWithoutView(NamedTuple):
     """An event whose view is not read yet."""
 
     log_id: str
@@ -127,13 +127,13 @@ class LogChanges:
 
     async def _find(
         self, app_id: str, after: EntryId, before: EntryId, limit: int, wanted: Sequence[_Source]
-    ) -> list[_Found]:
-        found: list[_Found] = []
+    ) -> list[_EventWithoutView]:
+        found: list[_EventWithoutView] = []
         bound = before.column
         async with self._store.session() as session:
             for source in wanted:
                 rows = await session.fetch_all(source.sql, (app_id, after.column, bound, limit))
-                found += [_Found(log_id, source, key, size or 0) for key, size, log_id in rows]
+                found += [_EventWithoutView(log_id, source, key, size or 0) for key, size, log_id in rows]
                 if len(rows) == limit:
                     # All other events of the page precede the last of these.
                     bound = max(row[-1] for row in rows)
@@ -141,7 +141,7 @@ class LogChanges:
         return found[:limit]
 
 
-async def _changes(app_id: str, found: Sequence[_Found]) -> list[LogChange]:
+async def _changes(app_id: str, found: Sequence[_EventWithoutView]) -> list[LogChange]:
     """The changes, without those whose rows are gone."""
     readers = {event.source.reader for event in found}
     views = {
@@ -224,6 +224,6 @@ def _erasure_of(row: Row) -> Erasure:
     }
 
 
-def _change(event: _Found, view: Any) -> LogChange:
+def _change(event: _EventWithoutView, view: Any) -> LogChange:
     entry_id, kind = str(EntryId.from_column(event.log_id)), event.source.kind.value.decode()
     return {"entryId": entry_id, "kind": kind, "view": event.source.shown(view)}  # pyright: ignore[reportReturnType]

@@ -13,7 +13,7 @@ from imc_service.auth.audit import LETTERS_DROPPED, LETTERS_REPLAYED, audit
 from imc_service.auth.middleware import grant_in, granted
 from imc_service.http import replies
 from imc_service.http.openapi import ANY_CALL, COMMAND_WITHOUT_QUOTA, json_body, v1_replies
-from imc_service.http.page_marks import AFTER_RULE, After, foreign_mark, mark_of
+from imc_service.http.page_marks import AFTER_RULE, After, foreign_mark, page_data
 from imc_service.http.parameters import Parameters, described, read_query
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -52,8 +52,8 @@ def routes() -> APIRouter:
         after = _place(asked.after)
         with reading():
             page = await command_api(request).operations.letters.page(among, after, asked.limit)
-        mark = mark_of(None if page.next is None else _END.join(page.next).encode())
-        return replies.success({"letters": page.letters, "hasMore": mark is not None, "next": mark})
+        position = None if page.next is None else _END.join(page.next).encode()
+        return replies.success(page_data("letters", page.items, position))
 
     @router.post(
         "/replay",

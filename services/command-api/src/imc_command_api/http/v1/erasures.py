@@ -11,7 +11,7 @@ from imc_service.auth.audit import APP_ERASED, GROUP_ERASED, USER_ERASED, audit
 from imc_service.auth.middleware import grant_in, granted
 from imc_service.http import replies
 from imc_service.http.openapi import ANY_CALL, COMMAND_WITHOUT_QUOTA, json_body, v1_replies
-from imc_service.http.page_marks import AFTER_RULE, After, foreign_mark, mark_of
+from imc_service.http.page_marks import AFTER_RULE, After, foreign_mark, page_data
 from imc_service.http.parameters import Parameters, described, read_query
 from pydantic import Field
 
@@ -82,8 +82,8 @@ def routes() -> APIRouter:
         page = await command_api(request).operations.erasures.page(
             asked.app_id, asked.erasure_id, _place(asked.after), asked.limit
         )
-        mark = mark_of(None if page.next is None else str(page.next).encode())
-        return replies.success({"erasures": page.reports, "hasMore": mark is not None, "next": mark})
+        position = None if page.next is None else str(page.next).encode()
+        return replies.success(page_data("erasures", page.items, position))
 
     return router
 

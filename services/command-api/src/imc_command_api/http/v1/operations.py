@@ -8,7 +8,7 @@ from imc_contracts.scopes import Scope
 from imc_service.auth.middleware import grant_in
 from imc_service.http import replies
 from imc_service.http.openapi import ANY_CALL, v1_replies
-from imc_service.http.page_marks import AFTER_RULE, After, foreign_mark, mark_of
+from imc_service.http.page_marks import AFTER_RULE, After, foreign_mark, page_data
 from imc_service.http.parameters import Parameters, described, read_query
 from pydantic import Field
 
@@ -50,8 +50,8 @@ def routes() -> APIRouter:
         after = _place(asked.after)
         with reading():
             page = await command_api(request).operations.apps.page(among, asked.order, after, asked.limit)
-        mark = mark_of(None if page.next is None else f"{page.next[0]}{_END}{page.next[1]}".encode())
-        return replies.success({"apps": page.apps, "hasMore": mark is not None, "next": mark})
+        position = None if page.next is None else f"{page.next[0]}{_END}{page.next[1]}".encode()
+        return replies.success(page_data("apps", page.items, position))
 
     @router.get(
         "/v1/installation/activity",

@@ -16,7 +16,7 @@ from imc_contracts.views import (
     NoticePage,
 )
 from imc_service.http import openapi, replies
-from imc_service.http.page_marks import mark_of
+from imc_service.http.page_marks import page_data
 
 from imc_query_api.freshness.sources import Queries
 from imc_query_api.http.listings import listing_reply
@@ -33,7 +33,6 @@ from imc_query_api.http.v1.parameters import (
     Query,
 )
 from imc_query_api.queries.exports import Export, Exports
-from imc_query_api.queries.keyset_pages import Anchor
 
 Answer = TypeVar("Answer")
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -160,10 +159,6 @@ async def _exported(request: Request, key: str, choose: Callable[[Exports], Expo
     )
 
     def data_of(items: list[Any]) -> dict[str, Any]:
-        return {key: items, "hasMore": page.next is not None, "next": _mark_of(page.next)}
+        return page_data(key, items, None if page.next is None else b"%d-%d" % page.next)
 
     return listing_reply(page.listing, data_of)
-
-
-def _mark_of(place: Anchor | None) -> str | None:
-    return mark_of(None if place is None else b"%d-%d" % place)
