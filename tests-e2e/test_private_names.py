@@ -85,7 +85,8 @@ HOOKS = {
         (f"{_KIT}/http/server.py", f"{_KIT}/http1/protocol.py", f"{_PUSH}/gateway/websocket.py"),
         {
             uvicorn.Server: (
-                *("def capture_signals", "async def startup", "self.started", "self.should_exit"),
+                *("def capture_signals", "async def startup", "async def main_loop", "async def on_tick"),
+                *("self.started", "self.should_exit"),
                 *("self.force_exit", "encoded_headers", "self.server_state"),
             ),
             uvicorn.server.ServerState: (*("total_requests", "connections", "tasks", "default_headers"),),

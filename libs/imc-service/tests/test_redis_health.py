@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 import structlog
 from imc_contracts import names
+from imc_service.background import running
 from imc_service.redis import health as redis_health
 from imc_service.redis import masters as redis_masters
 from imc_service.redis.health import RedisHealth
@@ -26,13 +27,18 @@ class Watched:
     def __init__(self, masters: Masters, ack_replicas: int) -> None:
         self.masters = masters
         self.proven: set[int] = set()
+        self.proofs = 0
         self._registry = CollectorRegistry()
         self._health = RedisHealth(masters, self._prove, self._registry, "test", ack_replicas)
 
     async def _prove(self, shard: int) -> None:
         self.proven.add(shard)
+        self.proofs += 1
         key = names.owner(shard)
         await self.masters.run(key, lambda redis: cast(Any, redis).set(key, "x", px=1))
+
+    async def run(self) -> None:
+        await self._health.run()
 
     async def words(self) -> str | None:
         return await self._health.ready()
@@ -80,6 +86,24 @@ async def test_a_server_that_is_the_wrong_one_is_told(options: tuple[str, ...], 
     async with private_redis(*options) as server, watched(server.url) as health:
         assert str(await health.words()).startswith(words)
         assert health.metric("masters_failing") == 1
+
+
+async def test_readiness_is_what_the_last_proof_has_found() -> None:
+    async with private_redis() as server, watched(server.url) as health, running(health.run()):
+        await wait_until(lambda: health.proofs > 0)
+        before = health.proofs
+        for _ in range(100):
+            assert await health.words() is None
+        assert health.proofs <= before + 1
+
+
+async def test_readiness_proves_anew_what_is_not_known_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_health, "FRESH_SECONDS", 0.0)
+    async with private_redis() as server, watched(server.url) as health, running(health.run()):
+        await wait_until(lambda: health.proofs > 0)
+        before = health.proofs
+        assert [await health.words() for _ in range(10)] == [None] * 10
+        assert health.proofs >= before + 10
 
 
 async def test_a_cluster_of_one_node_is_told_though_it_refuses_nothing() -> None:

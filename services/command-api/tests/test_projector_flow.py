@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from imc_command_api.projector.settings import ProjectorSettings
+from imc_command_api.projector.worker import CALM_SECONDS, Worker
 from imc_command_api.store.projection import Projection
 from imc_contracts import names
 from imc_contracts.cursor import EntryId
@@ -123,6 +124,27 @@ async def test_nothing_is_asked_of_apps_that_have_nothing_new(
 
         await wait_until(has_looked_ten_times)
         assert await calls("xrange", "hmget", "xlen") == before
+
+
+async def test_it_looks_less_often_while_it_finds_nothing(
+    projecting: Any, feed: Any, history: Any, monkeypatch: pytest.MonkeyPatch
+):
+    pauses, pause = list[float](), Worker._pause  # pyright: ignore[reportPrivateUsage]
+
+    async def noted(worker: Worker, seconds: float) -> None:
+        pauses.append(seconds)
+        await pause(worker, seconds)
+
+    monkeypatch.setattr(Worker, "_pause", noted)
+    shortest, longest = CALM_SECONDS
+    async with projecting():
+        for _ in range(2):
+            await wait_until(lambda: longest in pauses)
+            assert pauses == sorted(pauses)
+            pauses.clear()
+            await feed.append([history.sent(history.message())])
+            await wait_until(lambda: shortest in pauses)
+            del pauses[: pauses.index(shortest)]
 
 
 async def _is_tidied(redis: Redis, feeds: Any) -> bool:

@@ -32,6 +32,19 @@ async def test_each_call_of_one_process_lets_it_grow(silent: Database) -> None:
         assert await beat_of(silent) == expected
 
 
+async def test_a_process_that_beats_alone_asks_nothing(
+    silent: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heartbeat = Heartbeat(silent)
+    await heartbeat.beat()
+    before = await beat_of(silent)
+    with monkeypatch.context() as patched:
+        patched.delattr(type(silent), "fetch_all")
+        await heartbeat.beat()
+        await heartbeat.beat()
+    assert await beat_of(silent) == before + 2
+
+
 async def test_a_process_does_not_write_while_another_does(silent: Database) -> None:
     first, second = Heartbeat(silent), Heartbeat(silent)
     for expected in (1, 2, 3):

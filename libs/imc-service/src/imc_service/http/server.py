@@ -56,6 +56,9 @@ KEEP_ALIVE_SECONDS = 75
 The client must close first. One that writes a request while we close can't know what became of it.
 """
 
+TICK_SECONDS = 1.0
+"""How often the server has its date made, and nothing else: to look more often would cost an idle process."""
+
 
 class _Server(uvicorn.Server):
     """uvicorn without its handling of signals, which closes all sockets at once, and without its exit."""
@@ -63,6 +66,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None] | None) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self._ending = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -80,6 +84,19 @@ class _Server(uvicorn.Server):
             _spare_the_collector()
             if self._on_started is not None:
                 self._on_started()
+
+    async def main_loop(self) -> None:
+        """Wait until `end`. uvicorn itself would look ten times a second whether that was called."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 10  # the date is made with every tenth of uvicorn's own
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), TICK_SECONDS)
+
+    def end(self) -> None:
+        """Close all sockets, and let `serve` return."""
+        self.should_exit = True
+        self._ending.set()
 
     def let_clients_go(self) -> None:
         """Make each reply from now on the last of its connection.
@@ -129,7 +146,7 @@ async def serve(
     def on_signal() -> None:
         if stop.is_set():
             server.force_exit = True
-            server.should_exit = True
+            server.end()
         stop.set()
 
     loop = asyncio.get_running_loop()
@@ -148,7 +165,7 @@ async def serve(
             leaving = asyncio.create_task(_leave(server, readiness, settings.drain_delay_seconds, drain))
             await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
             leaving.cancel()
-        server.should_exit = True
+        server.end()
         stopping.cancel()
         await serving
     if not server.started:

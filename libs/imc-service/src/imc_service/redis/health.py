@@ -27,6 +27,10 @@ from imc_service.redis.masters import Masters
 logger = get_logger("redis")
 
 PERIOD_SECONDS = 1.0
+
+FRESH_SECONDS = 1.5
+"""How long readiness is what the last proof of `run` has found: several parts ask for it each second."""
+
 INFO_RETRY_SECONDS = 60.0
 """Where INFO may not be read it is asked for as rarely: each refusal renews the connections."""
 
@@ -57,7 +61,7 @@ class MasterFault:
 
 
 class RedisHealth:
-    """Runs the proof each second on each master that holds shards, and with each readiness check.
+    """Runs the proof each second on each master that holds shards, and with a readiness check if it is old.
 
     So connections are renewed and faults are logged even if nobody checks readiness. A master of a cluster
     that is away or refuses the work stops the apps of its shards only: the process is ready as long as
@@ -78,6 +82,9 @@ class RedisHealth:
         self._ack_replicas = ack_replicas
         self._outage = Outage(logger.warning, f"the work of {part.replace('_', '-')} with Redis")
         self._told: set[str] = set()
+        self._found: str | None = None
+        """What the last proof of `run` has found."""
+        self._fresh_until = 0.0
         self._infos: dict[Redis, Mapping[str, Any]] = {}
         """What INFO last said of each master, as far as it may be read."""
         self._info_at = 0.0
@@ -88,11 +95,15 @@ class RedisHealth:
     async def run(self) -> None:
         """Run the proof each second until cancelled, and follow what sentinels say."""
         while True:
-            await asyncio.gather(self.ready(), self._masters.follow())
+            self._found, _ = await asyncio.gather(self._prove(), self._masters.follow())
+            self._fresh_until = time.monotonic() + FRESH_SECONDS
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def ready(self) -> str | None:
         """A readiness check: why Redis does not do the work, or None."""
+        return self._found if time.monotonic() < self._fresh_until else await self._prove()
+
+    async def _prove(self) -> str | None:
         unknown = await fault_of(self._masters.look_for_masters)
         if unknown is not None:
             return self._summed_up([unknown], 1)

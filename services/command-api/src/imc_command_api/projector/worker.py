@@ -24,8 +24,11 @@ logger = get_logger("projector")
 BACKOFF = Backoff()
 """Between turns that fail."""
 
-CALM_SECONDS = 0.1
-"""How long nothing is asked after nothing was found."""
+CALM_SECONDS = 0.1, 0.3
+"""How long nothing is asked after nothing was found: at first, and if nothing was found again and again."""
+
+CALMER = 1.25
+"""How much longer it is each time."""
 
 UPKEEP_SECONDS = 1.0
 LAG_SECONDS = 2.0
@@ -111,6 +114,7 @@ class Worker:
     async def _project(self) -> None:
         """Read and write until told to end."""
         writing: asyncio.Task[set[str]] | None = None
+        calm = CALM_SECONDS[0]
         try:
             while not self._stopping.is_set():
                 batch = await self._read()
@@ -122,7 +126,10 @@ class Worker:
                     for app_id in left:
                         self._ahead.pop(app_id, None)
                 elif not batch:
-                    await self._calm()
+                    await self._pause(calm)
+                    calm = min(calm * CALMER, CALM_SECONDS[1])
+                if batch:
+                    calm = CALM_SECONDS[0]
                 writing = asyncio.create_task(self._write(batch)) if batch else None
         finally:
             if writing is not None:
@@ -136,9 +143,9 @@ class Worker:
             self._ahead[stretch.app_id] = stretch.epoch, stretch.end
         return batch
 
-    async def _calm(self) -> None:
+    async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), CALM_SECONDS)
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _write(self, batch: Sequence[Stretch]) -> set[str]:
         """Write a batch, and move the positions; returns the apps for which that was not all done."""

@@ -26,6 +26,9 @@ class Heartbeat:
 
         Raises `StoreUnavailable` or `StatementRefused`.
         """
+        if self._seen is not None and await self._grow(self._seen):
+            self._seen += 1  # as always, if no other process writes
+            return
         rows = await self._database.fetch_all(_FIND)
         beat = rows[0][0] if rows else 0
         if rows and beat != self._seen:
@@ -41,9 +44,10 @@ class Heartbeat:
                 await self.beat()
             await asyncio.sleep(BEAT_SECONDS)
 
-    async def _grow(self, beat: int) -> None:
+    async def _grow(self, beat: int) -> bool:
+        """Let it grow from ``beat``; False, without effect, if another process was faster."""
         async with self._database.session() as session:
-            await session.execute(_GROW, (beat,))  # without effect if another process was faster
+            return await session.execute(_GROW, (beat,)) > 0
 
     async def _begin(self) -> None:
         try:

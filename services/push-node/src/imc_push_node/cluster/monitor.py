@@ -192,8 +192,9 @@ class Monitor:
         tells_positions = now >= self._positions_due
         if tells_positions:
             self._positions_due = now + POSITION_SECONDS
+        self._hub.busy.update(self._hub.forgetting.due(now))
         for app in list(self._hub.busy):
-            app.delivery.outbox.forget(now)
+            forgets_after = app.delivery.outbox.forget(now)
             if tells_positions:
                 app.delivery.tell_positions()
             for gateway in list(app.delivery.full):
@@ -202,6 +203,8 @@ class Monitor:
                     gateway.socket.close(CloseCode.NO_PROGRESS, reason)
             if app.is_quiet:
                 self._hub.busy.discard(app)
+                if forgets_after is not None:
+                    self._hub.forgetting.make(app, now + forgets_after)
 
 
 def _parts(items: list[T], size: int) -> Iterator[list[T]]:

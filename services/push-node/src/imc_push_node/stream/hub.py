@@ -16,6 +16,7 @@ from imc_push_node.gateway.gateway import Gateway
 from imc_push_node.metrics import NodeMetrics
 from imc_push_node.pubsub.subscriber import Subscriber
 from imc_push_node.stream import poll
+from imc_push_node.stream.appointments import Appointments
 from imc_push_node.stream.archive import Archive
 from imc_push_node.stream.archive_replay import ArchiveReplay
 from imc_push_node.stream.delivery import Delivery
@@ -51,10 +52,9 @@ class App:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing of it needs to be checked until something happens."""
+        """Whether nothing needs to be checked until something happens, but for what is forgotten later."""
         delivery = self.delivery
-        is_short = delivery.outbox.is_short and not delivery.full
-        return not self.is_unsettled and is_short and not delivery.owes_positions
+        return not (self.is_unsettled or delivery.full or delivery.owes_positions)
 
     def replace(self, gateway_id: str, number: int) -> None:
         """Close the connection of a gatewayId if ``number`` is a newer one, here or elsewhere."""
@@ -143,6 +143,8 @@ class Hub:
         self._by_shard: dict[int, dict[str, App]] = {}
         self.busy = set[App]()
         """The apps that are not quiet, and some that are by now."""
+        self.forgetting = Appointments[App]()
+        """When quiet apps forget what they keep of pushes for some seconds only."""
         self.recent = RecentPages()
         """Pages of all logs that were read lately."""
         self._left = asyncio.Event()
@@ -245,6 +247,7 @@ class Hub:
         app.close()
         self.recent.leave(app.app_id)
         self.busy.discard(app)
+        self.forgetting.cancel(app)
         del self._apps[app.app_id], self._by_shard[app.shard][app.app_id]
         if not self._by_shard[app.shard]:
             del self._by_shard[app.shard]

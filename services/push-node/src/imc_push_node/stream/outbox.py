@@ -74,15 +74,16 @@ class Outbox:
         self.generation += 1
         self.replay_buffer.clear()
 
-    def forget(self, now: float) -> None:
-        """Drop what is kept of pushes for some seconds only."""
+    def forget(self, now: float) -> float | None:
+        """Drop what is kept of pushes for some seconds only.
+
+        Returns after how many seconds to call it again; None if nothing is left to forget.
+        """
         self.replay_buffer.forget(now - REPLAY_BUFFER_SECONDS)
         self.trail.forget(now - TRAIL_SECONDS)
-
-    @property
-    def is_short(self) -> bool:
-        """Whether nothing is left to forget."""
-        return self.replay_buffer.is_empty and self.trail.is_short
+        if not self.replay_buffer.is_empty:
+            return REPLAY_BUFFER_SECONDS
+        return None if self.trail.is_short else TRAIL_SECONDS
 
     def add(self, epoch: str, entries: Sequence[Entry], end: Cursor) -> Sequence[Entry]:
         """Add the entries between the head and ``end``. Returns those that fit only after the next `take`."""
