@@ -85,6 +85,18 @@ async def world() -> World:
     return world
 
 
+async def test_what_is_heard_before_the_subscription_is_confirmed_is_read_then() -> None:
+    """As from the subscription of the same app that was let go a moment ago."""
+    world = World()
+    for number in (2, 3):
+        world.publish(number)
+    assert not world.outbox.has_begun
+    world.follower.resync()
+    await world.follower.settled()
+    world.publish(4)
+    assert (world.told, world.log.reads) == (4, 0)
+
+
 async def test_what_follows_is_told_without_a_read(world: World) -> None:
     for number in (2, 3, 4):
         world.publish(number)
