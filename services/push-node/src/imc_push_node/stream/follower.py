@@ -71,8 +71,8 @@ class Follower:
                 self._must_read = True
         elif self._outbox.has_begun and not self._fits(batch):
             self.resync()
-        # Before it has begun, its subscription is not confirmed yet. Redis may still publish to the one of an app
-        # that was let go a moment ago. The log is read once the new one is confirmed, and has the batch.
+        # Before it has begun, its subscription is not confirmed yet: the batch came by that of the same app,
+        # which was let go a moment ago. The log is read once the new one is confirmed, and has the batch.
 
     def check(self, state: LogState, head_before: Cursor) -> bool:
         """Compare the head with the state of the log. Returns whether certainly nothing is missed.
