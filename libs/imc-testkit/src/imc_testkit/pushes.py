@@ -239,7 +239,26 @@ def _foreign(
             if row is None or (send is not None and send.answer is Answer.REFUSED):
                 reported.add(key)
                 reason = "has no row" if row is None else "was refused"
-                yield Violation("phantom", f"{connection.gateway_id} got {frame.message_id}, which {reason}")
+                place = Cursor.parse(frame.cursor).entry
+                answer = "not known" if send is None else send.answer.name.lower()
+                yield Violation(
+                    "phantom",
+                    f"{connection.gateway_id} of {connection.app_id} got {frame.message_id} at {place}, "
+                    f"which {reason}; its send is {answer}; "
+                    f"then it got {_later(history, connection, frame.at)}",
+                )
+
+
+def _later(history: History, first: Connection, since: float) -> str:
+    """The beginnings of the connections of a gateway since then, and what it was told of gaps."""
+    told = [
+        f"{frame.code} at {frame.cursor} ({frame.gap_from or each.offered})"
+        for each in history.connections
+        if (each.app_id, each.gateway_id) == (first.app_id, first.gateway_id)
+        for frame in each.frames
+        if frame.at >= since and frame.code in (CONNECTED, GAP)
+    ]
+    return ", ".join(told[:5]) or "nothing"
 
 
 def _shown_after_recall(history: History) -> Iterator[Violation]:
