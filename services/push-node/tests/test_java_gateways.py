@@ -112,8 +112,9 @@ async def test_neither_notices_nor_a_cursor_can_be_asked_for(node: Any, app_log:
     async with java(node, app_log.app_id, end=f"?notices=1&cursor={offered}") as gateway:
         await gateway.wait_for_code(2000)
         await app_log.notices()
-        await app_log.send()
-        await gateway.wait_for_code(2001)
+        live = app_log.message()
+        await app_log.append(message_sent(live))
+        await gateway.wait_for(lambda frame: frame["data"] == live)
         assert [frame["code"] for frame in gateway.frames] == [2000, 2001]
         assert all(set(frame) == FIELDS for frame in gateway.frames)
 
