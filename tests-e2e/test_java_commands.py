@@ -2,6 +2,7 @@
 
 import asyncio
 import codecs
+import contextlib
 import json
 from typing import Any
 from urllib.parse import urlsplit
@@ -300,14 +301,14 @@ async def test_a_body_comes_in_any_form_of_http_1(client: Any, app_id: str, form
     ]
     at = urlsplit(client.deployment.command_apis[0].url)
     reader, writer = await asyncio.open_connection(at.hostname, at.port)
-    async with asyncio.timeout(20):
-        writer.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
-        if form.startswith("Expect"):
-            # It is waited for: some clients send no body without it.
-            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
-        writer.write(body)
-        head, _, reply = (await reader.read()).partition(b"\r\n\r\n")
-    writer.close()
+    with contextlib.closing(writer):
+        async with asyncio.timeout(20):
+            writer.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
+            if form.startswith("Expect"):
+                # It is waited for: some clients send no body without it.
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+            writer.write(body)
+            head, _, reply = (await reader.read()).partition(b"\r\n\r\n")
     assert_succeeded(httpx.Response(int(head.split()[1]), content=reply))
 
 

@@ -248,10 +248,10 @@ async def test_pings_must_be_answered(start_node: Any, app_id: str) -> None:
     node = await start_node(ping_seconds=0.2)
     at = urlsplit(node.url)
     reader, writer = await asyncio.open_connection(at.hostname, at.port)
-    writer.write(handshake(at.netloc, path(app_id, "silent")))
-    async with asyncio.timeout(20):
-        heard = await reader.readuntil(int(CloseCode.NO_PROGRESS).to_bytes(2, "big"))
-    writer.close()
+    with contextlib.closing(writer):
+        writer.write(handshake(at.netloc, path(app_id, "silent")))
+        async with asyncio.timeout(20):
+            heard = await reader.readuntil(int(CloseCode.NO_PROGRESS).to_bytes(2, "big"))
     assert GREETING.encode() in heard
     assert PING in heard
 
