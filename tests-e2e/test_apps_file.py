@@ -201,9 +201,14 @@ async def test_an_app_has_a_recall_window_of_its_own(installation: Installation,
             return time.time() * 1000 > sent["createTime"] + 1100
 
         await wait_until(is_old_enough)
-        reply = await installation.post(RECALL, {"appId": app_id, "messageId": sent["messageId"]}, headers)
+        recall = {"appId": app_id, "messageId": sent["messageId"]}
+        reply = await installation.post(RECALL, recall, headers)
         assert reply.status_code == 200 or "within 1 seconds" in reply.json()["message"]
-        return reply.json()["code"] == 40902
+        if reply.json()["code"] != 40902:
+            return False
+        by_java = await installation.post("/chat/message/recall", recall, headers)
+        assert (by_java.status_code, by_java.json()) == (200, {**reply.json(), "code": -1})
+        return True
 
     await wait_until(is_too_late)
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from imc_testkit.deployment import Deployment, Start, separate
-from imc_testkit.gateway import connect
+from imc_testkit.gateway import connect, connect_at
 from imc_testkit.policies import FileOfApps, quotas_text
 from imc_testkit.waiting import wait_until
 from websockets.exceptions import InvalidStatus
@@ -140,6 +140,24 @@ async def test_a_gateway_is_told_which_send_was_too_many(installation: Installat
         }
         assert "quota" in refused["message"]
         assert (await gateway.wait_for_code(2003))[0]["data"]["clientMessageId"] == "first"
+
+
+async def test_the_java_door_keeps_to_quotas_too(installation: Installation, app_id: str):
+    await installation.limit(app_id, sends_per_second=NEVER, send_burst=2)
+    create, address = "/chat/message/create", f"/chat/message/broadcast/{app_id}/g"
+    async with connect_at(installation.nodes[0] + address) as gateway:
+        await gateway.wait_for_code(2000)
+        assert (await installation.post(create, body(app_id))).status_code == 200
+        await gateway.send_json(body(app_id))
+        await gateway.wait_for_code(2001, 2)
+        await gateway.send_json(body(app_id))
+        [refused] = await gateway.wait_for_code(4001)
+        assert refused == {"success": False, "code": 4001, "message": refused["message"], "data": None}
+        assert "quota" in refused["message"]
+    reply = await installation.post(create, body(app_id))
+    told = reply.json()
+    assert (reply.status_code, reply.headers["Retry-After"]) == (429, "1000000")
+    assert told == {"success": False, "code": -1, "message": told["message"], "data": None}
 
 
 async def test_gateways_are_counted_over_all_nodes(installation: Installation, app_id: str):

@@ -119,14 +119,15 @@ def test_unknown_fields_are_ignored_whatever_they_hold() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-@pytest.mark.parametrize("charset", [None, "UTF-8", "utf8", "UTF-16"])
+@pytest.mark.parametrize("charset", [None, "UTF-8", "utf8", "UTF-16", "US-ASCII", "ascii"])
 def test_an_encoding_of_unicode_is_found_in_the_text(encoding: str, charset: str | None) -> None:
     body = json.dumps(CHINESE, ensure_ascii=False).encode(encoding)
     assert sent(body, charset)["content"] == CHINESE["content"]
 
 
 @pytest.mark.parametrize(
-    "charset", ["GBK", "gb2312", "GB18030", "Big5", "EUC-KR", "Shift_JIS", "x-gbk", "hz"]
+    "charset",
+    ["GBK", "gb2312", "GB18030", "Big5", "EUC-KR", "Shift_JIS", "x-gbk", "hz", "ISO-8859-1", "windows-1252"],
 )
 def test_a_text_is_decoded_from_the_charset_that_is_named(charset: str) -> None:
     if charset == "x-gbk":
@@ -134,7 +135,8 @@ def test_a_text_is_decoded_from_the_charset_that_is_named(charset: str) -> None:
             sent(b"{}", charset)
         assert caught.value.code is ErrorCode.UNSUPPORTED_MEDIA_TYPE
         return
-    characters = {"EUC-KR": "안녕", "Shift_JIS": "こんにちは", "Big5": "你好"}.get(charset, "你好")
+    latin = dict.fromkeys(("ISO-8859-1", "windows-1252"), "déjà vu")
+    characters = {"EUC-KR": "안녕", "Shift_JIS": "こんにちは", **latin}.get(charset, "你好")
     body = json.dumps({**GOOD, "content": characters}, ensure_ascii=False).encode(charset)
     assert sent(body, charset)["content"] == characters
 

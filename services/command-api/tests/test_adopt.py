@@ -58,6 +58,8 @@ def many_messages(text: str) -> Iterator[tuple[Any, ...]]:
         lambda id_: message(id_, status=2),
         lambda id_: message(id_, type=-(2**31)),
         lambda id_: message(id_ - 50, app_id="another"),  # the same id in another app
+        lambda id_: message(id_ - 50, app_id="A"),  # the same id in an app whose name differs in case alone
+        lambda id_: message(id_, group_id="THIRD-0", user_id="U1"),
     ]
     yield message(FIRST_ID, content=text, create_time=7)
     for index in range(1, ROWS):

@@ -16,25 +16,14 @@ from imc_command_api.migrations import MigrationError, migrate
 from imc_contracts import schema
 from imc_contracts.cursor import EntryId
 from imc_service.database.database import open_database
+from imc_testkit import java_database
 from imc_testkit.databases import run
 from imc_testkit.processes import Process, free_port, run_script
 
 VERSIONS = Path(migrations.__file__).parent / "versions"
 JAVA_TABLES = (
-    """
-    CREATE TABLE imc_chat_message (
-        id BIGINT AUTO_INCREMENT PRIMARY KEY, message_id BIGINT NOT NULL, app_id VARCHAR(127) NOT NULL,
-        group_id VARCHAR(127) NOT NULL, user_id VARCHAR(127) NOT NULL, content TEXT, create_time BIGINT,
-        recall_time BIGINT, recall_cause VARCHAR(255), status INT, type INT
-    ) DEFAULT CHARSET = latin1
-    """,
-    """
-    CREATE TABLE imc_notice_information (
-        id BIGINT AUTO_INCREMENT PRIMARY KEY, information_id BIGINT NOT NULL, app_id VARCHAR(127) NOT NULL,
-        group_id VARCHAR(127) NOT NULL, user_id VARCHAR(127) NOT NULL, title VARCHAR(255), content TEXT,
-        create_time BIGINT, delete_time BIGINT, jump_url TEXT, status INT, type INT
-    ) DEFAULT CHARSET = utf8 COLLATE utf8_general_ci
-    """,
+    f"{java_database.MESSAGES} DEFAULT CHARSET = latin1",
+    f"{java_database.NOTICES} DEFAULT CHARSET = utf8 COLLATE utf8_general_ci",
 )
 SHAPE = """
 SELECT table_name, column_name, column_type, is_nullable, column_default, collation_name
@@ -132,23 +121,22 @@ async def test_the_greatest_ids_fit(empty_database_url: str):
     assert rows == [(2**63 - 1, place, place)]
 
 
+@pytest.mark.parametrize("count", [0, 2])
 async def test_tables_of_the_java_version_stay_as_they_are_beside_ours(
-    empty_database_url: str, database_url: str
+    empty_database_url: str, database_url: str, count: int
 ):
-    await run(
-        empty_database_url,
-        *JAVA_TABLES,
-        "INSERT INTO imc_chat_message (message_id, app_id, group_id, user_id, content) "
-        "VALUES (41, 'a', 'g', 'u', 'old'), (41, 'a', 'g', 'u', 'old')",
-    )
+    await run(empty_database_url, *JAVA_TABLES)
+    # Its messages may have one id.
+    await java_database.insert(empty_database_url, "imc_chat_message", [java_database.message(41)] * count)
+    stored = await run(empty_database_url, "SELECT * FROM imc_chat_message")
+    assert len(stored) == count
     before = await shape_of(empty_database_url)
     await asyncio.to_thread(migrate, empty_database_url)
     after, ours = await shape_of(empty_database_url), await shape_of(database_url)
     assert [sorted(rows) for rows in after] == [
         sorted(old + new) for old, new in zip(before, ours, strict=True)
     ]
-    rows = await run(empty_database_url, "SELECT id, message_id, content FROM imc_chat_message")
-    assert list(rows) == [(1, 41, "old"), (2, 41, "old")]
+    assert await run(empty_database_url, "SELECT * FROM imc_chat_message") == stored
     assert await run(empty_database_url, "SELECT COUNT(*) FROM imc_message") == [(0,)]
 
 

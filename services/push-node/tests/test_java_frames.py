@@ -33,6 +33,20 @@ def test_an_own_id_is_unknown_to_the_java_version() -> None:
     assert (message.client_message_id, index) == (None, None)
 
 
+@pytest.mark.parametrize("fields", [{}, {"appId": "app"}, {"userId": 7}])
+@pytest.mark.parametrize(
+    ("before", "after"), [(b"\xef\xbb\xbf", b""), (b" \n", b"\n"), (b"", b"{} and more")]
+)
+def test_only_the_first_value_of_a_frame_is_read(fields: dict[str, Any], before: bytes, after: bytes) -> None:
+    reading = read(before + encoded(**fields) + after)
+    assert [send.message.content for send in reading.sends] == ["hello"]
+
+
+@pytest.mark.parametrize("text", [b'{"groupId":"g","userId":"u"}', encoded(content=None)])
+def test_absent_content_is_empty(text: bytes) -> None:
+    assert [send.message.content for send in read(text).sends] == [""]
+
+
 @pytest.mark.parametrize("text", [b"", b"{", b"7", b'"x"', b"null", b"[]", b"[{}]", b'{"token":"x"}'])
 def test_what_is_no_body_is_refused(text: bytes) -> None:
     reading = read(text)

@@ -7,18 +7,21 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import orjson
 import pytest
 from fastapi import Response
+from imc_contracts.codes import CloseCode
 from imc_contracts.events import message_sent
 from imc_contracts.views import recalled
+from imc_push_node.gateway.keepalive import PING
 from imc_testkit.gateway import Gateway, connect, connect_at
 from imc_testkit.policies import FileOfApps
 from imc_testkit.tokens import SECRET, SERVICE_SECRET, bearer, token
 from imc_testkit.waiting import wait_until
+from imc_testkit.wire_fuzz import handshake
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import InvalidStatus
@@ -65,6 +68,14 @@ async def test_any_gateway_id_connects(node: Any, app_log: Any, gateway_id: str)
         assert member.gateway_id == gateway_id
 
 
+@pytest.mark.parametrize("segment", ["10.0.0.1:8080", "gw@1", "a+b", "gw_1.~-", "(a)!$'*"])
+async def test_what_a_path_may_hold_needs_no_escape(node: Any, app_id: str, segment: str) -> None:
+    async with connect_at(f"{node.url}/chat/message/broadcast/{app_id}/{segment}") as gateway:
+        await gateway.wait_for_code(2000)
+        (member,) = node.app(app_id).delivery.gateways
+        assert member.gateway_id == segment
+
+
 @pytest.mark.parametrize("suffix", [":b", "应用", " my app", "/x", "%2F", "{x}"])
 async def test_any_app_id_connects(node: Any, app_id: str, suffix: str) -> None:
     async with java(node, app_id + suffix) as gateway:
@@ -93,13 +104,17 @@ async def test_frames_are_exactly_those_of_the_java_version(node: Any, app_log: 
         assert await websocket.recv() == pushed.decode()
 
 
-async def test_neither_notices_nor_a_cursor_can_be_asked_for(node: Any, app_log: Any) -> None:
+@pytest.mark.parametrize("is_valid", [True, False])
+async def test_neither_notices_nor_a_cursor_can_be_asked_for(node: Any, app_log: Any, is_valid: bool) -> None:
+    [cursor] = await app_log.send()
     await app_log.send()
-    async with java(node, app_log.app_id, end="?notices=1&cursor=nonsense") as gateway:
+    offered = quote(str(cursor)) if is_valid else "nonsense"
+    async with java(node, app_log.app_id, end=f"?notices=1&cursor={offered}") as gateway:
         await gateway.wait_for_code(2000)
         await app_log.notices()
-        await app_log.send()
-        await gateway.wait_for_code(2001)
+        live = app_log.message()
+        await app_log.append(message_sent(live))
+        await gateway.wait_for(lambda frame: frame["data"] == live)
         assert [frame["code"] for frame in gateway.frames] == [2000, 2001]
         assert all(set(frame) == FIELDS for frame in gateway.frames)
 
@@ -147,6 +162,8 @@ async def sending(start_node: Any, command_api: Any, app_id: str) -> AsyncGenera
         ({"type": "1"}, {"type": 1}),
         ({"type": " 1 "}, {"type": 1}),
         ({"type": ""}, {}),
+        ({"type": "null"}, {}),
+        ({"type": 1.0}, {"type": 1}),
         ({"type": 1.7}, {"type": 1}),
         ({"clientMessageId": "mine"}, {}),
         ({"appId": None}, {}),
@@ -227,6 +244,18 @@ async def test_too_many_binary_frames_end_it(start_node: Any, app_id: str) -> No
         assert await gateway.wait_closed() == 1008
 
 
+async def test_pings_must_be_answered(start_node: Any, app_id: str) -> None:
+    node = await start_node(ping_seconds=0.2)
+    at = urlsplit(node.url)
+    reader, writer = await asyncio.open_connection(at.hostname, at.port)
+    with contextlib.closing(writer):
+        writer.write(handshake(at.netloc, path(app_id, "silent")))
+        async with asyncio.timeout(20):
+            heard = await reader.readuntil(int(CloseCode.NO_PROGRESS).to_bytes(2, "big"))
+    assert GREETING.encode() in heard
+    assert PING in heard
+
+
 async def test_a_ping_is_answered_and_a_close_code_echoed(node: Any, app_id: str) -> None:
     async with raw(node, app_id) as websocket:
         await websocket.recv()
@@ -242,6 +271,7 @@ async def test_an_id_out_of_bounds_is_told_without_data(node: Any, app_id: str, 
     async with java(node, app_id, gateway_id) as gateway:
         (refused,) = await gateway.wait_for_code(4000)
         assert await gateway.wait_closed() == 1008
+    assert gateway.frames == [refused]
     assert set(refused) == FIELDS
     assert (refused["success"], refused["data"]) == (False, None)
     assert "1 to 127 characters" in refused["message"]
@@ -257,6 +287,7 @@ async def test_a_node_that_restarts_says_so_without_data(start_node: Any, app_id
         (refused,) = await after.wait_for_code(4000)
         assert (set(refused), refused["data"]) == (FIELDS, None)
         assert await after.wait_closed() == 1012
+    assert after.frames == [refused]
 
 
 async def test_an_escape_that_is_not_utf8_is_refused(node: Any, app_id: str) -> None:

@@ -138,9 +138,9 @@ async def test_a_client_of_http_1_0_gets_long_pages(
     assert len(shown) == sum(row["app_id"] == two_apps[0] and row["group_id"] == "g" for row in messages)
 
 
-async def test_all_items_are_refused_if_they_are_more_than_ten_thousand(
-    http: httpx.AsyncClient, database: Database, long_group: Rows, app_id: str
-) -> None:
+@pytest.fixture
+async def many(database: Database, long_group: Rows, app_id: str) -> dict[str, str]:
+    """Parameters for a group with 20,012 messages and 15,009 notices; the message is its first."""
     async with database.session() as session:
         for table, key in ((MESSAGES, "message_id"), (NOTICES, "information_id")):
             for shift in (10_000, 20_000, 30_000):
@@ -151,21 +151,56 @@ async def test_all_items_are_refused_if_they_are_more_than_ten_thousand(
                     (app_id,),
                 )
         await session.execute(f"UPDATE {GROUPS} SET message_total = 20012 WHERE app_id = ?", (app_id,))
-    first = str(long_group[0]["message_id"])
-    asked = {"appId": app_id, "groupId": "long", "userId": "u", "messageId": first}
+    return {"appId": app_id, "groupId": "long", "userId": "u", "messageId": str(long_group[0]["message_id"])}
+
+
+def items_of(reply: httpx.Response) -> Rows:
+    assert reply.status_code == 200, reply.text
+    data = reply.json()["data"]
+    [items] = [data] if isinstance(data, list) else [each for each in data.values() if each != data["total"]]
+    return items
+
+
+def assert_too_many(reply: httpx.Response) -> None:
+    assert (reply.status_code, reply.json()["code"]) == (400, -1)
+    assert "more than 10000 items" in reply.json()["message"]
+
+
+async def test_all_items_are_refused_if_they_are_more_than_ten_thousand(
+    http: httpx.AsyncClient, many: dict[str, str]
+) -> None:
     for path in (
         "/chat/message/findByGroupId",
         "/chat/message/findAfterByMessageId",
         "/notice/information/findByGroupId",
     ):
-        refused = await http.get(path, params={**asked, "pageSize": -1})
-        assert (refused.status_code, refused.json()["code"]) == (400, -1)
-        assert "more than 10000 items" in refused.json()["message"]
-        page = (await http.get(path, params={**asked, "pageSize": 10_000})).json()["data"]
-        [items] = (
-            [page] if isinstance(page, list) else [each for each in page.values() if each != page["total"]]
-        )
-        assert len(items) == 10_000
+        assert_too_many(await http.get(path, params={**many, "pageSize": -1}))
+        assert len(items_of(await http.get(path, params={**many, "pageSize": 10_000}))) == 10_000
+
+
+async def test_all_items_are_given_if_they_are_ten_thousand(
+    http: httpx.AsyncClient, database: Database, many: dict[str, str]
+) -> None:
+    by_group, before = "/chat/message/findByGroupId", "/chat/message/findBeforeByMessageId"
+    last = {"pageSize": 2, "pageNum": 5001}
+    most, one_more = [
+        each["messageId"] for each in items_of(await http.get(by_group, params={**many, **last}))
+    ]
+    everything = {**many, "pageSize": -1}
+    assert len(items_of(await http.get(before, params={**everything, "messageId": most}))) == 10_000
+    assert_too_many(await http.get(before, params={**everything, "messageId": one_more}))
+
+    first, app_id = int(many["messageId"]), many["appId"]
+    async with database.session() as session:
+        for table, key, from_id in (
+            (MESSAGES, "message_id", first + 10_000 + 4_997),
+            (NOTICES, "information_id", first + 20_000 + 4_997),
+        ):
+            await session.execute(f"DELETE FROM {table} WHERE app_id = ? AND {key} >= ?", (app_id, from_id))
+        await session.execute(f"UPDATE {GROUPS} SET message_total = 10000 WHERE app_id = ?", (app_id,))
+    for path in (by_group, "/notice/information/findByGroupId"):
+        reply = await http.get(path, params=everything)
+        assert (len(items_of(reply)), reply.json()["data"]["total"]) == (10_000, 10_000)
 
 
 async def test_tokens_hold_here_too(database_url: str) -> None:

@@ -95,3 +95,14 @@ async def test_page_sizes_of_zero_and_minus_one(
     assert found == whole
     found = await page(client, "/notice/information/findByGroupId", {**asked, "pageSize": 0})
     assert found == {"total": whole["total"], "pageInformationList": []}
+
+
+@pytest.mark.parametrize("path", CALLS)
+async def test_a_page_below_the_first_is_the_first(
+    client: httpx.AsyncClient, notices: Rows, two_apps: tuple[str, str], path: str
+) -> None:
+    asked = {"appId": two_apps[0], "groupId": "g", "userId": "g", "pageSize": 3}
+    first = await page(client, path, {**asked, "pageNum": 1})
+    assert len(first["pageInformationList"]) == 3
+    for number in (0, -1, -(2**31)):
+        assert await page(client, path, {**asked, "pageNum": number}) == first

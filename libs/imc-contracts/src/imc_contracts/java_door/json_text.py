@@ -67,8 +67,14 @@ def _decoded(body: bytes, charset: str | None) -> str:
 
 
 def _tells_itself(charset: str | None) -> bool:
-    """Whether Jackson looks for the encoding in the text: if some UTF is named, or nothing."""
-    return charset is None or charset.lower().startswith("utf")
+    """Whether Jackson looks for the encoding in the text: if some UTF is named, or nothing.
+
+    Spring has it look for US-ASCII too: ASCII is UTF-8, and what goes beyond it was named wrongly.
+    """
+    if charset is None:
+        return True
+    name = charset.lower()
+    return name.startswith("utf") or _CHARSETS.get(normalize_encoding(name)) == "ascii"
 
 
 def _unicode_encoding(body: bytes) -> str:
