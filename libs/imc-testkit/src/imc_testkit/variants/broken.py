@@ -26,7 +26,7 @@ _XADD = "redis.call('XADD', log, '*', 'k', kind, 'v', body)"
 def _advances_first() -> None:
     """Moves positions past entries before the database has them."""
 
-    progress = resolve_name("imc_command_api.projector.logs:Progress")
+    progress = resolve_name("imc_command_api.projector.logs:ProjectedStretch")
 
     def make(original: Any) -> Any:
         async def write_part(self: Any, part: Any) -> Any:
