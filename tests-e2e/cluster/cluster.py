@@ -134,9 +134,7 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def running(
-    control_plane: Path, folder: Path, address: str = LOOPBACK
-) -> AsyncGenerator[Cluster]:
+async def running(control_plane: Path, folder: Path, address: str = LOOPBACK) -> AsyncGenerator[Cluster]:
     """Start a control plane whose data are in ``folder``, and stop it at the end.
 
     ``address`` is where its API server listens: one that the nodes reach, if these are real.

@@ -1,4 +1,4 @@
-"""Builds the programs of a cluster from Go modules, outside the repository; finds definitions of custom resources."""
+"""Builds the programs of a cluster from Go modules; finds definitions of custom resources."""
 
 import fcntl
 import hashlib

@@ -4,7 +4,7 @@ import asyncio
 import re
 import tempfile
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
@@ -24,9 +24,9 @@ README = ROOT / "deploy/k8s/README.md"
 
 
 @pytest.fixture(scope="session")
-async def folder() -> AsyncGenerator[Path]:
+def folder() -> Generator[Path]:
     """Where the node keeps everything. It is large, so that nothing of it stays."""
-    await asyncio.to_thread(machine.skip_unless_it_can_be_a_node)
+    machine.skip_unless_it_can_be_a_node()
     with tempfile.TemporaryDirectory(prefix="imc-node-", ignore_cleanup_errors=True) as made:
         Path(made).chmod(0o755)
         yield Path(made)
@@ -86,9 +86,7 @@ def _volume(path: Path, number: int) -> dict[str, object]:
 
 
 @pytest.fixture(scope="session")
-async def edge_url(
-    trial: Installation, place: Namespaces, tmp_path_factory: pytest.TempPathFactory
-) -> str:
+async def edge_url(trial: Installation, place: Namespaces, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where the edge takes connections from this machine."""
     cluster = trial.cluster
     file = tmp_path_factory.mktemp("edge") / "edge.yaml"

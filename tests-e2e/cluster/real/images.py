@@ -1,4 +1,4 @@
-"""Builds the images of the trial with buildah: ours from their Dockerfile, those of others from Debian's packages."""
+"""Builds the images of the trial: ours from their Dockerfile, those of others from Debian's packages."""
 
 import contextlib
 import platform
@@ -35,7 +35,10 @@ _LIBRARIES = (
 
 
 def archives(folder: Path) -> Iterator[Path]:
-    """Build all images, and write each into an archive in ``folder``. What has not changed is not built again."""
+    """Build all images, and write each into an archive in ``folder``.
+
+    What has not changed is not built again.
+    """
     _debian()
     python = _python()
     # The name by which the Dockerfile asks for it.
@@ -98,7 +101,8 @@ def _debian() -> None:
         own = Path("/usr/local/share/ca-certificates")
         if own.is_dir():
             shutil.copytree(own, root / "usr/local/share/ca-certificates", dirs_exist_ok=True)
-        _run("chroot", str(root), "update-ca-certificates")
+        _run("chroot", str(root), "/usr/sbin/update-ca-certificates")
+        _run("chroot", str(root), "/usr/bin/apt-get", "clean")
 
 
 def _python() -> str:

@@ -17,9 +17,10 @@ from cluster.cluster import SERVICES
 PODS = "10.244.0.0/24"
 """The addresses of pods."""
 
+RUN_SECONDS = 300.0
 _PREFIX_BITS = 30
-# What programs of a node keep is in folders of the test, and gone with these. The first process reaps nothing: it
-# only has to be there, since all others end with it.
+# What programs of a node keep is in folders of the test, and gone with these. The first process only has to be
+# there: all others end with it.
 _PREPARE = """
 mount --make-rshared /
 mount -t tmpfs tmpfs /run
@@ -50,14 +51,17 @@ class Namespaces:
         enter = [f"--{option}=/proc/{self.pid}/ns/{name}" for option, name in paths.items()]
         return ["nsenter", *enter, "--", *map(str, command)]
 
-    async def run(self, *command: str | Path, timeout: float = 300.0) -> str:
+    async def run(self, *command: str | Path) -> str:
         """Run a command there, which must succeed; what it printed."""
-        return await asyncio.to_thread(_run, self.command(*command), timeout)
+        return await asyncio.to_thread(_run, self.command(*command))
 
 
 @contextlib.asynccontextmanager
 async def namespaces(folder: Path) -> AsyncGenerator[Namespaces]:
-    """Make namespaces whose /var/lib and /var/log are in ``folder``. At the end all processes there are killed."""
+    """Make namespaces whose /var/lib and /var/log are in ``folder``.
+
+    At the end all processes there are killed.
+    """
     for name in ("lib", "log"):
         (folder / name).mkdir()
     options = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -98,9 +102,9 @@ def _link(made: Namespaces) -> None:
         _run(command)
 
 
-def _run(command: list[str], timeout: float = 60.0) -> str:
+def _run(command: list[str]) -> str:
     done = subprocess.run(
-        command, env={"PATH": search_path()}, capture_output=True, text=True, check=False, timeout=timeout
+        command, env={"PATH": search_path()}, capture_output=True, text=True, check=False, timeout=RUN_SECONDS
     )
     assert done.returncode == 0, f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}"
     return done.stdout

@@ -55,7 +55,10 @@ class Node:
 async def running(
     program: Path, folder: Path, namespaces: Namespaces, cluster: Cluster, archives: Iterable[Path]
 ) -> AsyncGenerator[Node]:
-    """Start a node of ``cluster`` that has the images in ``archives``. ``folder`` is that of its namespaces."""
+    """Start a node of ``cluster`` that has the images in ``archives``.
+
+    ``folder`` is that of its namespaces.
+    """
     node = Node(namespaces, {})
     _write_files(folder, namespaces, cluster)
     async with contextlib.AsyncExitStack() as stack:
@@ -73,7 +76,6 @@ async def running(
             for archive in archives:
                 await namespaces.run("ctr", "--namespace=k8s.io", "images", "import", archive)
             start("coredns", program, "coredns", "-conf", folder / "Corefile")
-            start("kube-proxy", program, "kube-proxy", f"--config={folder / 'kube-proxy.yaml'}")
             start(
                 "kubelet",
                 *(program, "kubelet", f"--config={folder / 'kubelet.yaml'}"),
@@ -81,6 +83,7 @@ async def running(
                 f"--node-ip={namespaces.there}",
             )
             await _ready(node, cluster)
+            start("kube-proxy", program, "kube-proxy", f"--config={folder / 'kube-proxy.yaml'}")
             yield node
             node.check()
         finally:

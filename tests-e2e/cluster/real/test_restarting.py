@@ -16,7 +16,12 @@ from imc_testkit.waiting import wait_until
 
 from cluster.installations import Installation
 
-WORKLOADS = ("deployment/projector", "deployment/query-api", "statefulset/push-node", "deployment/command-api")
+WORKLOADS = (
+    "deployment/projector",
+    "deployment/query-api",
+    "statefulset/push-node",
+    "deployment/command-api",
+)
 """In the order that docs/operations/upgrade.md gives for an upgrade."""
 CATCH_UP_SECONDS = 120.0
 

@@ -3,7 +3,7 @@
 set -eu
 
 if ! [ -d /var/lib/mysql/mysql ]; then
-    mariadb-install-db --no-defaults --datadir=/var/lib/mysql --skip-test-db
+    mariadb-install-db --no-defaults --datadir=/var/lib/mysql --auth-root-authentication-method=normal --skip-test-db
     echo "CREATE DATABASE $MARIADB_DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;" \
         | mariadbd --no-defaults --datadir=/var/lib/mysql --bootstrap
 fi
