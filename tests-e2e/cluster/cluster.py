@@ -207,6 +207,8 @@ def _api_server(folder: Path, etcd: str, address: str, port: int) -> dict[str, o
         "service-account-signing-key-file": folder / "accounts.key",
         "authorization-mode": "RBAC",
         "token-auth-file": folder / "tokens",
+        # Nobody knows the names of nodes.
+        "kubelet-preferred-address-types": "InternalIP",
     }
 
 

@@ -42,7 +42,10 @@ async def place(folder: Path) -> AsyncGenerator[Namespaces]:
 
 @pytest.fixture(scope="session")
 async def cluster(
-    folder: Path, place: Namespaces, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    folder: Path,
+    place: Namespaces,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncGenerator[Cluster]:
     """A cluster with one real node."""
     program = await asyncio.to_thread(programs.control_plane)
@@ -51,9 +54,12 @@ async def cluster(
     archives = await asyncio.to_thread(lambda: list(images.archives(folder / "images")))
     async with (
         control_plane.running(program, tmp_path_factory.mktemp("cluster"), place.here) as cluster,
-        node.running(programs_of_node, folder, place, cluster, archives),
+        node.running(programs_of_node, folder, place, cluster, archives) as only,
     ):
         yield cluster
+        if request.session.testsfailed:
+            only.show()
+        only.check()
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,8 @@ PODS = "10.244.0.0/24"
 
 RUN_SECONDS = 300.0
 _PREFIX_BITS = 30
-# What programs of a node keep is in folders of the test, and gone with these. The first process only has to be
-# there: all others end with it.
+# What programs of a node keep is in folders of the test, and gone with these. The first process only has to
+# be there: all others end with it.
 _PREPARE = """
 mount --make-rshared /
 mount -t tmpfs tmpfs /run

@@ -48,7 +48,12 @@ class Node:
     def check(self) -> None:
         """Raise `AssertionError` if one of its programs has ended."""
         for name, child in self.children.items():
-            assert child.exit_code is None, f"{name} has ended: {child.log[-5000:]}"
+            assert child.exit_code is None, f"{name} has ended"
+
+    def show(self) -> None:
+        """Print what its programs have logged."""
+        for name, child in self.children.items():
+            print(f"{name}:\n{child.log[-50_000:]}")  # noqa: T201
 
 
 @contextlib.asynccontextmanager
@@ -84,12 +89,10 @@ async def running(
             )
             await _ready(node, cluster)
             start("kube-proxy", program, "kube-proxy", f"--config={folder / 'kube-proxy.yaml'}")
-            yield node
-            node.check()
-        finally:
-            # pytest shows it if a test fails.
-            for name, child in node.children.items():
-                print(f"{name}:\n{child.log[-20_000:]}")  # noqa: T201
+        except AssertionError:
+            node.show()
+            raise
+        yield node
 
 
 async def _answers(node: Node, *command: str) -> None:
