@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from imc_testkit.programs import NotInstalled, program
 
+from cluster.programs import go
+
 PACKAGES = (
     "buildah",
     "containerd",
@@ -32,6 +34,7 @@ def skip_unless_it_can_be_a_node() -> None:
         pytest.skip("a node of containerd and a kubelet is built at length: run `make cluster-real`")
     if os.geteuid() != 0:
         pytest.skip("a node needs root")
+    go()
     try:
         for name in PROGRAMS:
             program(name, packages=PACKAGES)
