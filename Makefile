@@ -59,9 +59,9 @@ kills: setup          ## the client while processes are killed at random, for MI
 cluster: setup        ## the manifests on a real control plane of Kubernetes; needs Go: a quarter of an hour, once more to build
 	CLUSTER=1 $(BIN)/pytest tests-e2e/cluster
 
-# Its root makes namespaces, installs containerd and buildah from Debian's packages, and builds images.
-cluster-real: setup   ## the trial in containers on a real node, restarted under load; needs root, Debian and Go
-	CLUSTER_REAL=1 $(BIN)/pytest -s tests-e2e/cluster/real
+# It makes namespaces, installs what it lacks of containerd and buildah, and keeps images in ~/.cache/imc/cluster.
+cluster-real: setup   ## the trial in containers on a real node, under load, with SEED=1; needs root on Debian, and Go
+	CLUSTER_REAL=1 SEED="$(or $(SEED),1)" $(BIN)/pytest -s tests-e2e/cluster/real
 
 clients: setup        ## clients in Java, JavaScript, Go and Python; their packages come from public registries
 	CLIENTS=1 $(BIN)/pytest tests-e2e/clients tests-e2e/gateways/test_languages.py tests-e2e/gateways/test_client_page.py
