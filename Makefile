@@ -1,6 +1,6 @@
 # The few words a newcomer needs. `make run` and `make test` set up everything they use inside this folder.
 .PHONY: run test unit short mutants check faults engines clients browser soak fuzz audit bench bench-full bench-table fmt setup lock settings-table
-.PHONY: docs docs-serve demo kills capacity cluster clean console-pictures openapi pictures version images push-images release
+.PHONY: docs docs-serve demo kills capacity cluster cluster-real clean console-pictures openapi pictures version images push-images release
 
 # The interpreter to use: by default the best one that is installed, see requirements/python-versions.
 PYTHON ?=
@@ -58,6 +58,10 @@ kills: setup          ## the client while processes are killed at random, for MI
 # No root, and no containers: nodes are made up. Go builds the control plane once, in ~/.cache/imc/cluster.
 cluster: setup        ## the manifests on a real control plane of Kubernetes; needs Go: a quarter of an hour, once more to build
 	CLUSTER=1 $(BIN)/pytest tests-e2e/cluster
+
+# It makes namespaces, installs what it lacks of containerd and buildah, and keeps images in ~/.cache/imc/cluster.
+cluster-real: setup   ## the trial in containers on a real node, under load, with SEED=1; needs root on Debian, and Go
+	CLUSTER_REAL=1 SEED="$(or $(SEED),1)" $(BIN)/pytest -s tests-e2e/cluster/real
 
 clients: setup        ## clients in Java, JavaScript, Go and Python; their packages come from public registries
 	CLIENTS=1 $(BIN)/pytest tests-e2e/clients tests-e2e/gateways/test_languages.py tests-e2e/gateways/test_client_page.py

@@ -1,7 +1,8 @@
-"""A control plane on 127.0.0.1: etcd, the API server, its controllers, the scheduler."""
+"""A control plane on this machine: etcd, the API server, its controllers, the scheduler."""
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 import ssl
@@ -18,6 +19,9 @@ from imc_testkit.child import Child, free_port
 from imc_testkit.programs import search_path
 from imc_testkit.waiting import wait_until
 
+LOOPBACK = "127.0.0.1"
+SERVICES = "10.96.0.0/16"
+"""The addresses of Services."""
 START_SECONDS = 180.0
 KUBECTL_SECONDS = 300.0
 
@@ -34,11 +38,16 @@ class Done:
 class Cluster:
     """A running control plane, for an administrator."""
 
-    def __init__(self, folder: Path, port: int, token: str) -> None:
+    def __init__(self, folder: Path, address: str, port: int, token: str) -> None:
         self._folder = folder
         self._token = token
         self._certificate = folder / "api/apiserver.crt"
-        self.url = f"https://127.0.0.1:{port}"
+        self.url = f"https://{address}:{port}"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """A file that makes its reader an administrator."""
+        return self._folder / "kubeconfig"
 
     def write_files(self, control_plane: Path) -> None:
         """Write what `shell` needs: a kubectl, and the address that it uses."""
@@ -55,7 +64,7 @@ class Cluster:
             "users": [{"name": "administrator", "user": {"token": self._token}}],
             "contexts": [{"name": "here", "context": {"cluster": "here", "user": "administrator"}}],
         }
-        (self._folder / "kubeconfig").write_text(yaml.safe_dump(access))
+        self.kubeconfig.write_text(yaml.safe_dump(access))
         (self._folder / "bin").mkdir()
         kubectl = self._folder / "bin/kubectl"
         kubectl.write_text(f'#!/bin/sh\nexec {control_plane} kubectl "$@"\n')
@@ -73,10 +82,14 @@ class Cluster:
 
     async def get(self, path: str) -> Any:
         """What the API server has at ``path``."""
+        return json.loads(await self.text(path))
+
+    async def text(self, path: str) -> str:
+        """The same as a text: what a pod answers, if the path leads through to one."""
         async with self.client() as client:
             reply = await client.get(path)
             reply.raise_for_status()
-            return reply.json()
+            return reply.text
 
     async def shell(self, line: str, folder: Path = ROOT) -> Done:
         """Type a line into a shell whose kubectl is an administrator of this cluster."""
@@ -88,17 +101,21 @@ class Cluster:
         assert done.code == 0, f"kubectl {' '.join(arguments)}: {done.errors}"
         return done.out
 
-    async def _done(self, command: Sequence[str], folder: Path) -> Done:
-        environment = {
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a shell whose kubectl is an administrator of this cluster."""
+        return {
             "PATH": f"{self._folder / 'bin'}{os.pathsep}{search_path()}",
             "HOME": str(self._folder),
-            "KUBECONFIG": str(self._folder / "kubeconfig"),
+            "KUBECONFIG": str(self.kubeconfig),
         }
+
+    async def _done(self, command: Sequence[str], folder: Path) -> Done:
         done = await asyncio.to_thread(
             subprocess.run,
             command,
             cwd=folder,
-            env=environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -117,10 +134,13 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def running(control_plane: Path, folder: Path) -> AsyncGenerator[Cluster]:
-    """Start a control plane whose data are in ``folder``, and stop it at the end."""
+async def running(control_plane: Path, folder: Path, address: str = LOOPBACK) -> AsyncGenerator[Cluster]:
+    """Start a control plane whose data are in ``folder``, and stop it at the end.
+
+    ``address`` is where its API server listens: one that the nodes reach, if these are real.
+    """
     port, token = free_port(), secrets.token_hex(16)
-    cluster = Cluster(folder, port, token)
+    cluster = Cluster(folder, address, port, token)
     cluster.write_files(control_plane)
     (folder / "tokens").write_text(f"{token},administrator,administrator,system:masters\n")
     etcd, peers = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
@@ -135,7 +155,7 @@ async def running(control_plane: Path, folder: Path) -> AsyncGenerator[Cluster]:
             return child
 
         await start("etcd", _etcd(folder, etcd, peers))
-        api = await start("kube-apiserver", _api_server(folder, etcd, port))
+        api = await start("kube-apiserver", _api_server(folder, etcd, address, port))
 
         async def is_ready() -> bool:
             assert api.exit_code is None, api.log[-3000:]
@@ -172,21 +192,23 @@ def _etcd(folder: Path, clients: str, peers: str) -> dict[str, object]:
     }
 
 
-def _api_server(folder: Path, etcd: str, port: int) -> dict[str, object]:
+def _api_server(folder: Path, etcd: str, address: str, port: int) -> dict[str, object]:
     return {
         "etcd-servers": etcd,
-        "bind-address": "127.0.0.1",
+        "bind-address": address,
         "secure-port": port,
         "cert-dir": folder / "api",
-        # It only tells others where it is; nobody is there.
-        "advertise-address": "192.0.2.1",
+        # It only tells others where it is; for made-up nodes, nobody is there.
+        "advertise-address": "192.0.2.1" if address == LOOPBACK else address,
         "endpoint-reconciler-type": "none",
-        "service-cluster-ip-range": "10.96.0.0/16",
+        "service-cluster-ip-range": SERVICES,
         "service-account-issuer": "https://kubernetes.default.svc",
         "service-account-key-file": folder / "accounts.pub",
         "service-account-signing-key-file": folder / "accounts.key",
         "authorization-mode": "RBAC",
         "token-auth-file": folder / "tokens",
+        # Nobody knows the names of nodes.
+        "kubelet-preferred-address-types": "InternalIP",
     }
 
 

@@ -13,17 +13,9 @@ from cluster import programs
 from cluster.cluster import Cluster
 from cluster.installations import Installation
 from cluster.nodes import MadeUpNodes
+from cluster.storage import STORAGE_CLASS, volume
 
 NODES = ["node-1", "node-2", "node-3", "node-4"]
-STORAGE_CLASS = {
-    "apiVersion": "storage.k8s.io/v1",
-    "kind": "StorageClass",
-    "metadata": {
-        "name": "standard",
-        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-    },
-    "provisioner": "kubernetes.io/no-provisioner",
-}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,20 +42,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Cl
 @pytest.fixture
 async def installation(cluster: Cluster, tmp_path: Path) -> AsyncGenerator[Installation]:
     """Nothing yet: no namespace, and free volumes of a default StorageClass."""
-    volumes = [
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": f"volume-{number}"},
-            "spec": {
-                "capacity": {"storage": "10Gi"},
-                "accessModes": ["ReadWriteOnce"],
-                "storageClassName": "standard",
-                "hostPath": {"path": f"/nowhere/{number}"},
-            },
-        }
-        for number in range(2)
-    ]
+    volumes = [volume(number, {"hostPath": {"path": f"/nowhere/{number}"}}) for number in range(2)]
     (tmp_path / "storage.yaml").write_text(yaml.safe_dump_all([STORAGE_CLASS, *volumes]))
     await cluster.kubectl("apply", "--filename", str(tmp_path / "storage.yaml"))
     yield Installation(cluster, tmp_path / "repository")

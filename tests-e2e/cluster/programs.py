@@ -1,4 +1,4 @@
-"""Builds the control plane from Go modules, outside the repository; finds definitions of custom resources."""
+"""Builds the programs of a cluster from Go modules; finds definitions of custom resources."""
 
 import fcntl
 import hashlib
@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = Path(__file__).parent / "control_plane"
+SOURCES = Path(__file__).parent
+ASKED_FOR = ("CLUSTER", "CLUSTER_REAL")
+"""The variables by which somebody asks for a cluster."""
 BUILD_SECONDS = 3600
 _VERSION = "v1.37.2"
 
@@ -55,7 +57,7 @@ MODULES = (
 
 def go() -> str:
     """The path of Go; skips the test without it, or if nobody asked for a cluster."""
-    if not os.environ.get("CLUSTER"):
+    if not any(os.environ.get(variable) for variable in ASKED_FOR):
         pytest.skip("a control plane is built from modules of the Go proxy: run `make cluster`")
     found = shutil.which("go")
     if found is None:
@@ -70,18 +72,26 @@ def cache() -> Path:
 
 def control_plane() -> Path:
     """The program that is etcd, the API server, its controllers, the scheduler and kubectl in one."""
+    return _built(SOURCES / "control_plane", "control-plane")
+
+
+def node() -> Path:
+    """The program that is the kubelet, kube-proxy and CoreDNS in one."""
+    return _built(SOURCES / "node", "node")
+
+
+def _built(sources: Path, name: str) -> Path:
     compiler = go()
-    sources = [path.read_bytes() for path in sorted(SOURCES.iterdir())]
-    content = hashlib.sha256(b"\0".join(sources)).hexdigest()[:12]
-    folder = cache() / f"control-plane-{content}"
+    content = hashlib.sha256(b"\0".join(path.read_bytes() for path in sorted(sources.iterdir())))
+    folder = cache() / f"{name}-{content.hexdigest()[:12]}"
     cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / "control-plane.lock").open("w") as lock:
+    with (cache() / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "control-plane").exists():
-            shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
+        if not (folder / name).exists():
+            shutil.copytree(sources, folder, dirs_exist_ok=True)
             _run([compiler, "build", "-trimpath", "-ldflags", _flags(), "-o", "made", "."], folder)
-            (folder / "made").rename(folder / "control-plane")
-    return folder / "control-plane"
+            (folder / "made").rename(folder / name)
+    return folder / name
 
 
 def _flags() -> str:

@@ -1,0 +1,3 @@
+# Holds the namespaces of a pod.
+FROM imc-debian
+CMD ["sleep", "infinity"]
