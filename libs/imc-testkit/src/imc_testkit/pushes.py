@@ -240,7 +240,7 @@ def _foreign(
                 reported.add(key)
                 reason = "has no row" if row is None else "was refused"
                 place = Cursor.parse(frame.cursor).entry
-                answer = "not known" if send is None else send.answer.name.lower()
+                answer = "not known" if send is None else send.answer
                 yield Violation(
                     "phantom",
                     f"{connection.gateway_id} of {connection.app_id} got {frame.message_id} at {place}, "

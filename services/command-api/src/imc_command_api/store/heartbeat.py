@@ -30,12 +30,11 @@ class Heartbeat:
             self._seen += 1  # as always, if no other process writes
             return
         rows = await self._database.fetch_all(_FIND)
-        beat = rows[0][0] if rows else 0
-        if rows and beat != self._seen:
-            self._seen = beat
-            return
-        await (self._grow(beat) if rows else self._begin())
-        self._seen = beat + 1
+        if rows:
+            self._seen = rows[0][0]
+        else:
+            await self._begin()
+            self._seen = 1
 
     async def keep_beating(self) -> None:
         """`beat` every `BEAT_SECONDS`, until cancelled. A database that is away is tried again."""

@@ -69,10 +69,12 @@ class Follower:
                 # They were in the log before they were published: one more read finds them.
                 self._pending.clear()
                 self._must_read = True
-        elif self._outbox.has_begun and not self._fits(batch):
+        elif not self._outbox.has_begun:
+            # An earlier subscription brought it: the node let the app go a moment ago. Ours is not confirmed
+            # yet. Once it is, the log is read, and the batch is in it.
+            return
+        elif not self._fits(batch):
             self.resync()
-        # Before it has begun, its subscription is not confirmed yet: the batch came by that of the same app,
-        # which was let go a moment ago. The log is read once the new one is confirmed, and has the batch.
 
     def check(self, state: LogState, head_before: Cursor) -> bool:
         """Compare the head with the state of the log. Returns whether certainly nothing is missed.
