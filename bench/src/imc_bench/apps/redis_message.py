@@ -48,7 +48,7 @@ async def _measure(scale: Scale) -> Result:
 
 async def _round(own: Whole, redis: Redis, batches: int) -> Mapping[str, float]:
     app_id, messages, rows = senders.new_app(), _CALLERS * batches * BATCH, await own.rows()
-    async with gateways(own.deployment.push_nodes[0].port, [app_id]) as audiences:
+    async with gateways(own.deployment.push_nodes[0].port, {app_id: 1}) as audiences:
         before = own.cpu()
         calls = await callers.call(
             own.send_url,

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 
 import uvloop
 
-from imc_bench.apps.whole import DATABASE, Whole, gateways, ids_of, send_to, whole
+from imc_bench.apps.whole import DATABASE, Whole, gateways, ids_of, one_each, send_to, whole
 from imc_bench.http import paced
 from imc_bench.push.audience import Audience
 from imc_bench.rounds import Measure, alternate, spread
@@ -136,5 +136,5 @@ async def _fleet(apps: int) -> AsyncGenerator[_Fleet]:
     async with whole() as own:
         every = ids_of(apps)
         await own.send_to_each(every)
-        async with gateways(own.deployment.push_nodes[0].port, every) as audiences:
+        async with gateways(own.deployment.push_nodes[0].port, one_each(every)) as audiences:
             yield _Fleet(own, audiences)

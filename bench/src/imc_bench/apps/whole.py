@@ -101,15 +101,15 @@ async def whole(env: Mapping[str, str] | None = None) -> AsyncGenerator[Whole]:
 
 
 @contextlib.asynccontextmanager
-async def gateways(node_port: int, apps: Iterable[str]) -> AsyncGenerator[dict[str, Audience]]:
-    """A gateway of each app, connected."""
-    audiences = {app_id: Audience(app_id) for app_id in apps}
+async def gateways(node_port: int, counts: Mapping[str, int]) -> AsyncGenerator[dict[str, Audience]]:
+    """Connected gateways: as many of each app as ``counts`` says."""
+    audiences = {app_id: Audience(app_id) for app_id in counts}
     waiting = list(audiences.values())
     try:
         for first in range(0, len(waiting), CONNECTS_AT_ONCE):
             await asyncio.gather(
                 *(
-                    each.connect(node_port, [imc_path(each.stream.app_id, 0)], lambda: imc_greeting)
+                    each.connect(node_port, _paths(each.stream.app_id, counts), lambda: imc_greeting)
                     for each in waiting[first : first + CONNECTS_AT_ONCE]
                 )
             )
@@ -117,6 +117,15 @@ async def gateways(node_port: int, apps: Iterable[str]) -> AsyncGenerator[dict[s
     finally:
         for each in audiences.values():
             each.close()
+
+
+def one_each(apps: Iterable[str]) -> dict[str, int]:
+    """The counts for `gateways` if each app has one."""
+    return dict.fromkeys(apps, 1)
+
+
+def _paths(app_id: str, counts: Mapping[str, int]) -> list[str]:
+    return [imc_path(app_id, number) for number in range(counts[app_id])]
 
 
 def send_to(app_id: str, number: int, sender: int = 0) -> bytes:

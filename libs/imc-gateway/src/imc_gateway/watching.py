@@ -23,7 +23,7 @@ CLOSED = (
 
 LOOK_SECONDS = 1.0
 SILENCE_SECONDS = 45.0
-"""IMC pings every 15 seconds. If nothing comes for so long, it is gone."""
+"""IMC pings every 20 seconds. If nothing comes for so long, it is gone."""
 FULL_SECONDS = 5.0
 """How long a loop may be slower than its events without a warning."""
 UNREAD_SECONDS = 5.0

@@ -11,6 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encode
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from imc_service import ticks
 from imc_service.http.replies import JsonReply
 from imc_service.logs import get_logger
 
@@ -103,7 +104,7 @@ class Readiness:
         """Log once when a part stops working, and once when it works again; until cancelled."""
         told: dict[str, set[str]] = {}
         while True:
-            await asyncio.sleep(TELL_SECONDS)  # first: at the start, parts are not ready yet
+            await asyncio.sleep(ticks.pause(TELL_SECONDS))  # first: at the start, parts are not ready yet
             failing = await self._failing()
             for name, reason in failing.items():
                 known = told.setdefault(name, set())

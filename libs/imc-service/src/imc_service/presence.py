@@ -20,7 +20,7 @@ from imc_contracts.operator_views import Process
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from imc_service import background
+from imc_service import background, ticks
 from imc_service.health import Readiness
 from imc_service.logs import get_logger
 from imc_service.redis import masters as redis_masters
@@ -92,7 +92,7 @@ class _Presence:
                 await self._write(self._record(reasons))
             except (RedisError, OSError) as error:
                 logger.debug("the process is not announced", fault=type(error).__name__)
-            await asyncio.sleep(UNREADY_SECONDS if reasons else PERIOD_SECONDS)
+            await asyncio.sleep(ticks.pause(UNREADY_SECONDS if reasons else PERIOD_SECONDS))
 
     async def leave(self) -> None:
         """Remove it, if Redis is there."""

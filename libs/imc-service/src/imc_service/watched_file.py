@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client import Gauge
 from pydantic import AfterValidator
 
-from imc_service import background
+from imc_service import background, ticks
 from imc_service.logs import get_logger
 
 logger = get_logger("watched_file")
@@ -64,7 +64,7 @@ async def in_force(read: Read, path: Path, fault: FileFault) -> AsyncGenerator[N
 
 async def _watch(path: Path, read: Read, seen: object, fault: FileFault) -> None:
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(ticks.pause(LOOK_SECONDS))
         stamp = await asyncio.to_thread(_stamp, path)
         if stamp == seen:
             continue

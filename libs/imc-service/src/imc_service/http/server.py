@@ -16,6 +16,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from imc_service import ticks
 from imc_service.health import Readiness
 from imc_service.logs import get_logger
 
@@ -87,11 +88,11 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Wait until `end`. uvicorn itself would look ten times a second whether that was called."""
-        ticks = 0
-        while not await self.on_tick(ticks):
-            ticks += 10  # the date is made with every tenth of uvicorn's own
+        beats = 0
+        while not await self.on_tick(beats):
+            beats += 10  # the date is made with every tenth of uvicorn's own
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), TICK_SECONDS)
+                await asyncio.wait_for(self._ending.wait(), ticks.pause(TICK_SECONDS))
 
     def end(self) -> None:
         """Close all sockets, and let `serve` return."""

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from imc_service import ticks
 from imc_service.logs import get_logger
 from imc_service.outage import Outage
 from imc_service.redis.client import address_of
@@ -26,10 +27,14 @@ from imc_service.redis.masters import Masters
 
 logger = get_logger("redis")
 
-PERIOD_SECONDS = 1.0
+PERIOD_SECONDS = 2.0
+AGAIN_SECONDS = 1.0
+"""Until the next proof once one has failed."""
 
-FRESH_SECONDS = 1.5
+FRESH_SECONDS = 2.5
 """How long readiness is what the last proof of `run` has found: several parts ask for it each second."""
+
+FOLLOW_SECONDS = 1.0
 
 INFO_RETRY_SECONDS = 60.0
 """Where INFO may not be read it is asked for as rarely: each refusal renews the connections."""
@@ -61,7 +66,7 @@ class MasterFault:
 
 
 class RedisHealth:
-    """Runs the proof each second on each master that holds shards, and with a readiness check if it is old.
+    """Runs the proof on each master that holds shards, all the time, and with a readiness check if it is old.
 
     So connections are renewed and faults are logged even if nobody checks readiness. A master of a cluster
     that is away or refuses the work stops the apps of its shards only: the process is ready as long as
@@ -93,11 +98,21 @@ class RedisHealth:
         self._failing = _gauge(registry, part, "masters_failing", "Masters of Redis that do not do the work.")
 
     async def run(self) -> None:
-        """Run the proof each second until cancelled, and follow what sentinels say."""
+        """Run the proof again and again until cancelled, and follow what sentinels say."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_proving())
+            tasks.create_task(self._keep_following())
+
+    async def _keep_proving(self) -> None:
         while True:
-            self._found, _ = await asyncio.gather(self._prove(), self._masters.follow())
+            self._found = await self._prove()
             self._fresh_until = time.monotonic() + FRESH_SECONDS
-            await asyncio.sleep(PERIOD_SECONDS)
+            await asyncio.sleep(ticks.pause(PERIOD_SECONDS if self._found is None else AGAIN_SECONDS))
+
+    async def _keep_following(self) -> None:
+        while True:
+            await self._masters.follow()
+            await asyncio.sleep(ticks.pause(FOLLOW_SECONDS))
 
     async def ready(self) -> str | None:
         """A readiness check: why Redis does not do the work, or None."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import cast
 
 from imc_contracts import names
-from imc_service import background
+from imc_service import background, ticks
 from imc_service.logs import get_logger
 from imc_service.outage import Outage
 from imc_service.redis.errors import words_of
@@ -78,7 +78,7 @@ class WorkerLease:
                 # Without this task no id can be made any more.
                 logger.error("lease not renewed", exc_info=error)
                 pause = RETRY_SECONDS
-            await asyncio.sleep(pause if self._ids.is_leased else RETRY_SECONDS)
+            await asyncio.sleep(ticks.pause(pause if self._ids.is_leased else RETRY_SECONDS))
 
     async def ready(self) -> str | None:
         """A readiness check: why no ids can be made, or None."""

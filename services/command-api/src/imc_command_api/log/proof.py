@@ -113,7 +113,7 @@ def _of_projector(shard: int) -> list[Command]:
         ("ZREMRANGEBYSCORE", names.PROJECTORS, "0", "0"),
         ("ZRANGE", names.PROJECTORS, "0", "0"),
         *(("GET", owner), ("SET", owner, "x"), ("DEL", owner)),
-        *(("ZRANGE", pending, "0", "0"), ("ZREM", pending, "x")),
+        *(("EXISTS", pending), ("ZRANGE", pending, "0", "0"), ("ZREM", pending, "x")),
         *(("ZRANGEBYSCORE", apps, "0", "0"), ("ZREM", apps, "x")),
         ("HGET", state, "waiting"),
         *(("XLEN", log), ("XREVRANGE", log, "+", "-"), ("XTRIM", log, "MINID", "0-0")),

@@ -172,12 +172,14 @@ class LogWriter:
                     span.end({"messaging.batch.message_count": size}, has_failed=have_failed)
 
     def _count(self, app_id: str, batch: list[_Waiting], outcomes: list[Outcome | Refused]) -> None:
-        now = self._loop.time()
+        now, sends = self._loop.time(), 0
         for waiting in batch:
-            self._activity.took(now - waiting.since, _sends_of(waiting))
+            count = _sends_of(waiting)
+            self._activity.took(now - waiting.since, count)
+            sends += count
         refused = sum(isinstance(outcome, Refused) for outcome in outcomes)
         self._activity.refused(app_id, refused)
-        self._activity.sent(app_id, sum(map(_sends_of, batch)) - refused)
+        self._activity.sent(app_id, sends - refused)
 
     async def _append(self, app_id: str, writes: Sequence[Write]) -> list[Outcome | Refused]:
         # Recalls and deletions are never refused for a quota: their app had an entry before.

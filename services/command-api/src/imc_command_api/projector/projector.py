@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 
 from imc_contracts import names
-from imc_service import background
+from imc_service import background, ticks
 from imc_service.activity import Backlog
 from imc_service.logs import get_logger
 from imc_service.outage import Outage
@@ -81,7 +81,7 @@ class Projector:
                 logger.error("shards are left as they are", exc_info=error)
             self._assign()
             self._tell()
-            await asyncio.sleep(RENEW_SECONDS if is_settled else UNSETTLED_SECONDS)
+            await asyncio.sleep(ticks.pause(RENEW_SECONDS if is_settled else UNSETTLED_SECONDS))
 
     def _assign(self) -> None:
         """Give each master's worker its shards. Masters come and go, and shards move between them."""

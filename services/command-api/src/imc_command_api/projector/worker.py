@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
-from imc_service import background
+from imc_service import background, ticks
 from imc_service.logs import get_logger
 from imc_service.outage import Outage
 from imc_service.redis.errors import words_of
@@ -24,13 +24,13 @@ logger = get_logger("projector")
 BACKOFF = Backoff()
 """Between turns that fail."""
 
-CALM_SECONDS = 0.1, 0.3
+CALM_SECONDS = 0.1, 0.4
 """How long nothing is asked after nothing was found: at first, and if nothing was found again and again."""
 
 CALMER = 1.25
 """How much longer it is each time."""
 
-UPKEEP_SECONDS = 1.0
+UPKEEP_SECONDS = 2.0
 LAG_SECONDS = 2.0
 ERASE_SECONDS = 2.0
 ERASE_PAUSE_SECONDS = 0.5
@@ -183,4 +183,4 @@ class Worker:
                 outage.goes_on(words_of(error))
             except Exception as error:
                 logger.error("left for the next round", exc_info=error)
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(ticks.pause(seconds))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 from imc_contracts.schema import HEARTBEATS
+from imc_service import ticks
 from imc_service.database.database import Database, Refusal, StatementRefused, StoreUnavailable
 
 BEAT_SECONDS = 0.25
@@ -41,7 +42,7 @@ class Heartbeat:
         while True:
             with contextlib.suppress(StoreUnavailable, StatementRefused):  # whoever writes rows says so
                 await self.beat()
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(ticks.pause(BEAT_SECONDS))
 
     async def _grow(self, beat: int) -> bool:
         """Let it grow from ``beat``; False, without effect, if another process was faster."""

@@ -5,6 +5,7 @@ import asyncio
 from imc_contracts.codes import CloseCode
 from imc_contracts.errors import SUSPENDED, Refused, suspended
 from imc_contracts.policies import Policies
+from imc_service import ticks
 from imc_service.auth.gatekeeper import REVOKED, Gatekeeper
 
 from imc_push_node.gateway.gateway import Gateway
@@ -39,7 +40,7 @@ class Admission:
             if version != checked:
                 await self._check()
                 checked = version
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(ticks.pause(LOOK_SECONDS))
 
     async def _check(self) -> None:
         gateways = self._hub.gateways

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from imc_contracts import names
 from imc_contracts.errors import unavailable
 from imc_contracts.views import Node
+from imc_service import ticks
 from imc_service.health import Readiness
 from imc_service.logs import get_logger
 from imc_service.redis.masters import Masters
@@ -23,7 +24,7 @@ from imc_push_node.cluster.placement import home
 
 logger = get_logger("membership")
 
-RENEW_SECONDS = 1.0
+RENEW_SECONDS = 1.5
 LEASE_SECONDS = 5.0
 """How long gateways are still pinned to a node that died, and how old an answer may be."""
 
@@ -59,7 +60,7 @@ class Membership:
             except Exception as error:
                 logger.error("the lease is not renewed", exc_info=error)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RENEW_SECONDS):
+                async with asyncio.timeout(ticks.pause(RENEW_SECONDS)):
                     await self._due.wait()
 
     async def _renew(self) -> None:

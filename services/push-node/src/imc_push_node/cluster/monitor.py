@@ -8,11 +8,11 @@ can't know what has changed.
 import asyncio
 import itertools
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from imc_contracts.codes import CloseCode
-from imc_service import background
+from imc_service import background, ticks
 from imc_service.logs import get_logger
 from redis.exceptions import ResponseError
 
@@ -68,7 +68,7 @@ class Monitor:
         """Check each second until cancelled."""
         try:
             while True:
-                await asyncio.sleep(PERIOD_SECONDS)
+                await asyncio.sleep(ticks.pause(PERIOD_SECONDS))
                 self._check_gateways()
                 # Each master by itself: while one does not answer, the others are asked all the same.
                 for shards in self._subscriber.by_master(self._hub.shards):
@@ -105,17 +105,24 @@ class Monitor:
         self._seen |= {shard: end for shard, end in ends.items() if shard not in unanswered}
 
     async def _what_to_look_at(self, shards: list[int]) -> tuple[dict[int, bytes], list[App], list[App]]:
-        """Where the changes end; the apps whose logs to look at, and those whose registrations."""
-        news = await self._news(shards)
-        unknown = [shard for shard, new in news.items() if new is None]
-        replies = await self._ask(unknown, [changes.newest(shard) for shard in unknown])
-        ends = {
-            shard: changes.end_of(reply)
-            for shard, reply in zip(unknown, replies, strict=True)
-            if not isinstance(reply, ResponseError)
-        }
-        registered = [app for shard in ends for app in self._hub.apps_of(shard)]
-        logs = {*registered, *(app for app in self._hub.busy if app.shard in news and app.is_unsettled)}
+        """Where the changes end; the apps whose logs to look at, and those whose registrations.
+
+        A shard that is just moving to another master, which can't be asked about, is left out.
+        """
+        self._forget_what_is_old(shards)
+        # Most shards have not changed. To read the newest entry takes Redis less than to find an older one.
+        newest = await self._ask_of_each(shards, changes.newest)
+        ends = {shard: changes.end_of(reply) for shard, reply in newest.items()}
+        changed = [shard for shard, end in ends.items() if self._seen.get(shard, end) != end]
+        replies = await self._ask_of_each(changed, lambda shard: changes.since(shard, self._seen[shard]))
+        news = {shard: changes.read(reply, self._seen[shard]) for shard, reply in replies.items()}
+        for shard in changed:
+            if shard not in news:
+                del ends[shard]
+        unknown = [shard for shard in ends if shard not in self._seen]
+        unknown += [shard for shard, new in news.items() if new is None]
+        registered = [app for shard in unknown for app in self._hub.apps_of(shard)]
+        logs = {*registered, *(app for app in self._hub.busy if app.shard in ends and app.is_unsettled)}
         for shard, new in news.items():
             if new is not None:
                 ends[shard] = new.end
@@ -126,26 +133,23 @@ class Monitor:
     def _known(self, app_ids: Iterable[str]) -> Iterator[App]:
         return filter(None, map(self._hub.app, app_ids))
 
-    async def _news(self, shards: list[int]) -> dict[int, changes.Changes | None]:
-        """What has changed in each shard; None where that is not known.
-
-        A shard that is just moving to another master, which can't be asked about, is left out.
-        """
+    def _forget_what_is_old(self, shards: Iterable[int]) -> None:
+        """Forget up to where the changes of those shards are known whose apps are all to be looked at."""
         now = asyncio.get_running_loop().time()
         for shard in shards:
             if self._tours.get(shard, now) <= now:
                 # At different times, so that the shards do not come all at once.
                 self._tours[shard] = now + TOUR_SECONDS * random.uniform(0.5, 1)  # noqa: S311
                 self._seen.pop(shard, None)
-        known = {shard: self._seen[shard] for shard in shards if shard in self._seen}
-        replies = await self._ask(known, [changes.since(shard, seen) for shard, seen in known.items()])
-        news: dict[int, changes.Changes | None] = dict.fromkeys(shards)
-        for (shard, seen), reply in zip(known.items(), replies, strict=True):
-            if isinstance(reply, ResponseError):
-                del news[shard]
-            else:
-                news[shard] = changes.read(reply, seen)
-        return news
+
+    async def _ask_of_each(self, shards: Sequence[int], command: Callable[[int], bytes]) -> dict[int, Any]:
+        """The reply about each shard that can be asked about."""
+        replies = await self._ask(shards, [command(shard) for shard in shards])
+        return {
+            shard: reply
+            for shard, reply in zip(shards, replies, strict=True)
+            if not isinstance(reply, ResponseError)
+        }
 
     async def _check_logs(self, apps: list[App]) -> set[int]:
         """Look at the logs of apps; the shards of those that can't be asked about just now."""

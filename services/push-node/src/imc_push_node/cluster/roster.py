@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from imc_contracts import names
 from imc_contracts.roster import Member, read_member
-from imc_service import presence
+from imc_service import presence, ticks
 from imc_service.logs import get_logger
 from imc_service.redis.masters import Argument, Masters
 from redis.exceptions import RedisError
@@ -83,7 +83,7 @@ class Roster:
     async def run(self) -> None:
         """Write rows until cancelled."""
         while True:
-            await asyncio.sleep(FLUSH_SECONDS)
+            await asyncio.sleep(ticks.pause(FLUSH_SECONDS))
             await self.flush()
             shards = -(-names.SHARDS * FLUSH_SECONDS // TOUR_SECONDS)
             await self.look_at(list(itertools.islice(self._tour, int(min(shards, names.SHARDS)))))

@@ -14,14 +14,14 @@ from typing import Protocol
 
 from imc_contracts.codes import CloseCode
 
-PING_SECONDS = 15.0
+PING_SECONDS = 20.0
 """The time between two pings of a socket."""
 
-PONG_SECONDS = 10.0
+PONG_SECONDS = 8.0
 """How long a peer may be silent after a ping. A peer that is gone is found within the sum of both times, or
 one such wait later if it took some bytes during the first."""
 
-TURN_SECONDS = 0.25
+TURN_SECONDS = 0.5
 """The time between two turns. Sockets of one turn are pinged together, so that their answers are read
 together."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import prometheus_client
-from imc_service import background
+from imc_service import background, ticks
 from imc_service.logs import get_logger
 from imc_service.outage import Outage
 from imc_service.redis.connections import has_moved
@@ -174,7 +174,7 @@ class MasterSubscriber:
             if self._channels:
                 connection.ping(self._a_shard())
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PING_SECONDS):
+                async with asyncio.timeout(ticks.pause(PING_SECONDS)):
                     await self._changed.wait()
 
     def _a_shard(self) -> int:

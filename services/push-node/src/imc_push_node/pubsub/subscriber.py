@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from imc_contracts import names
-from imc_service import background
+from imc_service import background, ticks
 from imc_service.redis.client import address_of
 from imc_service.redis.masters import Masters
 from prometheus_client import Counter
@@ -107,7 +107,7 @@ class Subscriber:
                 self._changed.clear()
                 self._place()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(PLACE_SECONDS):
+                    async with asyncio.timeout(ticks.pause(PLACE_SECONDS)):
                         await self._changed.wait()
         finally:
             await background.end([*self._lookups, *(task for _, task in self._connected.values())])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 from imc_contracts import names
@@ -31,6 +32,7 @@ def since(shard: int, seen: bytes) -> bytes:
     return packed("XRANGE", names.changes(shard), seen, "+", "COUNT", str(MOST + 1))
 
 
+@lru_cache(names.SHARDS)
 def newest(shard: int) -> bytes:
     """The command that reads the newest entry; `end_of` takes its reply."""
     return packed("XREVRANGE", names.changes(shard), "+", "-", "COUNT", "1")
