@@ -19,6 +19,8 @@ PRODUCTION = {
     # Without a projector the backlog grows, and must not be limited.
     "IMC_BACKLOG_LIMIT": "1000000000",
     "IMC_DATABASE_POOL": "4",
+    # Some rows have thousands of apps, all of them new.
+    "IMC_NEW_APPS_PER_HOUR": "0",
 }
 """Settings of every measured process of IMC, unless a row overrides them."""
 

@@ -22,7 +22,6 @@ from imc_bench.push.imc_relay import imc_greeting, imc_path
 from imc_bench.rows import InvalidRun
 
 DATABASE = "MariaDB"
-_ENV = {**PRODUCTION, "IMC_NEW_APPS_PER_HOUR": "1000000"}
 _SENDERS = 16
 _PROJECTED_SECONDS = 300.0
 
@@ -90,7 +89,7 @@ async def whole(env: Mapping[str, str] | None = None) -> AsyncGenerator[Whole]:
         separate(
             servers.redis_url,
             servers.database_url,
-            {**_ENV, **(env or {})},
+            {**PRODUCTION, **(env or {})},
             command_apis=one,
             projectors=one,
             query_apis=one,
