@@ -339,3 +339,40 @@ async def test_a_repeat_is_written_where_replicas_have_to_acknowledge_it(
     with pytest.raises(Refused):
         await writer_on(redis, ack_replicas=1).append_one(app_id, first)
     assert await changes() > before
+
+
+async def test_masters_that_have_parted_give_no_id_twice(ids: Snowflakes, app_id: str) -> None:
+    """Both append in the same milliseconds. Who has an entry of the one must not take the other's for it."""
+
+    async def given(url: str) -> set[str]:
+        async with redis_client.connect(url) as redis:
+            writer = writer_on(redis)
+            for _ in range(300):
+                await writer.append(app_id, [message(ids)])
+            return {entry_id for entry_id, _, _ in await log_of(redis, app_id)}
+
+    async with private_redis() as one, private_redis() as other:
+        both = await asyncio.gather(given(one.url), given(other.url))
+    milliseconds = [{entry_id.partition("-")[0] for entry_id in each} for each in both]
+    assert milliseconds[0] & milliseconds[1]
+    assert not both[0] & both[1]
+
+
+async def test_a_batch_has_ids_that_follow_each_other(
+    redis: Any, writer: LogWriter, ids: Snowflakes, app_id: str
+) -> None:
+    for _ in range(20):
+        await asyncio.gather(*(writer.append(app_id, [message(ids), message(ids)]) for _ in range(5)))
+    entries = [read_entry(id_, fields).id for id_, fields in await redis.xrange(names.log(app_id))]
+    assert entries == sorted(set(entries))
+    assert len(entries) == 200
+
+
+async def test_the_log_goes_on_after_an_entry_that_was_made_by_hand(
+    redis: Any, writer: LogWriter, ids: Snowflakes, app_id: str
+) -> None:
+    await writer.append(app_id, [message(ids)])
+    by_hand = await redis.xadd(names.log(app_id), {"k": "?", "v": ""}, id=f"{2**45}-7")
+    await writer.append(app_id, [message(ids), message(ids)])
+    entries = await redis.xrange(names.log(app_id))
+    assert [id_ for id_, _ in entries][1:] == [by_hand, b"%d-8" % 2**45, b"%d-9" % 2**45]

@@ -20,7 +20,7 @@ _LATE = 9_999_999_999_999
 """Milliseconds of a time to come: an app with old entries alone would be forgotten."""
 
 _STATUS = re.compile(r"\bstatus = CASE WHEN .* THEN 0 ELSE status END")
-_XADD = "redis.call('XADD', log, '*', 'k', kind, 'v', body)"
+_XADD = "redis.pcall('XADD', log, next_id, ...)"
 
 
 def _advances_first() -> None:
@@ -68,18 +68,18 @@ def _checks_no_replay_buffer() -> None:
 
 def _counts_entries() -> None:
     """Makes dense entry ids by a counter of its own: a stale log goes on to give out those that it lost."""
-    _patch_append_script((_XADD, _XADD.replace("'*'", f"'{_LATE}-' .. (redis.call('XLEN', log) + 1)")))
+    _patch_append_script((_XADD, _xadd(f"'{_LATE}-' .. (redis.call('XLEN', log) + 1)")))
 
 
 def _trims_by_length() -> None:
     """Bounds the log by its length, whatever the database still lacks."""
-    _patch_append_script((_XADD, _XADD.replace("log, '*'", "log, 'MAXLEN', '=', 20, '*'")))
+    _patch_append_script((_XADD, _xadd("'MAXLEN', '=', 20, next_id")))
 
 
 def _publishes_apart() -> None:
     """Publishes outside of the script: before it, under ids that the script is told to use then."""
     _patch_append_script(
-        (_XADD, _XADD.replace("'*'", "ARGV[1] .. '-' .. appended")),
+        (_XADD, _xadd("ARGV[1] .. '-' .. appended")),
         ("redis.call('SPUBLISH', ARGV[1], table.concat(published, '\\n'))", ""),
     )
     milliseconds: dict[str, int] = {}
@@ -140,6 +140,11 @@ def _loses_a_publish() -> None:
         return arguments
 
     replace("imc_command_api.log.script:AppendScript._arguments", make)
+
+
+def _xadd(arguments: str) -> str:
+    """What appends with other arguments than `_XADD`. A refusal fails the script."""
+    return f"redis.call('XADD', log, {arguments}, ...)"
 
 
 def _patch_append_script(*changes: tuple[str, str]) -> None:

@@ -43,10 +43,9 @@ end
 
 local most_bytes = tonumber(ARGV[9])
 local send_us, depth_us = tonumber(ARGV[7]), tonumber(ARGV[8])
-local now, full_at, was_full_at, sends = 0, 0, 0, count
+local time = redis.call('TIME')
+local now, full_at, was_full_at, sends = time[1] * 1000000 + time[2], 0, 0, count
 if send_us > 0 then
-  local time = redis.call('TIME')
-  now = time[1] * 1000000 + time[2]
   was_full_at = tonumber(redis.call('GET', send_quota) or 0)
   -- Never emptier than empty: the clock may have stepped back, or the quota been raised.
   full_at = math.min(math.max(now, was_full_at), now + depth_us)
@@ -57,6 +56,24 @@ local result = { epoch, 0 }
 local published = { epoch .. ' ' .. last }
 local recent = {}
 local appended, sent, first = 0, 0, nil
+
+-- Two masters that a failover has parted go on from the same entry, and may both append in one millisecond.
+-- Whoever has the one entry must not take the other for it. So the second part of the first id is at random, by
+-- the epoch that the caller has made up.
+local last_ms, last_sequence = string.match(last, '^(%d+)-(%d+)$')
+local ms = math.max(math.floor(now / 1000), tonumber(last_ms))
+local sequence = (tonumber(string.sub(ARGV[2], 1, 5), 16) or 0) + (ms > tonumber(last_ms) and 0 or last_sequence + 1)
+local next_id, later_ids = string.format('%.0f-%.0f', ms, sequence), string.format('%.0f-*', ms)
+
+local function add(...)
+  local entry = redis.pcall('XADD', log, next_id, ...)
+  if type(entry) == 'table' then
+    -- The log has an entry with a later id, which was made by hand.
+    entry, later_ids = redis.call('XADD', log, '*', ...), '*'
+  end
+  next_id = later_ids
+  return entry
+end
 
 for at = FIRST, #ARGV, FIELDS do
   local kind, body, id = ARGV[at], ARGV[at + 1], ARGV[at + 2]
@@ -83,10 +100,10 @@ for at = FIRST, #ARGV, FIELDS do
   else
     local entry
     if trace then
-      entry = redis.call('XADD', log, '*', 'k', kind, 'v', body, 't', trace)
+      entry = add('k', kind, 'v', body, 't', trace)
       published[1] = published[1] .. ' ' .. trace
     else
-      entry = redis.call('XADD', log, '*', 'k', kind, 'v', body)
+      entry = add('k', kind, 'v', body)
     end
     last, appended, first = entry, appended + 1, first or entry
     waiting_bytes = waiting_bytes + bytes

@@ -18,8 +18,11 @@ from imc_push_node.stream import changes, log_state
 _NOT_NEW = "ID specified in XADD is equal or smaller"
 """What Redis says of the first id of all, in a stream that has any other."""
 
+UNHEARD_SECONDS = 1.5
+"""What is not heard for longer is lost: the node connects anew. Less than the time between two proofs."""
+
 FORGET_SECONDS = 10.0
-"""When a word is given up whose shard stands for no master any more. Each is asked for every second."""
+"""When a word is given up whose shard stands for no master any more."""
 
 
 class _Silent:
@@ -108,7 +111,7 @@ class NodeProof:
         word.said, word.is_said = max(word.said, number), True
         if word.heard < number and word.unheard_since is None:
             word.unheard_since = _now()
-        elif word.silence > DEADLINE_SECONDS:
+        elif word.silence > UNHEARD_SECONDS:
             self._subscriber.reconnect(shard)
 
     async def of_pushes(self) -> str | None:
