@@ -27,8 +27,9 @@ MISS = """
     INSERT INTO imc_message
         (message_id, app_id, group_id, user_id, content, create_time, status, log_id, last_log_id)
     SELECT
-        {first_id} + seq, '{app_id}', 'g', 'u', CONCAT('missed ', seq), {ms}, 1,
-        CONCAT('{ms:011x}', LPAD(LOWER(HEX(seq)), 9, '0')), CONCAT('{ms:011x}', LPAD(LOWER(HEX(seq)), 9, '0'))
+        {first_id} + seq, '{app_id}', 'g', 'u', CONCAT('missed ', seq), {at.ms}, 1,
+        CONCAT('{at.ms:011x}', LPAD(LOWER(HEX({at.seq} + seq)), 9, '0')),
+        CONCAT('{at.ms:011x}', LPAD(LOWER(HEX({at.seq} + seq)), 9, '0'))
     FROM seq_1_to_{count}
 """
 
@@ -261,9 +262,7 @@ async def test_memory_of_a_node_stays_bounded_during_a_large_replay(
     trimmed = await trim(redis, app_id)
     assert str(trimmed) == last["cursor"]
     first_id = int(last["messageId"])
-    await run(
-        own_database_url, MISS.format(app_id=app_id, first_id=first_id, ms=start.entry.ms, count=MISSED)
-    )
+    await run(own_database_url, MISS.format(app_id=app_id, first_id=first_id, at=start.entry, count=MISSED))
     (node,) = client.deployment.push_nodes
     before = resident_kib(node.pid)
     maximum = before

@@ -60,10 +60,10 @@ local appended, sent, first = 0, 0, nil
 -- Two masters that a failover has parted go on from the same entry, and may both append in one millisecond.
 -- Whoever has the one entry must not take the other for it. So the second part of the first id is at random, by
 -- the epoch that the caller has made up.
-local last_ms, last_sequence = string.match(last, '^(%d+)-(%d+)$')
-local ms = math.max(math.floor(now / 1000), tonumber(last_ms))
-local sequence = (tonumber(string.sub(ARGV[2], 1, 5), 16) or 0) + (ms > tonumber(last_ms) and 0 or last_sequence + 1)
-local next_id, later_ids = string.format('%.0f-%.0f', ms, sequence), string.format('%.0f-*', ms)
+local last_ms = tonumber(string.match(last, '^%d+'))
+local ms = math.max(math.floor(now / 1000), last_ms)
+local later_ids = string.format('%.0f-*', ms)
+local next_id = ms > last_ms and string.format('%.0f-%d', ms, tonumber(string.sub(ARGV[2], 1, 5), 16) or 0) or later_ids
 
 local function add(...)
   local entry = redis.pcall('XADD', log, next_id, ...)
