@@ -29,9 +29,9 @@ def is_utf8(text: bytes) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("spelling", "most"), [("%{:02x}", 4), ("%{:02X}", 2)])
-def test_escapes_are_accepted_where_a_strict_decoder_reads_them(spelling: str, most: int) -> None:
-    for size in range(1, most + 1):
+@pytest.mark.parametrize("spelling", ["%{:02x}", "%{:02X}"])
+def test_escapes_are_accepted_where_a_strict_decoder_reads_them(spelling: str) -> None:
+    for size in (1, 2, 3, 4):
         for units in itertools.product(EDGES, repeat=size):
             text = "".join(map(spelling.format, units)).encode()
             assert is_accepted(text) is is_utf8(text), text

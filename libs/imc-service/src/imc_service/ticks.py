@@ -16,5 +16,4 @@ def pause(seconds: float) -> float:
     if seconds < TICK_SECONDS:
         return seconds
     now = asyncio.get_running_loop().time()
-    this, due = math.floor(now / TICK_SECONDS), math.floor((now + seconds) / TICK_SECONDS)
-    return max(due, this + 1) * TICK_SECONDS - now
+    return math.floor((now + seconds) / TICK_SECONDS) * TICK_SECONDS - now

@@ -58,8 +58,8 @@ local recent = {}
 local appended, sent, first = 0, 0, nil
 
 -- Two masters that a failover has parted go on from the same entry, and may both append in one millisecond.
--- Whoever has the one entry must not take the other for it. So the second part of the first id is at random, by
--- the epoch that the caller has made up.
+-- Whoever has the one entry must not take the other for it. So the first id of a batch has a random part, which
+-- is the begin of the epoch that the caller has made up.
 local last_ms = tonumber(string.match(last, '^%d+'))
 local ms = math.max(math.floor(now / 1000), last_ms)
 local later_ids = string.format('%.0f-*', ms)

@@ -19,7 +19,10 @@ _NOT_NEW = "ID specified in XADD is equal or smaller"
 """What Redis says of the first id of all, in a stream that has any other."""
 
 UNHEARD_SECONDS = 1.5
-"""What is not heard for longer is lost: the node connects anew. Less than the time between two proofs."""
+"""A word that is not heard for longer is lost: the node connects anew.
+
+Less than the time between two proofs, so that the next proof does it.
+"""
 
 FORGET_SECONDS = 10.0
 """When a word is given up whose shard stands for no master any more."""
