@@ -200,12 +200,17 @@ def test_a_malformed_event_shows_no_content() -> None:
         (b"1-1", {b"k": b"x", b"v": b"{}"}),
         (b"1-1", {b"k": b"", b"v": b"{}"}),
         (b"1-1", {b"hello": b"world"}),
-        (b"one", {b"k": b"s", b"v": b"{}"}),
     ],
 )
 def test_an_entry_of_anybody_else_is_malformed(entry_id: bytes, fields: dict[bytes, bytes]) -> None:
     with pytest.raises(MalformedEvent, match="no known kind or no body"):
         events.read_entry(entry_id, fields)
+
+
+@pytest.mark.parametrize("entry_id", [b"one", b"10000000000000-0", b"1-10000000000"])
+def test_an_entry_whose_id_no_table_can_hold_is_malformed(entry_id: bytes) -> None:
+    with pytest.raises(MalformedEvent, match="an id that no table can hold"):
+        events.read_entry(entry_id, {b"k": b"s", b"v": b"{}"})
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,9 @@ from imc_testkit.servers import private_redis
 from imc_testkit.waiting import wait_until
 from prometheus_client import CollectorRegistry
 
+LATEST_MS = 10**13 - 1
+"""The latest time of an id that tables can hold."""
+
 LIMITS = Limits(backlog=1000, keep_recent_ms=lambda: 60_000, keep_sent_ms=60_000)
 
 
@@ -372,7 +375,32 @@ async def test_the_log_goes_on_after_an_entry_that_was_made_by_hand(
     redis: Any, writer: LogWriter, ids: Snowflakes, app_id: str
 ) -> None:
     await writer.append(app_id, [message(ids)])
-    by_hand = await redis.xadd(names.log(app_id), {"k": "?", "v": ""}, id=f"{2**45}-7")
+    by_hand = await redis.xadd(names.log(app_id), {"k": "?", "v": ""}, id=f"{LATEST_MS}-7")
     await writer.append(app_id, [message(ids), message(ids)])
     entries = await redis.xrange(names.log(app_id))
-    assert [id_ for id_, _ in entries][1:] == [by_hand, b"%d-8" % 2**45, b"%d-9" % 2**45]
+    assert [id_ for id_, _ in entries][1:] == [by_hand, b"%d-8" % LATEST_MS, b"%d-9" % LATEST_MS]
+
+
+@pytest.mark.parametrize(
+    "by_hand", [f"{LATEST_MS + 1}-0", f"{2**64 - 1}-{2**64 - 1}", f"{LATEST_MS}-{10**9}"]
+)
+async def test_nothing_is_appended_after_an_id_that_no_table_can_hold(
+    redis: Any, writer: LogWriter, ids: Snowflakes, app_id: str, by_hand: str
+) -> None:
+    """It would be acknowledged, and never be stored."""
+    log = names.log(app_id)
+    await writer.append(app_id, [message(ids)])
+    [(before, _)] = await redis.xrange(log)
+    await redis.xadd(log, {"k": "?", "v": ""}, id=by_hand)
+    for _ in range(2):
+        for refused in await writer.append(app_id, [message(ids, "c"), message(ids)]):
+            assert isinstance(refused, Refused)
+            assert refused.code is ErrorCode.UNAVAILABLE
+        assert await redis.xlen(log) <= 2
+        # The stream still knows the id.
+        await redis.xdel(log, by_hand)
+    await redis.execute_command("XSETID", log, before)
+    assert all(
+        isinstance(each, Appended) for each in await writer.append(app_id, [message(ids, "c"), message(ids)])
+    )
+    assert await redis.xlen(log) == 3

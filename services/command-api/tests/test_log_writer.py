@@ -11,7 +11,7 @@ import pytest
 from imc_command_api.handlers.ports import Appended, Write
 from imc_command_api.log import writer as module
 from imc_command_api.log.metrics import LogMetrics
-from imc_command_api.log.script import BacklogFull, NewApp
+from imc_command_api.log.script import BacklogFull, LogAtItsEnd, NewApp
 from imc_command_api.log.writer import (
     MAX_BATCH_BYTES,
     MAX_BATCH_EVENTS,
@@ -259,6 +259,7 @@ async def test_nothing_is_appended_of_a_new_app_whose_quota_can_not_be_asked(ben
     ("error", "code", "message", "retry_after"),
     [
         (BacklogFull("a"), ErrorCode.UNAVAILABLE, "waits to be stored", module.BACKLOG_RETRY_SECONDS),
+        (LogAtItsEnd("a"), ErrorCode.UNAVAILABLE, "did not make", module.BACKLOG_RETRY_SECONDS),
         (NotReplicated("0 of 1"), ErrorCode.INTERNAL, UNKNOWN_END, None),
         (RuntimeError("of ours"), ErrorCode.INTERNAL, UNKNOWN_END, None),
         (RedisConnectionError("in the middle"), ErrorCode.INTERNAL, UNKNOWN_END, None),

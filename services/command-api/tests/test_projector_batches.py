@@ -8,6 +8,7 @@ from imc_command_api.projector.stretch import (
     Stretch,
     transactions_of,
 )
+from imc_contracts.cursor import EntryId
 
 
 def stretch_of(app_id: str, sizes: list[int]) -> Stretch:
@@ -45,6 +46,23 @@ def test_stretches_are_cut_where_a_transaction_would_be_too_large(
         assert [entry for piece in pieces for entry in piece.entries] == stretch.entries
         # Each piece begins where the one before ended.
         assert [piece.after for piece in pieces] == [stretch.after, *(piece.end for piece in pieces[:-1])]
+
+
+@pytest.mark.parametrize(
+    ("after", "ids", "position"),
+    [
+        (b"1-0", [], "1-0"),
+        (b"1-0", [b"2-0", b"3-7"], "3-7"),
+        (b"1-0", [b"2-0", b"99999999999999-0", b"99999999999999-1"], "2-0"),
+        (b"1-0", [b"99999999999999-0"], "1-0"),
+        (b"99999999999999-0", [b"99999999999999-1"], None),
+    ],
+)
+def test_the_database_is_as_far_as_the_last_id_that_it_can_hold(
+    after: bytes, ids: list[bytes], position: str | None
+):
+    stretch = Stretch("app", b"epoch", after, [LogEntry(each, 1, None, "of no matter") for each in ids])
+    assert stretch.position == (position and ("epoch", EntryId.parse(position).column))
 
 
 def test_a_stretch_without_entries_is_not_lost():

@@ -1,10 +1,13 @@
 """From the log into the database: everything, once, and counted."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from imc_command_api.projector import logs as logs_module
+from imc_command_api.projector import quarantine, stretch
 from imc_command_api.projector.settings import ProjectorSettings
 from imc_command_api.projector.worker import CALM_SECONDS, Worker
 from imc_command_api.store.projection import Projection
@@ -63,14 +66,70 @@ async def test_an_app_that_is_new_is_found(
             assert await shown.count(history.app_id) == 1
 
 
+@pytest.mark.parametrize("key", [names.log, names.log_state])
 async def test_a_log_that_can_not_be_read_stops_no_other(
-    projecting: Any, feed: Any, history: Any, log_redis: Redis
+    projecting: Any, feed: Any, history: Any, log_redis: Redis, key: Callable[[str], str]
 ):
     await log_redis.zadd(names.pending(names.shard_of("broken")), {"broken": 1})
-    await log_redis.set(names.log("broken"), "no stream")
-    async with projecting():
+    await log_redis.set(key("broken"), "neither stream nor hash")
+    async with projecting() as registry:
         await feed.append([history.sent(history.message())])
         await feed.projected()
+        await wait_until(lambda: registry.get_sample_value("imc_projector_lag_seconds"))
+
+
+async def test_an_app_with_which_something_unexpected_fails_stops_no_other(
+    projecting: Any,
+    feed: Any,
+    feed_of: Any,
+    history_of: Any,
+    history: Any,
+    log_redis: Redis,
+    monkeypatch: Any,
+):
+    """It is set aside at once, and read again later."""
+    read, places = stretch.understand, []
+
+    def fails(app_id: str, entry_id: bytes, fields: dict[bytes, bytes]) -> stretch.LogEntry:
+        if app_id == "fails":
+            places.append(entry_id)
+            raise RuntimeError("a bug")
+        return read(app_id, entry_id, fields)
+
+    monkeypatch.setattr(logs_module, "understand", fails)
+    monkeypatch.setattr(quarantine, "REST_SECONDS", 1.0)
+    bad, bad_history = feed_of(log_redis, "fails"), history_of("fails")
+    async with projecting():
+        await bad.append([bad_history.sent(bad_history.message())])
+        await wait_until(lambda: places)
+        await feed.append([history.sent(history.message()) for _ in range(3)])
+        await feed.projected()
+        seen = len(places)
+        await wait_until(lambda: len(places) > seen)
+        monkeypatch.setattr(logs_module, "understand", read)
+        await bad.projected()
+
+
+async def test_an_id_that_no_table_can_hold_stops_nothing(
+    projecting: Any, feed: Any, feed_of: Any, history_of: Any, history: Any, log_redis: Redis, shown: Any
+):
+    """It was made by hand. What is there is dead-lettered; the others flow, of the same log too."""
+    other_history = history_of(f"{history.app_id}-other")
+    other = feed_of(log_redis, other_history.app_id)
+    await feed.append([history.sent(history.message())])
+    place = f"{10**13}-7"
+    body = history.sent(history.message()).entry.body
+    await log_redis.xadd(names.log(feed.app_id), {"k": "s", "v": body}, id=place)
+    async with projecting():
+        await feed.projected()
+        await other.append([other_history.sent(other_history.message())])
+        await other.projected()
+    [letter] = await feed.dead_letters()
+    assert (letter[b"id"], letter[b"reason"]) == (
+        place.encode(),
+        b"the entry has an id that no table can hold",
+    )
+    assert await shown.count(feed.app_id) == await shown.count(other.app_id) == 1
 
 
 async def test_an_entry_seen_twice_is_counted_once(

@@ -155,11 +155,18 @@ def is_erased(fields: Mapping[bytes, bytes]) -> bool:
 
 
 def read_entry(entry_id: bytes | str, fields: Mapping[bytes, bytes]) -> Entry:
-    """Read an entry as Redis returns it. Raises `MalformedEvent` if it is not a known event."""
+    """Read an entry as Redis returns it.
+
+    Raises `MalformedEvent` if it is no known event, or has an id that can't be stored.
+    """
     try:
-        return Event(EventKind(fields[KIND_FIELD]), fields[BODY_FIELD]).at(EntryId.parse(entry_id))
+        event = Event(EventKind(fields[KIND_FIELD]), fields[BODY_FIELD])
     except (KeyError, ValueError) as error:
         raise MalformedEvent("the entry has no known kind or no body") from error
+    try:
+        return event.at(EntryId.parse(entry_id))
+    except ValueError as error:
+        raise MalformedEvent("the entry has an id that no table can hold") from error
 
 
 def trace_of(fields: Mapping[bytes, bytes]) -> str | None:

@@ -52,8 +52,7 @@ class StreamEraser:
         keys = [names.log(erasure.app_id), names.log_copy(erasure.app_id, erasure.erasure_id)]
 
         def erases(entry_id: bytes, fields: _Fields) -> bool:
-            is_before = EntryId.parse(entry_id).column < erasure.log_id
-            return is_before and _is_event(fields) and concerns(erasure, fields)
+            return _is_before(erasure, entry_id) and _is_event(fields) and concerns(erasure, fields)
 
         return await self._step(keys, erases, may_shrink=False)
 
@@ -64,7 +63,7 @@ class StreamEraser:
         doomed = [
             letter_id
             for letter_id, fields in page
-            if _is_before(erasure, fields) and concerns(erasure, fields)
+            if _is_letter_before(erasure, fields) and concerns(erasure, fields)
         ]
         if doomed:
             await self._masters.run(key, lambda redis: redis.xdel(key, *doomed))
@@ -156,12 +155,18 @@ def _is_event(fields: _Fields) -> bool:
     return not is_erased(fields) and fields.get(KIND_FIELD) != EventKind.ERASURE.value
 
 
-def _is_before(erasure: Erasure, letter: _Fields) -> bool:
+def _is_before(erasure: Erasure, entry_id: bytes) -> bool:
+    """Whether the entry came before the erasure. An id that IMC did not make tells nothing: then it did."""
     try:
-        is_before = EntryId.parse(letter[b"id"]).column < erasure.log_id
-    except (KeyError, ValueError):
+        return EntryId.parse(entry_id).column < erasure.log_id
+    except ValueError:
         return True
-    return is_before and _is_event(letter)
+
+
+def _is_letter_before(erasure: Erasure, letter: _Fields) -> bool:
+    if (entry_id := letter.get(b"id")) is None:
+        return True
+    return _is_before(erasure, entry_id) and _is_event(letter)
 
 
 def _blank() -> tuple[bytes, bytes]:

@@ -17,10 +17,10 @@
 --       11 1 if a repeat has to be written too, 12 changes to keep, then 7 for each event: kind, body, id, number
 --       of its recent key, number of its sent key or 0, receipt, mark ("score member" or ""); after the letter of
 --       the kind comes the context of the event's trace, if it is traced
--- Result: "full" if too many entries wait, "new" if the app has no log and none may begin, else a list: epoch,
---       µs until the bucket holds a send, then for each event its entry id, or "=" and the receipt of the send
---       that it repeats, or "x" if its id is retired already, or "q" if the bucket is empty, or "b" if too many
---       bytes wait
+-- Result: "full" if too many entries wait, "new" if the app has no log and none may begin, "end" if the log has
+--       an id after which no other can be stored, else a list: epoch, µs until the bucket holds a send, then for
+--       each event its entry id, or "=" and the receipt of the send that it repeats, or "x" if its id is retired
+--       already, or "q" if the bucket is empty, or "b" if too many bytes wait
 
 local log, state, recalled, send_quota, pending, changes, apps = unpack(KEYS, 1, 7)
 local app = ARGV[6]
@@ -65,10 +65,25 @@ local ms = math.max(math.floor(now / 1000), last_ms)
 local later_ids = string.format('%.0f-*', ms)
 local next_id = ms > last_ms and string.format('%.0f-%d', ms, tonumber(string.sub(ARGV[2], 1, 5), 16) or 0) or later_ids
 
+-- Whether the database could not store what follows on an entry that was made by hand: see EntryId in cursor.py.
+local function is_at_its_end()
+  local info = redis.call('XINFO', 'STREAM', log)
+  for at = 1, #info, 2 do
+    if info[at] == 'last-generated-id' then
+      local ms_digits, seq_digits = string.match(info[at + 1], '^(%d+)-(%d+)$')
+      return #ms_digits > 13 or #seq_digits > 9
+    end
+  end
+end
+
+-- Returns the id of a new entry. Only before the first write it may return nil: the log is at its end.
 local function add(...)
   local entry = redis.pcall('XADD', log, next_id, ...)
   if type(entry) == 'table' then
     -- The log has an entry with a later id, which was made by hand.
+    if is_at_its_end() then
+      return nil
+    end
     entry, later_ids = redis.call('XADD', log, '*', ...), '*'
   end
   next_id = later_ids
@@ -104,6 +119,9 @@ for at = FIRST, #ARGV, FIELDS do
       published[1] = published[1] .. ' ' .. trace
     else
       entry = add('k', kind, 'v', body)
+    end
+    if not entry then
+      return 'end'
     end
     last, appended, first = entry, appended + 1, first or entry
     waiting_bytes = waiting_bytes + bytes

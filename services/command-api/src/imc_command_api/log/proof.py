@@ -70,7 +70,7 @@ def _of_command_api(shard: int, database: int) -> list[Command]:
         *_of_all(shard),
         ("HGET", names.WORKERS, "0"),
         ("HSET", names.WORKERS, "0", "x"),
-        ("XADD", log, "*", "k", "v"),
+        *(("XADD", log, "*", "k", "v"), ("XINFO", "STREAM", log)),
         ("XADD", names.changes(shard), "*", "a", app_id),
         ("ZADD", names.recalled(app_id), "0", "x"),
         *((command, key, *value) for key in buckets for command, *value in (("GET",), ("SET", "0"))),

@@ -1,7 +1,7 @@
 """Runs the append script on one app's writes."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -29,6 +29,13 @@ class NewApp(Exception):
     """The app has no log, and may not begin one; nothing was appended."""
 
 
+class LogAtItsEnd(Exception):
+    """The log has an entry, made by hand, after whose id none can be stored; nothing was appended."""
+
+
+_REASONS: Mapping[bytes, type[Exception]] = {b"full": BacklogFull, b"new": NewApp, b"end": LogAtItsEnd}
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """``backlog``: the most entries that may wait for the database. The others are milliseconds."""
@@ -54,9 +61,9 @@ class AppendScript:
     ) -> list[Outcome | Refused]:
         """Append ``writes`` to the app's log; an outcome, or a refusal for a quota, for each.
 
-        Raises `BacklogFull`, `NewApp` unless the log exists or ``may_begin``, and what redis-py raises. After
-        a lost connection or a timeout it is not known whether the batch was appended; after
-        `imc_service.redis.errors.NotReplicated` it was, but may be lost.
+        Raises `BacklogFull`, `LogAtItsEnd`, `NewApp` unless the log exists or ``may_begin``, and what
+        redis-py raises. After a lost connection or a timeout it is not known whether the batch was appended;
+        after `imc_service.redis.errors.NotReplicated` it was, but may be lost.
         """
         shard = names.shard_of(app_id)
         keys = [
@@ -71,7 +78,7 @@ class AppendScript:
         arguments = self._arguments(app_id, writes, keys, may_begin)
         reply = cast("bytes | list[bytes | int]", await self._call(keys, arguments))
         if isinstance(reply, bytes):
-            raise (NewApp if reply == b"new" else BacklogFull)(app_id)
+            raise _REASONS[reply](app_id)
         epoch = cast(bytes, reply[0]).decode()
         results = cast("list[bytes]", reply[2:])
         refusals = self._refusals(app_id, results, cast(int, reply[1]))

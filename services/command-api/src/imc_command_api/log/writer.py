@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from imc_command_api.handlers.ports import Outcome, Write
 from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.new_apps import NewApps
-from imc_command_api.log.script import AppendScript, BacklogFull, NewApp
+from imc_command_api.log.script import AppendScript, BacklogFull, LogAtItsEnd, NewApp
 
 logger = get_logger("log")
 
@@ -249,6 +249,13 @@ def _refusal_of(error: Exception, batch: list[_Waiting]) -> Refused:
         return error
     if isinstance(error, BacklogFull):
         return unavailable("too much of this app waits to be stored", BACKLOG_RETRY_SECONDS)
+    if isinstance(error, LogAtItsEnd):
+        logger.error(
+            "the log of an app has an id that is too large to be stored: delete the entry with XDEL,"
+            " and lower the last id with XSETID",
+            appId=str(error),
+        )
+        return unavailable("the log of this app has an entry that IMC did not make", BACKLOG_RETRY_SECONDS)
     if isinstance(error, QuotaOutOfReach) or was_not_run(error):
         words = words_of(error.__cause__ or error)
         logger.warning("nothing appended", error=words, requestIds=_request_ids(batch))

@@ -129,7 +129,7 @@ class Logs:
         it.
         """
         asked_at, positions = time.monotonic(), dict(ahead)
-        positions.update(await _positions(redis, [app_id for app_id in app_ids if app_id not in ahead]))
+        positions.update(await self._positions(redis, [app_id for app_id in app_ids if app_id not in ahead]))
         app_ids = [app_id for app_id in app_ids if app_id in positions]
         if not app_ids:
             return []
@@ -182,7 +182,8 @@ class Logs:
         async with redis.pipeline(transaction=False) as pipe:
             for app_id in since:
                 pipe.hget(names.log_state(app_id), "waiting")
-            counts = [int(count or 0) for count in await pipe.execute()]
+            replies = cast("list[bytes | Exception | None]", await pipe.execute(raise_on_error=False))
+        counts = [0 if isinstance(reply, Exception) else int(reply or 0) for reply in replies]
         return Lag(sum(counts), max(counts), max(0.0, (now - min(since.values())) / 1000))
 
     async def due(self, shards: Collection[int]) -> list[str]:
@@ -245,6 +246,23 @@ class Logs:
             raise
         return replies if is_own else [None] * len(reads)
 
+    async def _positions(self, redis: Redis, app_ids: Sequence[str]) -> dict[str, Ahead]:
+        """The epoch of each log, and the newest entry up to which the database has all."""
+        if not app_ids:
+            return {}
+        async with redis.pipeline(transaction=False) as pipe:
+            for app_id in app_ids:
+                pipe.hmget(names.log_state(app_id), ["epoch", "projected"])
+            replies = cast("list[list[bytes | None] | Exception]", await pipe.execute(raise_on_error=False))
+        positions: dict[str, Ahead] = {}
+        for app_id, reply in zip(app_ids, replies, strict=True):
+            if isinstance(reply, Exception):
+                self._leave_out(app_id, reply)
+            else:
+                epoch, projected = reply
+                positions[app_id] = epoch or b"", projected or b"0-0"
+        return positions
+
     async def _waiting(self, shards: Collection[int]) -> tuple[int, dict[str, float]]:
         """The time of Redis, and since when each app waits; both in milliseconds."""
         keys = [names.pending(shard) for shard in shards]
@@ -273,24 +291,6 @@ class Logs:
             average = sum(stretch.size for stretch in stretches) / count
             # Rises at once and sinks slowly: memory is at stake on one side only.
             self._average_bytes = max(average, 0.9 * self._average_bytes + 0.1 * average)
-
-
-async def _positions(redis: Redis, app_ids: Sequence[str]) -> dict[str, Ahead]:
-    """The epoch of each log, and the newest entry up to which the database has all."""
-    if not app_ids:
-        return {}
-    async with redis.pipeline(transaction=False) as pipe:
-        for app_id in app_ids:
-            pipe.hmget(names.log_state(app_id), ["epoch", "projected"])
-        replies = cast("list[list[bytes | None] | Exception]", await pipe.execute(raise_on_error=False))
-    positions: dict[str, Ahead] = {}
-    for app_id, reply in zip(app_ids, replies, strict=True):
-        if not isinstance(reply, Exception):
-            epoch, projected = reply
-            positions[app_id] = epoch or b"", projected or b"0-0"
-        elif code_of(reply) not in _MOVING:
-            raise reply
-    return positions
 
 
 def _arguments_of(progress: ProjectedStretch) -> list[Any]:

@@ -5,7 +5,7 @@ over.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
 from imc_service import background
 from imc_service.logs import get_logger
@@ -21,6 +21,9 @@ logger = get_logger("projector.quarantine")
 
 TRIES = 5
 PAUSE_SECONDS = 0.2
+
+REST_SECONDS = 10.0
+"""Until an app is read again with which something unexpected failed."""
 
 MOST_APPS = 100
 """Apps at once: memory stays bounded. Others that are refused meanwhile wait, and are read again."""
@@ -47,13 +50,19 @@ class Quarantine:
         """Take an app with the entries that were refused alone. All others of ``stretch`` are written."""
         over = len(self._tasks) >= MOST_APPS
         work = asyncio.sleep(TRIES * PAUSE_SECONDS) if over else self._keep(stretch, refused)
-        task = asyncio.create_task(work)
-        self._tasks[stretch.app_id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(stretch.app_id, None))
+        self._begin(stretch.app_id, work)
+
+    def rest(self, app_id: str) -> None:
+        """Keep an app from being read for `REST_SECONDS`."""
+        self._begin(app_id, asyncio.sleep(REST_SECONDS))
 
     async def end(self) -> None:
         """Give up what is here. It is read again by the next owner of its shards."""
         await background.end(self._tasks.values())
+
+    def _begin(self, app_id: str, work: Coroutine[None, None, None]) -> None:
+        task = self._tasks[app_id] = asyncio.create_task(work)
+        task.add_done_callback(lambda _: self._tasks.pop(app_id, None))
 
     async def _keep(self, stretch: Stretch, refused: Sequence[RefusedEntry]) -> None:
         try:

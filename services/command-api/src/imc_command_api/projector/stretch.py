@@ -1,5 +1,6 @@
 """Stretches of logs, and how they are cut into transactions; no I/O."""
 
+import contextlib
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
@@ -54,9 +55,12 @@ class Stretch:
         return sum(entry.size for entry in self.entries)
 
     @property
-    def position(self) -> Position:
-        """How far the database is once it has all entries."""
-        return self.epoch.decode(), EntryId.parse(self.end.decode()).column
+    def position(self) -> Position | None:
+        """How far the database is once it has all entries; None if it can store none of their ids."""
+        for entry_id in (*(entry.id for entry in reversed(self.entries)), self.after):
+            with contextlib.suppress(ValueError):
+                return self.epoch.decode(), EntryId.parse(entry_id).column
+        return None
 
 
 def understand(app_id: str, entry_id: bytes, fields: dict[bytes, bytes]) -> LogEntry:

@@ -97,17 +97,18 @@ class Worker:
         self.lag = await self._logs.lag(self._redis, self.shards)
 
     async def _keep_projecting(self) -> None:
-        failures = 0
+        failures, are_apart = 0, False
         while not self._stopping.is_set():
             try:
-                await self._project()
-                failures = 0
+                await (self._project_each() if are_apart else self._project())
+                failures, are_apart = 0, False
             except (RedisError, OSError) as error:
                 self.reading.goes_on(words_of(error))
                 self._metrics.retries.inc()
                 await BACKOFF.pause(failures := failures + 1)
             except Exception as error:
                 logger.error("entries are left for later", exc_info=error)
+                are_apart = True
                 await BACKOFF.pause(failures := failures + 1)
             self._ahead.clear()
 
@@ -135,9 +136,24 @@ class Worker:
             if writing is not None:
                 await writing
 
-    async def _read(self) -> list[Stretch]:
+    async def _project_each(self) -> None:
+        """Read and write each app by itself, once. One with which that fails stops no other any more."""
+        for app_id in await self._next_apps():
+            try:
+                for stretch in await self._logs.read(self._redis, [app_id], {}):
+                    await self._write([stretch])
+            except (RedisError, OSError):
+                raise
+            except Exception as error:
+                logger.error("an app is left for later", exc_info=error)
+                self._quarantine.rest(app_id)
+
+    async def _next_apps(self) -> list[str]:
         waiting = await self._logs.pending(self.shards)
-        app_ids = [app_id for app_id in waiting if app_id not in self._quarantine][:READ_APPS]
+        return [app_id for app_id in waiting if app_id not in self._quarantine][:READ_APPS]
+
+    async def _read(self) -> list[Stretch]:
+        app_ids = await self._next_apps()
         batch = await self._logs.read(self._redis, app_ids, self._ahead) if app_ids else []
         for stretch in batch:
             self._ahead[stretch.app_id] = stretch.epoch, stretch.end

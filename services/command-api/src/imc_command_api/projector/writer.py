@@ -56,7 +56,7 @@ class StretchWriter:
             for entry in stretch.entries
             if entry.row is not None
         ]
-        positions = {stretch.app_id: stretch.position for stretch in stretches}
+        positions = _positions_of(stretches)
         begun_ns, refused = time.time_ns(), dict[str, list[RefusedEntry]]()
         asked_at = min((stretch.asked_at for stretch in stretches), default=0.0)
         try:
@@ -80,7 +80,7 @@ class StretchWriter:
     async def note_positions(self, stretches: Sequence[Stretch]) -> None:
         """Note that the database has these stretches."""
         if stretches:
-            positions = {stretch.app_id: stretch.position for stretch in stretches}
+            positions = _positions_of(stretches)
             await self._retried(lambda: self._projection.apply_rows([], positions))
 
     async def _apart(
@@ -136,6 +136,11 @@ class StretchWriter:
 
     async def _retried(self, write: Callable[[], Awaitable[None]]) -> None:
         await Backoff().retry(write, StoreUnavailable, on_retry=self._metrics.retries.inc)
+
+
+def _positions_of(stretches: Sequence[Stretch]) -> dict[str, Position]:
+    positions = {stretch.app_id: stretch.position for stretch in stretches}
+    return {app_id: position for app_id, position in positions.items() if position is not None}
 
 
 def _record(
