@@ -158,7 +158,7 @@ async def test_command_api_may_read_and_mend_for_operators(as_user: As, app_id: 
     masters, administrator = Masters(as_user("command-api")), as_user("administrator")
     activity = Activity(masters)
     activity.sent(app_id, 3)
-    activity.took(0.001, 3)
+    activity.took([(0.001, 3)])
     reader = ActivityReader(masters)
     await activity.flush(int(time.time() // 60))
     assert sum(minute["sends"] for minute in await reader.minutes_of(app_id, 2)) == 3

@@ -58,7 +58,7 @@ class Served:
 
     @asynccontextmanager
     async def client(self, recall: Any = None, delete: Any = None) -> AsyncGenerator[httpx.AsyncClient]:
-        api = CommandApi(Sends(), recall, None, delete, None, LIMIT, BodyRoom(LIMIT), None)  # pyright: ignore
+        api = CommandApi(Sends(), recall, None, delete, None, LIMIT, LIMIT, BodyRoom(LIMIT), None)  # pyright: ignore
         state = {"command_api": api, "grant": EVERYTHING}
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,7 +10,7 @@ import heapq
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from imc_contracts import names
@@ -85,9 +85,11 @@ class Activity:
         """Count pushes written to gateways."""
         self._count(Kind.PUSHES, app_id, count)
 
-    def took(self, seconds: float, count: int) -> None:
-        """Note how long sends took until they were acknowledged."""
-        self._times[bisect_left(TIMES_MS, seconds * 1000)] += count
+    def took(self, sends: Iterable[tuple[float, int]]) -> None:
+        """Note how many seconds how many sends took until they were acknowledged."""
+        times = self._times
+        for seconds, count in sends:
+            times[bisect_left(TIMES_MS, seconds * 1000)] += count
 
     async def run(self) -> None:
         """Add the counts to those in Redis every `FLUSH_SECONDS` until cancelled."""

@@ -24,7 +24,7 @@ from imc_command_api.handlers.erase import EraseHandler
 from imc_command_api.handlers.publish_notice import PublishNoticeHandler
 from imc_command_api.handlers.recall_message import RecallMessageHandler
 from imc_command_api.handlers.send_messages import SendMessages
-from imc_command_api.http.state import CommandApi, Operations
+from imc_command_api.http.state import SINGLE_BODY_BYTES, CommandApi, Operations
 from imc_command_api.identity.snowflake import Snowflakes, wall_clock_ms
 from imc_command_api.identity.worker_lease import worker_lease
 from imc_command_api.log.metrics import LogMetrics
@@ -99,6 +99,7 @@ async def open_command_api(
                 DeleteNoticeHandler(writer, lookup, write_through, wall_clock_ms),
                 EraseHandler(writer, ids),
                 settings.max_body_bytes,
+                min(settings.max_body_bytes, SINGLE_BODY_BYTES),
                 BodyRoom(settings.max_unfinished_body_bytes),
                 _operations(masters, policies, projection, database, installation),
             )

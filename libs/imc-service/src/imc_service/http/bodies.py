@@ -69,7 +69,8 @@ async def read_body(request: Request, limit: int, room: BodyRoom) -> bytes:
         if announced.isdigit() and int(announced) > limit:
             raise _too_large(limit)
         body = await _read_parts(request, limit, room)
-    await room.turn(len(body))
+    if len(body) > LARGE_BYTES:  # to ask the room about each body would cost every call
+        await room.turn(len(body))
     return body
 
 

@@ -11,6 +11,11 @@ _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus
 }
 
+_USUAL_LINES: dict[Header, bytes] = {
+    (b"content-type", b"application/json"): b"content-type: application/json\r\n",
+}
+"""What nearly every reply has: to look a line up costs less than to make it."""
+
 
 class HeadStarts:
     """The first lines of heads: the status line, and the headers that uvicorn adds to each reply."""
@@ -41,7 +46,7 @@ def status_line(status: int) -> bytes:
 
 def lines_of(headers: Iterable[Header]) -> list[bytes]:
     """The lines of a head, one for each of ``headers``."""
-    return [b"%b: %b\r\n" % header for header in headers]
+    return [_USUAL_LINES.get(header) or b"%b: %b\r\n" % header for header in headers]
 
 
 def head_of(start: bytes, lines: Iterable[bytes], *, stays: bool) -> bytes:

@@ -15,8 +15,8 @@ from imc_contracts.views import Message, Notice
 Apps = frozenset[str] | None
 """The apps in which something is looked up, or None for all."""
 
-
-_RETIRING = (EventKind.MESSAGE_RECALLED, EventKind.NOTICE_DELETED, EventKind.ERASURE)
+RETIRING = (EventKind.MESSAGE_RECALLED, EventKind.NOTICE_DELETED, EventKind.ERASURE)
+"""The kinds of events that take something back."""
 
 
 class IdsUnavailable(Exception):
@@ -69,7 +69,7 @@ class Write(NamedTuple):
     @property
     def is_retiring(self) -> bool:
         """Whether the event takes something back: a recall, a deletion or an erasure."""
-        return self.event.kind in _RETIRING
+        return self.event.kind in RETIRING
 
 
 class Appended(NamedTuple):

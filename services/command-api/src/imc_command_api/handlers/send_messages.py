@@ -14,7 +14,7 @@ from imc_command_api.domain.idempotency import other_payload
 from imc_command_api.domain.ids import time_of
 from imc_command_api.handlers.ports import (
     Admission,
-    AlreadyRetired,
+    Appended,
     Ids,
     IdsUnavailable,
     Log,
@@ -94,9 +94,9 @@ class SendMessages:
 
 
 def _answer(write: Write, outcome: Outcome) -> SendReceipt | Refused:
-    assert not isinstance(outcome, AlreadyRetired)
     message_id, duplicate = write.id, False
-    if isinstance(outcome, Repeated):
+    if not isinstance(outcome, Appended):
+        assert isinstance(outcome, Repeated)
         assert write.sending is not None
         if outcome.original.digest != write.sending.digest:
             return other_payload()

@@ -1,7 +1,7 @@
 """What the calls of the command side work with."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import cast
 
 from fastapi import Request
 from imc_service.http.bodies import BodyRoom, read_json_body
@@ -24,7 +24,7 @@ of 65,535 bytes, each written as an escape of 6. The rest is for unknown fields.
 
 @dataclass(frozen=True, slots=True)
 class CommandApi:
-    """The use cases, the size of the largest body of a batch in bytes, and the room for all bodies."""
+    """The use cases, the sizes of the largest bodies in bytes, and the room for all bodies."""
 
     send_messages: SendMessages
     recall_message: RecallMessageHandler
@@ -32,21 +32,19 @@ class CommandApi:
     delete_notice: DeleteNoticeHandler
     erase: EraseHandler
     max_body_bytes: int
+    """Of a batch."""
+    max_single_body_bytes: int
+    """Of all other calls, at most `SINGLE_BODY_BYTES`."""
     body_room: BodyRoom
     operations: "Operations"
 
-    @property
-    def max_single_body_bytes(self) -> int:
-        """The size of the largest body of all other calls in bytes."""
-        return min(self.max_body_bytes, SINGLE_BODY_BYTES)
-
-    async def read_batch(self, request: Request) -> bytes:
+    def read_batch(self, request: Request) -> Awaitable[bytes]:
         """The JSON body of a batch; raises `Refused` as `read_json_body` does."""
-        return await read_json_body(request, self.max_body_bytes, self.body_room)
+        return read_json_body(request, self.max_body_bytes, self.body_room)
 
-    async def read_single(self, request: Request) -> bytes:
+    def read_single(self, request: Request) -> Awaitable[bytes]:
         """The JSON body of any other call; raises as `read_batch` does."""
-        return await read_json_body(request, self.max_single_body_bytes, self.body_room)
+        return read_json_body(request, self.max_single_body_bytes, self.body_room)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +60,5 @@ class Operations:
 
 def command_api(request: Request) -> CommandApi:
     """What the lifespan of the application opened."""
-    return cast(CommandApi, request.scope["state"]["command_api"])
+    api: CommandApi = request.scope["state"]["command_api"]
+    return api

@@ -20,7 +20,7 @@ from imc_service.tracing.tracing import Span, Tracing
 from opentelemetry.trace import SpanKind
 from redis.exceptions import RedisError
 
-from imc_command_api.handlers.ports import Outcome, Write
+from imc_command_api.handlers.ports import RETIRING, Outcome, Write
 from imc_command_api.log.metrics import LogMetrics
 from imc_command_api.log.new_apps import NewApps
 from imc_command_api.log.script import AppendScript, BacklogFull, LogAtItsEnd, NewApp
@@ -52,10 +52,11 @@ class QuotaOutOfReach(Exception):
 
 @dataclass(slots=True)
 class _Waiting:
-    """The writes of one caller, ``size`` bytes in all, and the future of their outcomes."""
+    """The writes of one caller, of ``size`` bytes; ``sends`` of them are sends."""
 
     writes: Sequence[Write]
     size: int
+    sends: int
     since: float
     outcomes: asyncio.Future[list[Outcome | Refused]]
     call: Scope | None
@@ -118,7 +119,9 @@ class LogWriter:
     def _enqueue(
         self, app_id: str, writes: Sequence[Write], size: int
     ) -> asyncio.Future[list[Outcome | Refused]]:
-        waiting = _Waiting(writes, size, self._loop.time(), self._loop.create_future(), CURRENT.get())
+        # A recall, a deletion or an erasure comes alone.
+        sends = 0 if writes[0].event.kind in RETIRING else len(writes)
+        waiting = _Waiting(writes, size, sends, self._loop.time(), self._loop.create_future(), CURRENT.get())
         if self._tracing is not None and (trace := trace_of(waiting.call)) is not None:
             self._begin_span(self._tracing, trace, app_id, waiting)
         queue = self._waiting.get(app_id)
@@ -143,7 +146,7 @@ class LogWriter:
                     outcomes = await self._append(app_id, writes)
             except Exception as error:
                 refused = _refusal_of(error, batch)
-                self._activity.refused(app_id, sum(_sends_of(waiting) for waiting in batch))
+                self._activity.refused(app_id, sum(waiting.sends for waiting in batch))
                 for waiting in batch:
                     if not waiting.outcomes.done():
                         waiting.outcomes.set_exception(refused)
@@ -172,14 +175,11 @@ class LogWriter:
                     span.end({"messaging.batch.message_count": size}, has_failed=have_failed)
 
     def _count(self, app_id: str, batch: list[_Waiting], outcomes: list[Outcome | Refused]) -> None:
-        now, sends = self._loop.time(), 0
-        for waiting in batch:
-            count = _sends_of(waiting)
-            self._activity.took(now - waiting.since, count)
-            sends += count
-        refused = sum(isinstance(outcome, Refused) for outcome in outcomes)
+        now = self._loop.time()
+        self._activity.took([(now - waiting.since, waiting.sends) for waiting in batch])
+        refused = [*map(type, outcomes)].count(Refused)
         self._activity.refused(app_id, refused)
-        self._activity.sent(app_id, sends - refused)
+        self._activity.sent(app_id, sum([waiting.sends for waiting in batch]) - refused)
 
     async def _append(self, app_id: str, writes: Sequence[Write]) -> list[Outcome | Refused]:
         # Recalls and deletions are never refused for a quota: their app had an entry before.
@@ -227,11 +227,6 @@ def _next_batch(queue: deque[_Waiting]) -> list[_Waiting]:
             break
         batch.append(queue.popleft())
     return batch
-
-
-def _sends_of(waiting: _Waiting) -> int:
-    """How many sends wait there: a recall or a deletion comes alone."""
-    return 0 if waiting.writes[0].is_retiring else len(waiting.writes)
 
 
 def _distribute(batch: list[_Waiting], outcomes: list[Outcome | Refused]) -> None:
