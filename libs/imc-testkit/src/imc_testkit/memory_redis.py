@@ -134,7 +134,8 @@ class Keys(_Commands):
         channel, epoch, most, _, _, app_id, *_ = (str(arg) for arg in args[:12])
         state = self.hashes[keys[1]]
         known = state.get(b"epoch")
-        writes = [args[at : at + 7] for at in range(12, len(args), 7)]
+        count = int(args[12])
+        writes = [args[at : at + count] for at in range(13, len(args), count)]
         waiting = int(state.get(b"waiting", 0))
         if waiting + len(writes) > int(most):
             return b"full"
@@ -152,7 +153,8 @@ class Keys(_Commands):
     def _append_one(
         self, keys: Sequence[str], app_id: str, write: Sequence[Any], lines: list[bytes]
     ) -> bytes:
-        kind, body, id_, recent_place, sent_place, receipt, mark = write
+        kind, body, id_, recent_place, *more = write
+        sent_place, receipt, mark = more or (0, "", b"")
         recent, member_id = self.hashes[keys[int(recent_place) - 1]], b"%d" % id_
         sent = keys[int(sent_place) - 1] if sent_place else ""
         retired = b"%b %b" % (member_id, app_id.encode()) if kind in (b"r", b"d") else None

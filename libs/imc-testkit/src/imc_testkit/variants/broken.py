@@ -80,7 +80,7 @@ def _publishes_apart() -> None:
     """Publishes outside of the script: before it, under ids that the script is told to use then."""
     _patch_append_script(
         (_XADD, _xadd("ARGV[1] .. '-' .. appended")),
-        ("redis.call('SPUBLISH', ARGV[1], table.concat(published, '\\n'))", ""),
+        ("redis.call('SPUBLISH', ARGV[1], table.concat(published))", ""),
     )
     milliseconds: dict[str, int] = {}
 

@@ -109,6 +109,8 @@ class AppendScript:
         """The script's ARGV. Adds the keys that the writes need to ``keys``."""
         recent: dict[int, int] = {}
         limits, bucket, shard = self._limits, self._quota.bucket(app_id), names.shard_of(app_id)
+        # Sends without a clientMessageId, as most are, have nothing but what every event has.
+        are_plain = not [write for write in writes if write.sending is not None or write.recall is not None]
         arguments: list[Argument] = [
             names.live(app_id, self._masters.database),
             new_epoch(),
@@ -122,6 +124,7 @@ class AppendScript:
             int(may_begin),
             int(self._ack_replicas > 0),
             names.CHANGES_KEPT,
+            4 if are_plain else 7,
         ]
         for (kind, body), id_, sending, recall, trace in writes:
             minute = time_of(id_) // MINUTE_MS
@@ -132,10 +135,13 @@ class AppendScript:
                 body,
                 id_,
                 recent[minute],
-                _added(keys, names.sent(app_id, sending.client_message_id)) if sending else 0,
-                receipt_of(sending) if sending else b"",
-                b"%d %b" % (recall.sent_at, recall.mark.encode()) if recall else b"",
             )
+            if not are_plain:
+                arguments += (
+                    _added(keys, names.sent(app_id, sending.client_message_id)) if sending else 0,
+                    receipt_of(sending) if sending else b"",
+                    b"%d %b" % (recall.sent_at, recall.mark.encode()) if recall else b"",
+                )
         return arguments
 
 
