@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from imc_contracts.codes import ErrorCode
 from imc_push_node.forwarding.incoming_frames import Reading, read_frames
@@ -84,9 +84,11 @@ def test_an_own_id_that_is_none_is_not_repeated(own_id: Any) -> None:
 
 
 @given(st.binary())
+@example(b'{"token":""}')
+@example(b'{"groups":{"add":["g"]}}')
 def test_no_bytes_raise(text: bytes) -> None:
     reading = read_frames([text], "app", 6000)
-    assert reading.sends or reading.refusals
+    assert reading.sends or reading.refusals or reading.tokens or reading.group_changes
 
 
 def test_frames_of_all_kinds_in_one_wake_up() -> None:
