@@ -69,7 +69,7 @@ class HotPath:
         begun, status = time.perf_counter(), 500
         scope = request.scope
         scope["route"] = call.route
-        CURRENT.set(scope)  # never reset: the task ends with the call
+        answered = CURRENT.set(scope)
         span = None if self._tracing is None else self._tracing.begin_call(scope, call.route.path)
         try:
             if self._gatekeeper is not None:
@@ -86,6 +86,7 @@ class HotPath:
             else:
                 self._series.note(call.route.path, status, seconds, span.trace_id)
                 span.end({"http.response.status_code": status}, has_failed=status >= 500)
+            CURRENT.reset(answered)
         return reply
 
 
