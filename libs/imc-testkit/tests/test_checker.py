@@ -450,6 +450,18 @@ def test_what_a_gap_takes_back_may_come_once_more() -> None:
     assert found(run.check()) == {"repeated": 2}
 
 
+def test_what_a_gap_takes_back_and_comes_again_is_in_the_order_of_the_log() -> None:
+    """The recall was pushed before the fifth message, lost with a server, repeated, and pushed after it."""
+    run = Run()
+    fifth, recall = run.stays.frames[-2:]
+    run.stays.frames[-2:] = [replace(recall, cursor=cursor(5)), Frame(4002, 5, cursor(4), gap_from=cursor(5))]
+    run.stays.frames += [fifth, recall]
+    assert found(run.check()) == {}
+    # Without being taken back it would be pushed twice.
+    del run.stays.frames[-3]
+    assert found(run.check())["repeated"] == 1
+
+
 def test_masked_content_in_a_replay_is_correct() -> None:
     run = Run()
     run.resumes.frames[1] = message(3, NO_CONTENT)

@@ -154,6 +154,7 @@ def _follow(chain: _Chain) -> Iterator[Violation]:
                 yield Violation(
                     "reordered", f"{chain.name} got {frame.code} at {place} after {chain.position}"
                 )
+            chain.seen.pop(event, None)  # its place in the order is where it came last
             chain.seen[event] = place
             chain.taken_back.discard(event)
             chain.position = max(chain.position, place)
@@ -290,6 +291,8 @@ def _different_orders(chains: Sequence[_Chain]) -> Iterator[Violation]:
         longest = max(same_app, key=lambda chain: len(chain.seen))
         rank = {event: at for at, event in enumerate(longest.seen)}
         for chain in same_app:
-            ranks = [rank[event] for event in chain.seen if event in rank]
-            if any(before > after for before, after in pairwise(ranks)):
-                yield Violation("reordered", f"{chain.name} and {longest.name} got different orders")
+            for first, second in pairwise(event for event in chain.seen if event in rank):
+                if rank[first] > rank[second]:
+                    words = f"{chain.name} got {first} before {second}, {longest.name} after it"
+                    yield Violation("reordered", words)
+                    break
