@@ -368,6 +368,18 @@ def test_groups_count_from_the_answer_on() -> None:
     assert found(listed(Run(), *greeting(), taken, message(4), left, message(5))) == {"phantom": 1}
 
 
+def test_after_a_gap_that_goes_back_the_groups_count_that_are_held_now() -> None:
+    taken = Frame(2007, 4, cursor(4), groups=("g", "other"))
+    back = Frame(4002, 5, cursor(1), gap_from=cursor(4))
+    before = [*greeting("g"), *map(message, (1, 3, 4)), taken, back]
+    assert found(listed(Run(), *before, *map(message, (2, 3, 4, 5)), RECALLED)) == {}
+    assert found(listed(Run(), *before, *map(message, (3, 4, 5)), RECALLED)) == {"lost": 1}
+    left = Frame(2007, 4, cursor(4), groups=("g",))
+    before = [*greeting("g", "other"), *map(message, (1, 2, 3, 4)), left, back]
+    assert found(listed(Run(), *before, *map(message, (3, 4, 5)), RECALLED)) == {}
+    assert found(listed(Run(), *before, *map(message, (2, 3, 4, 5)), RECALLED)) == {"phantom": 1}
+
+
 def test_a_position_says_that_all_is_there() -> None:
     some, told = [*greeting("g"), *map(message, (1, 3, 4))], Frame(2008, 5, cursor(5))
     assert found(listed(Run(), *some, is_caught_up=False)) == {}

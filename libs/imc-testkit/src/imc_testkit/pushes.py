@@ -83,6 +83,9 @@ class _Chain:
         self.doubted |= {message_id for (_, message_id), place in self.seen.items() if low < place <= high}
         self.gaps.append((min(start, self.position), end))
         self.taken_back |= {event for event, place in self.seen.items() if place > end}
+        if self.held and self.held[-1][0] > end:  # it goes on from ``end`` with the groups that it holds now
+            now = self.held[-1][1]
+            self.held = [*((after, groups) for after, groups in self.held if after < end), (end, now)]
         self.position = end
 
 
@@ -197,7 +200,10 @@ def _missing(
 
 
 def _not_held(chain: _Chain, groups: Mapping[str, str | None]) -> Iterator[Violation]:
-    for (code, message_id), place in chain.seen.items():
+    for event, place in chain.seen.items():
+        code, message_id = event
+        if event in chain.taken_back:
+            continue  # what it held then is not known any more
         group_id = groups.get(message_id)
         if group_id is not None and not chain.holds(group_id, place):
             yield Violation("phantom", f"{chain.name} got {code} of {message_id} in {group_id}: not held")
