@@ -42,6 +42,8 @@ _NO_LIMIT, _KEEP_MS = 2**31, 60_000
 _NO_QUOTA = (0, 0, -1)
 _MAY_BEGIN, _NEED_NOT_WRITE = 1, 0
 _RECENT_KEY, _NO_SENT_KEY = 8, 0
+_VALUES = 7
+"""How many values of each event follow."""
 
 
 class AppLog:
@@ -64,7 +66,7 @@ class AppLog:
         """
         channel = names.live(self.app_id, self.masters.database)
         limits = (_NO_LIMIT, _KEEP_MS, _KEEP_MS, self.app_id, *_NO_QUOTA)
-        how = (_MAY_BEGIN, _NEED_NOT_WRITE, names.CHANGES_KEPT)
+        how = (_MAY_BEGIN, _NEED_NOT_WRITE, names.CHANGES_KEPT, _VALUES)
         arguments: list[Any] = [channel if publish else channel + "-lost", self.epoch, *limits, *how]
         views = [orjson.loads(event.body) for event in events]
         for event, view in zip(events, views, strict=True):
