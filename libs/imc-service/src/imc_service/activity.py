@@ -86,7 +86,7 @@ class Activity:
         self._count(Kind.PUSHES, app_id, count)
 
     def took(self, sends: Iterable[tuple[float, int]]) -> None:
-        """Note how many seconds how many sends took until they were acknowledged."""
+        """Note times until sends were acknowledged: each in seconds, and how many sends took it."""
         times = self._times
         for seconds, count in sends:
             times[bisect_left(TIMES_MS, seconds * 1000)] += count

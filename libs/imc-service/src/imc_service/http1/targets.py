@@ -50,7 +50,7 @@ def read_target(target: bytes) -> tuple[Path, bytes]:
         target = target.partition(b"#")[0]
     before, _, query = target.partition(b"?")
     path = _read_known_path(before) if len(before) <= _SHORT else _read_path(before)
-    if query and query.find(b"%") >= 0:
+    if query.find(b"%") >= 0:
         check_form(query)
     return path, query
 

@@ -156,7 +156,7 @@ def _is_event(fields: _Fields) -> bool:
 
 
 def _is_before(erasure: Erasure, entry_id: bytes) -> bool:
-    """Whether the entry came before the erasure. An id that IMC did not make tells nothing: then it did."""
+    """Whether the entry came before the erasure. One whose id tells no time counts as before."""
     try:
         return EntryId.parse(entry_id).column < erasure.log_id
     except ValueError:

@@ -73,12 +73,12 @@ local function is_at_its_end()
   for at = 1, #info, 2 do
     if info[at] == 'last-generated-id' then
       local ms_digits, seq_digits = string.match(info[at + 1], '^(%d+)-(%d+)$')
-      return #ms_digits > 13 or #seq_digits > 9
+      return #ms_digits > 13 or #seq_digits > 9 -- a digit less than fits: a batch follows
     end
   end
 end
 
--- Returns the id of a new entry. Only before the first write it may return nil: the log is at its end.
+-- Returns the id of a new entry, or nil if the log is at its end. That is known before anything is written.
 local function add(...)
   local entry = redis.pcall('XADD', log, next_id, ...)
   if type(entry) == 'table' then

@@ -23,7 +23,7 @@ TRIES = 5
 PAUSE_SECONDS = 0.2
 
 REST_SECONDS = 10.0
-"""Until an app is read again with which something unexpected failed."""
+"""How long an app is not read after something unexpected failed with it."""
 
 MOST_APPS = 100
 """Apps at once: memory stays bounded. Others that are refused meanwhile wait, and are read again."""

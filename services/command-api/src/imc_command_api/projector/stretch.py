@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import NamedTuple
 
 from imc_contracts.cursor import EntryId
@@ -57,7 +58,7 @@ class Stretch:
     @property
     def position(self) -> Position | None:
         """How far the database is once it has all entries; None if it can store none of their ids."""
-        for entry_id in (*(entry.id for entry in reversed(self.entries)), self.after):
+        for entry_id in chain((entry.id for entry in reversed(self.entries)), [self.after]):
             with contextlib.suppress(ValueError):
                 return self.epoch.decode(), EntryId.parse(entry_id).column
         return None

@@ -137,7 +137,7 @@ class Worker:
                 await writing
 
     async def _project_each(self) -> None:
-        """Read and write each app by itself, once. One with which that fails stops no other any more."""
+        """Read and write each app by itself, once. An app that fails is set aside: it stops no other."""
         for app_id in await self._next_apps():
             try:
                 for stretch in await self._logs.read(self._redis, [app_id], {}):
