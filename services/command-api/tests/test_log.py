@@ -381,6 +381,19 @@ async def test_the_log_goes_on_after_an_entry_that_was_made_by_hand(
     assert [id_ for id_, _ in entries][1:] == [by_hand, b"%d-8" % LATEST_MS, b"%d-9" % LATEST_MS]
 
 
+@pytest.mark.parametrize(("sequence", "kind"), [(10**12, Refused), (9, Appended)])
+async def test_an_entry_by_hand_in_the_millisecond_of_the_last_is_noticed(
+    redis: Any, writer: LogWriter, ids: Snowflakes, app_id: str, sequence: int, kind: type
+) -> None:
+    """The clock is not beyond the last entry, so the log counts on from it."""
+    log = names.log(app_id)
+    await redis.xadd(log, {"k": "?", "v": ""}, id=f"{LATEST_MS}-7")
+    await writer.append(app_id, [message(ids)])
+    await redis.xadd(log, {"k": "?", "v": ""}, id=f"{LATEST_MS}-{sequence}")
+    [outcome] = await writer.append(app_id, [message(ids)])
+    assert isinstance(outcome, kind)
+
+
 @pytest.mark.parametrize(
     "by_hand", [f"{LATEST_MS + 1}-0", f"{2**64 - 1}-{2**64 - 1}", f"{LATEST_MS}-{10**9}"]
 )

@@ -61,11 +61,14 @@ local appended, sent, first = 0, 0, nil
 
 -- Two masters that a failover has parted go on from the same entry, and may both append in one millisecond.
 -- Whoever has the one entry must not take the other for it. So the first id of a batch has a random part, which
--- is the begin of the epoch that the caller has made up.
-local last_ms = tonumber(string.match(last, '^%d+'))
+-- is the begin of the epoch that the caller has made up. Where the clock is not beyond the last entry, it counts on
+-- from there. It is never left to Redis, which would take an entry that was made by hand for the last one.
+local last_ms_digits, last_seq_digits = string.match(last, '^(%d+)-(%d+)$')
+local last_ms = tonumber(last_ms_digits)
 local ms = math.max(math.floor(now / 1000), last_ms)
+local first_seq = ms > last_ms and (tonumber(string.sub(ARGV[2], 1, 5), 16) or 0) or tonumber(last_seq_digits) + 1
 local later_ids = string.format('%.0f-*', ms)
-local next_id = ms > last_ms and string.format('%.0f-%d', ms, tonumber(string.sub(ARGV[2], 1, 5), 16) or 0) or later_ids
+local next_id = string.format('%.0f-%.0f', ms, first_seq)
 
 -- Whether the database could not store what follows on an entry that was made by hand: see EntryId in cursor.py.
 local function is_at_its_end()
