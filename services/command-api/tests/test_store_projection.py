@@ -11,6 +11,7 @@ from imc_command_api.store.changes import row_of
 from imc_command_api.store.coalesce import Key
 from imc_command_api.store.lookup import find_apps_of_notice, find_message, find_notice
 from imc_command_api.store.projection import PlacedEntry, Projection
+from imc_command_api.store.removal import Removal
 from imc_command_api.store.statements import statements
 from imc_contracts.cursor import EntryId
 from imc_contracts.events import MalformedEvent
@@ -259,13 +260,13 @@ async def test_what_is_sent_is_looked_for_only_where_it_may_be_known(
 ):
     """A look costs a statement; where it is left out wrongly, all is written once more."""
     looked_for: list[Sequence[Key]] = []
-    look = projection_module._existing
+    look = projection_module.lock_existing
 
     async def noted(session: Any, table: Any, keys: Sequence[Key]) -> Collection[Key]:
         looked_for.append(keys)
         return await look(session, table, keys)
 
-    monkeypatch.setattr(projection_module, "_existing", noted)
+    monkeypatch.setattr(projection_module, "lock_existing", noted)
     messages = [history.message() for _ in range(3)]
     keys = [(history.app_id, int(message["messageId"])) for message in messages]
     sends = [history.sent(message) for message in messages]
@@ -301,3 +302,34 @@ async def test_writers_side_by_side_count_each_message_once(
 
 async def test_nothing_to_apply_is_nothing_done(projection: Projection):
     await projection.apply([])
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
+async def test_a_row_that_is_removed_while_it_is_recalled_is_counted_right(
+    database: Database,
+    projection: Projection,
+    tables: Any,
+    history: Any,
+    late: bool,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    look, removal = projection_module.lock_existing, Removal(database)
+    kept, message = history.message(), history.message()
+    ids = [int(message["messageId"])]
+    await projection.apply([history.sent(kept), history.sent(message)])
+    removals: list[asyncio.Task[Any]] = []
+
+    async def removed_meanwhile(session: Any, table: Any, keys: Sequence[Key]) -> Collection[Key]:
+        found = await look(session, table, keys)
+        if keys and not removals:
+            removals.append(asyncio.create_task(removal.remove(history.app_id, message_ids=ids)))
+            # It waits for the lock, so it may not end before this transaction.
+            await asyncio.wait(removals, timeout=0.3)
+        return found
+
+    monkeypatch.setattr(projection_module, "lock_existing", removed_meanwhile)
+    await projection.apply([history.recalled(message)], [history.app_id] if late else [])
+    await asyncio.gather(*removals)
+    [row] = await tables.messages(history.app_id)
+    assert row["message_id"] == int(kept["messageId"])
+    assert (await tables.groups(history.app_id))["g"][:2] == (1, int(kept["messageId"]))

@@ -160,7 +160,7 @@ async def _write(
     groups would be counted wrongly. Rows that are ``erased`` are not inserted.
     """
     doubtful = [key for key, row in rows.items() if look_first or row.log_id is None or key in erased]
-    known = await _existing(session, table, doubtful)
+    known = await lock_existing(session, table, doubtful)
     new = [row for key, row in rows.items() if key not in known and key not in erased]
     if new and await session.execute_many(table.insert, new) != len(new):
         raise _Overtaken
@@ -169,8 +169,12 @@ async def _write(
     return new
 
 
-async def _existing(session: Session, table: TableStatements, keys: Sequence[Key]) -> Collection[Key]:
-    """Those of ``keys``, which are sorted, that have a row. No statement is about more than one app."""
+async def lock_existing(session: Session, table: TableStatements, keys: Sequence[Key]) -> Collection[Key]:
+    """Lock the rows of ``keys``, which are sorted, until the transaction ends; returns which there are.
+
+    A row that is removed between the look and `TableStatements.merge` would come back, and its group would
+    not count it. No statement is about more than one app.
+    """
     found: set[Key] = set()
     for app_id, keys_of_app in itertools.groupby(keys, itemgetter(0)):
         ids = [id_ for _, id_ in keys_of_app]

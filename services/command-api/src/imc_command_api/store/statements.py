@@ -57,7 +57,10 @@ class TableStatements:
     """The statements for the rows of one table."""
 
     find: str
-    """Select those ids of an app that exist; `{app}` and `{ids}` stand for their placeholders."""
+    """Select and lock those ids of an app that exist; `{app}` and `{ids}` stand for their placeholders.
+
+    SQLite has locked everything already.
+    """
 
     insert: str
     """Insert the rows that do not exist; the number of changed rows is the number that did not.
@@ -181,8 +184,9 @@ class _Upsert:
     def find(self) -> str:
         """`TableStatements.find`, by the primary key. The optimizer may take another index for as good."""
         id_ = self.key[-1]
-        through_key = "" if self.is_sqlite else " FORCE INDEX (PRIMARY)"
-        return f"SELECT {id_} FROM {self.table}{through_key} WHERE app_id = {{app}} AND {id_} IN ({{ids}})"  # noqa: S608 - names and placeholders
+        through_key, locked = ("", "") if self.is_sqlite else (" FORCE INDEX (PRIMARY)", " FOR UPDATE")
+        rows = f"{self.table}{through_key} WHERE app_id = {{app}} AND {id_} IN ({{ids}})"
+        return f"SELECT {id_} FROM {rows} ORDER BY {id_}{locked}"  # noqa: S608 - names and placeholders
 
     def unless_exists(self) -> str:
         """Insert a row; a row with its key stays as it is."""

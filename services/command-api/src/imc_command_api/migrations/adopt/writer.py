@@ -11,13 +11,14 @@ from imc_service.database.database import Session
 
 from imc_command_api.migrations.adopt.rows import AdoptedMessage, AdoptedRow, Key
 from imc_command_api.migrations.adopt.tables import JavaTable
+from imc_command_api.store.projection import lock_existing
 from imc_command_api.store.statements import TableStatements, statements
 
 _IDS_A_QUERY = 1_000
 
 
 class Overtaken(Exception):
-    """Rows that were taken to be new exist. The transaction must be undone, and begin by looking."""
+    """New rows exist, or known ones are gone. The transaction must be undone, and begin by looking."""
 
 
 @dataclass
@@ -82,8 +83,8 @@ class Writer:
     async def write(self, session: Session, table: JavaTable, rows: Sorted) -> None:
         """Insert new rows, retire others, and let groups grow.
 
-        Raises `Overtaken` if not all rows were new: the server does not tell which were, and groups would be
-        counted wrongly.
+        Raises `Overtaken` if not all rows were new, or if one that is to be retired is gone: the server does
+        not tell which, and groups would be counted wrongly.
         """
         sql = self._of(table)
         # By key: transactions that lock in the same order do not deadlock.
@@ -91,8 +92,10 @@ class Writer:
         if new and await session.execute_many(sql.insert, new) != len(new):
             raise Overtaken
         if rows.retiring:
-            retiring = [row for _, row in sorted(rows.retiring.items(), key=itemgetter(0))]
-            await session.execute_many(sql.merge, retiring)
+            retiring = dict(sorted(rows.retiring.items(), key=itemgetter(0)))
+            if len(await lock_existing(session, sql, [*retiring])) != len(retiring):
+                raise Overtaken
+            await session.execute_many(sql.merge, [*retiring.values()])
         grown = _grown(new)
         if grown:
             await session.execute_many(self._statements.grow_group, grown)
