@@ -28,8 +28,8 @@ demo: setup           ## a group chat in the browser: an IMC of separate process
 
 # Two files at once, since many tests wait more than they compute; in the order of the folders, so that the
 # installations of tests-e2e, which stay until the end, begin after the tests that want a Redis to themselves.
-test: check           ## everything that must pass, on a real MariaDB and Redis: a quarter of an hour on the Python that ships,
-                      ## after a short form of some minutes on each other one that IMC supports and that is installed
+test: check           ## everything that must pass, on a real MariaDB and Redis: half an hour on the Python that ships,
+                      ## after a short form of five minutes on each other one that IMC supports and that is installed
 	@for other in $$(sh requirements/python.sh others); do \
 	  $(MAKE) --no-print-directory short PYTHON="$${other#*=}" VENV=".venv-$${other%%=*}" || exit; done
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
@@ -37,8 +37,8 @@ test: check           ## everything that must pass, on a real MariaDB and Redis:
 short: setup          ## what depends on the version of Python and is quick: all that needs no server, a start of each process
 	$(BIN)/pytest -m 'not servers or programs' --numprocesses=2 --dist=loadfile libs services tests-e2e/test_programs.py
 
-unit: setup           ## what needs no server: a minute and a half on two quiet cores
-	$(BIN)/pytest -m 'not servers' --numprocesses=2 --dist=loadfile
+unit: setup           ## what needs no server of the packages: less than a minute on two quiet cores
+	$(BIN)/pytest -m 'not servers' --numprocesses=2 --dist=loadfile bench libs services
 
 # By COUNT=200, SEED=1, JOBS=2, and ONLY="leases" (an area) or ONLY=writer.py (part of a path). An area whose tests
 # fail without a change can't judge one: it stops there.

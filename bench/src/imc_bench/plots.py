@@ -11,7 +11,7 @@ from imc_bench.rows import Curve, Spread
 
 INCHES = (7.2, 4.2)
 DOTS_PER_INCH = 140
-_COLOURS = ("#0b6e99", "#d9730d", "#448361", "#9065b0", "#c14c8a", "#787774")
+_COLOURS = ("#0b6e99", "#d9730d", "#448361", "#9065b0", "#c14c8a", "#787774", "#1f1f1f", "#c9a227")
 _GREY = "#8a8a8a"
 
 

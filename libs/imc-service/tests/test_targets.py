@@ -1,7 +1,7 @@
 """Targets of requests, taken apart."""
 
 import itertools
-from urllib.parse import unquote_to_bytes
+from collections.abc import Iterator
 
 import pytest
 from imc_contracts.errors import Refused
@@ -23,18 +23,26 @@ def is_accepted(text: bytes) -> bool:
 
 def is_utf8(text: bytes) -> bool:
     try:
-        unquote_to_bytes(text).decode()
+        text.decode()
     except UnicodeDecodeError:
         return False
     return True
 
 
-@pytest.mark.parametrize("spelling", ["%{:02x}", "%{:02X}"])
-def test_escapes_are_accepted_where_a_strict_decoder_reads_them(spelling: str) -> None:
-    for size in (1, 2, 3, 4):
+def escaped() -> Iterator[tuple[bytes, bytes]]:
+    """Up to four bytes, and their escapes: in lower and in upper case, those of four in a mix of both."""
+    lower, upper = "%{:02x}", "%{:02X}"
+    for size, case in itertools.product((1, 2, 3), (lower, upper)):
         for units in itertools.product(EDGES, repeat=size):
-            text = "".join(map(spelling.format, units)).encode()
-            assert is_accepted(text) is is_utf8(text), text
+            yield bytes(units), (case * size).format(*units).encode()
+    mixes = itertools.cycle(map("".join, itertools.product((lower, upper), repeat=4)))
+    for units, mix in zip(itertools.product(EDGES, repeat=4), mixes, strict=False):
+        yield bytes(units), mix.format(*units).encode()
+
+
+def test_escapes_are_accepted_where_a_strict_decoder_reads_them() -> None:
+    for text, escapes in escaped():
+        assert is_accepted(escapes) is is_utf8(text), escapes
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,9 @@ class Listener(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail if the connection ends before the greeting."""
-        self._fail(f"{self._name} was disconnected")
+        """Fail if the connection ends before the greeting, with what was read last: that says why."""
+        last = self.greeted or self._head
+        self._fail(f"{self._name} was disconnected ({exc or 'by the server'}); read last: {last[-200:]!r}")
 
     def _fail(self, reason: str) -> None:
         if not self.connected.done():

@@ -15,9 +15,11 @@ from imc_testkit.processes import run_script
 from imc_testkit.sources import shared_mariadb, shared_redis
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let no test wait for a disk."""
-    servers.keep_in_memory()
+    memory = contextlib.ExitStack()
+    memory.enter_context(servers.kept_in_memory())
+    config.add_cleanup(memory.close)
 
 
 @pytest.hookimpl(tryfirst=True)

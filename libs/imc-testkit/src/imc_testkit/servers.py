@@ -34,15 +34,21 @@ GRANT ALL PRIVILEGES ON *.* TO 'imc'@'127.0.0.1' WITH GRANT OPTION;
 _place: Path | None = None
 
 
-def keep_in_memory() -> None:
-    """Keep the data of servers in memory from now on, if this machine has room.
+@contextlib.contextmanager
+def kept_in_memory() -> Generator[None]:
+    """Keep the data of servers that begin meanwhile in memory, if this machine has room.
 
-    A disk that is busy lets an fsync take a second, and a small transaction needs a dozen on new tables. What
+    A disk that is busy lets an fsync take seconds, and a small transaction needs a dozen on new tables. What
     is killed loses no more in memory: the data are files there, too.
     """
     global _place
+    before = _place
     if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _ROOM:
         _place = _MEMORY
+    try:
+        yield
+    finally:
+        _place = before
 
 
 class _Server:

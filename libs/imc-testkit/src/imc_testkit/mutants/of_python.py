@@ -1,6 +1,7 @@
 """Changes of Python source, made where its syntax tree says."""
 
 import ast
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
@@ -48,13 +49,15 @@ class _Source:
         for line in text.splitlines(keepends=True):
             self._starts.append(self._starts[-1] + len(line))
         self._lines = [line.encode() for line in text.splitlines(keepends=True)]
+        self._parts = [*sorted(map(self._begin, _parts(self._tree))), len(text)]
+        """Where the parts of the module begin."""
 
     def changes(self) -> list[Change]:
         found = [
             change
             for node in _mutable(self._tree)
             for change in self._of_node(node)
-            if _compiles(change.apply(self._text))
+            if self._compiles(change)
         ]
         return sorted(found, key=lambda change: (change.start, change.end, change.new))
 
@@ -66,6 +69,23 @@ class _Source:
             body = getattr(node, name, None)
             if isinstance(body, list):
                 yield from self._of_order(body)  # pyright: ignore[reportUnknownArgumentType]
+
+    def _compiles(self, change: Change) -> bool:
+        """Whether the part that is changed does; the others are as they were."""
+        begin = self._parts[bisect(self._parts, change.start) - 1]
+        end = next(part for part in self._parts if part >= change.end)
+        changed = self._text[begin : change.start] + change.new + self._text[change.end : end]
+        try:
+            compile(
+                f"if 1:\n{changed}" if changed[0] == " " else changed, "changed", "exec", dont_inherit=True
+            )
+        except SyntaxError:
+            return False
+        return True
+
+    def _begin(self, part: ast.stmt) -> int:
+        decorators: list[ast.expr] = getattr(part, "decorator_list", [])
+        return self._starts[min(each.lineno for each in (part, *decorators)) - 1]
 
     def _offset(self, line: int, column: int) -> int:
         return self._starts[line - 1] + len(self._lines[line - 1][:column].decode())
@@ -178,6 +198,14 @@ _BY_TYPE: dict[type[ast.AST] | tuple[type[ast.AST], ...], Callable[[_Source, ast
 }  # pyright: ignore[reportAssignmentType]
 
 
+def _parts(tree: ast.Module) -> Iterator[ast.stmt]:
+    """The statements of a module, and those of its classes."""
+    for statement in tree.body:
+        yield statement
+        if isinstance(statement, ast.ClassDef):
+            yield from statement.body
+
+
 def _mutable(node: ast.AST) -> Iterator[ast.AST]:
     """The nodes that may be changed: no annotations, assertions, named constants, nor what only logs."""
     yield node
@@ -233,11 +261,3 @@ def _binds(statement: ast.stmt) -> set[str]:
 
 def _names(statement: ast.stmt) -> set[str]:
     return {ast.unparse(node) for node in ast.walk(statement) if isinstance(node, ast.Name | ast.Attribute)}
-
-
-def _compiles(source: str) -> bool:
-    try:
-        compile(source, "changed", "exec", dont_inherit=True)
-    except SyntaxError:
-        return False
-    return True
