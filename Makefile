@@ -37,8 +37,9 @@ test: check           ## everything that must pass, on a real MariaDB and Redis:
 short: setup          ## what depends on the version of Python and is quick: all that needs no server, a start of each process
 	$(BIN)/pytest -m 'not servers or programs' --numprocesses=2 --dist=loadfile libs services tests-e2e/test_programs.py
 
-unit: setup           ## what needs no server of the packages: less than a minute on two quiet cores
-	$(BIN)/pytest -m 'not servers' --numprocesses=2 --dist=loadfile bench libs services
+# Three at once: many of these tests wait for deadlines.
+unit: setup           ## those tests of the packages that start no server and no program: less than a minute on two quiet cores
+	$(BIN)/pytest -m 'not servers and not programs' --numprocesses=3 --dist=worksteal bench libs services
 
 # By COUNT=200, SEED=1, JOBS=2, and ONLY="leases" (an area) or ONLY=writer.py (part of a path). An area whose tests
 # fail without a change can't judge one: it stops there.

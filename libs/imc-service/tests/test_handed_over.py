@@ -107,7 +107,7 @@ async def serving(**settings: Any) -> AsyncGenerator[Served]:
         yield served
     finally:
         served.going_on.set()
-        server.should_exit = True
+        server.end()
         await running
         for writer in served.writers:
             writer.transport.abort()

@@ -89,7 +89,7 @@ class Served:
             yield self
         finally:
             self.going_on.set()
-            self.server.should_exit = True
+            self.server.end()
             await running
 
     async def talk(self, *parts: bytes) -> bytes:

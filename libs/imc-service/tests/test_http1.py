@@ -173,7 +173,7 @@ async def serving(*, websockets: bool = True, **settings: Any) -> AsyncGenerator
         yield Served(listener.getsockname(), going_on, seen, server.server_state)
     finally:
         going_on.set()
-        server.should_exit = True
+        server.end()
         await running
 
 
