@@ -1,5 +1,8 @@
 """The commands over HTTP, through two doors: ``/v1``, and the paths of the Java version."""
 
+import functools
+from types import ModuleType
+
 from fastapi import APIRouter
 
 from imc_command_api.http.java_door import messages as java_messages
@@ -10,14 +13,21 @@ _OPERATIONS = (operations, dead_letters, erasures)
 _RESOURCES = (messages, notices, java_messages, java_notices)
 
 
+@functools.cache
 def routes() -> APIRouter:
     """All calls of command-api."""
     router = APIRouter()
     for resource in (*_RESOURCES, *_OPERATIONS):
-        router.include_router(resource.routes())
+        router.include_router(_routes_of(resource))
     return router
 
 
 def hot() -> list[APIRouter]:
     """The calls of clients once more, for the hot path."""
-    return [resource.routes() for resource in _RESOURCES]
+    return [_routes_of(resource) for resource in _RESOURCES]
+
+
+@functools.cache
+def _routes_of(resource: ModuleType) -> APIRouter:
+    # Once: FastAPI builds a validator for each reply, which is a part of the start that is felt.
+    return resource.routes()

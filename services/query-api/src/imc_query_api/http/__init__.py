@@ -1,5 +1,8 @@
 """Routes: a package for each door, and the calls between services. They only translate."""
 
+import functools
+from types import ModuleType
+
 from fastapi import APIRouter
 
 from imc_query_api.http import console, java_door, log_changes, v1
@@ -12,15 +15,21 @@ def routes() -> APIRouter:
     router = APIRouter()
     router.include_router(console.routes())
     for door in _DOORS:
-        router.include_router(door.routes())
+        router.include_router(_routes_of(door))
     return router
 
 
 def hot() -> list[APIRouter]:
     """The calls for clients, for `imc_service.http.hot_path`."""
-    return [door.routes() for door in _DOORS]
+    return [_routes_of(door) for door in _DOORS]
 
 
 def internal_routes() -> APIRouter:
     """The calls that only other services may make."""
     return log_changes.routes()
+
+
+@functools.cache
+def _routes_of(door: ModuleType) -> APIRouter:
+    # Once: FastAPI builds a validator for each reply, which is a part of the start that is felt.
+    return door.routes()
