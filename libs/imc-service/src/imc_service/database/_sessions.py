@@ -1,7 +1,6 @@
 """One connection in use, with the same methods for each driver. For `imc_service.database.database` only."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Protocol, cast
 
 import pymysql.err
@@ -9,8 +8,7 @@ from pymysql.constants import ER
 
 from imc_service.database import _drivers
 from imc_service.database._mysql_rows import Row, fetch_rows
-
-Values = Sequence[Any]
+from imc_service.database._mysql_text import Values, many_rows_of, template_of, with_values
 
 SESSION = (
     # The server's init_connect may have chosen another character set.
@@ -67,11 +65,6 @@ class Session(Protocol):
         ...
 
 
-@lru_cache(maxsize=512)
-def _with_percent(sql: str) -> str:
-    return sql.replace("%", "%%").replace("?", "%s")
-
-
 class MysqlSession:
     """A connection of aiomysql."""
 
@@ -112,18 +105,23 @@ class MysqlSession:
 
     async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
         connection = self._connection
-        escaped = [value if type(value) is int else connection.escape(value) for value in values]
-        return await fetch_rows(connection, _with_percent(sql) % tuple(escaped))
+        return await fetch_rows(connection, with_values(template_of(sql), values, connection.escape))
 
     async def execute(self, sql: str, values: Values = ()) -> int:
         async with self._connection.cursor() as cursor:
-            return cast(int, await cursor.execute(_with_percent(sql), values))
+            return cast(
+                int, await cursor.execute(with_values(template_of(sql), values, self._connection.escape))
+            )
 
     async def execute_many(self, sql: str, rows: Sequence[Values]) -> int:
+        many = many_rows_of(sql)
+        if many is None:
+            return sum([await self.execute(sql, row) for row in rows])
+        changed = 0
         async with self._connection.cursor() as cursor:
-            cursor.max_stmt_length = self._statement_bytes
-            # aiomysql joins rows into few statements if the text has "VALUES (", with the space.
-            return cast(int, await cursor.executemany(_with_percent(sql), rows)) or 0
+            for statement in many.statements(rows, self._statement_bytes, self._connection.escape):
+                changed += cast(int, await cursor.execute(statement))
+        return changed
 
     @property
     def usable(self) -> bool:

@@ -19,7 +19,8 @@ from imc_service.database import url as database_url
 from imc_service.database._connectors import Connector, MysqlConnector, SqliteConnector
 from imc_service.database._drivers import SqliteDriver
 from imc_service.database._mysql_rows import Row
-from imc_service.database._sessions import MysqlSession, Session, SqliteSession, Values
+from imc_service.database._mysql_text import Values
+from imc_service.database._sessions import MysqlSession, Session, SqliteSession
 from imc_service.database.errors import (
     ERRORS,
     Refusal,
