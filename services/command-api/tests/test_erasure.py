@@ -73,7 +73,7 @@ async def all_done(database: Database, app_id: str, count: int = 1) -> list[dict
         found = await reports(database, app_id)
         return len(found) == count and all(each["finish_time"] for each in found)
 
-    await wait_until(are_done, 20)
+    await wait_until(are_done, 60)
     return await reports(database, app_id)
 
 
