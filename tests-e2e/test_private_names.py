@@ -47,7 +47,7 @@ HOOKS = {
                 *("get_transaction_status", "escape", "_password", "encode('latin1')"),
             ),
             aiomysql.connection._StreamReader: ("eof_received",),  # pyright: ignore
-            aiomysql.Cursor: ("max_stmt_length",),  # pyright: ignore
+            aiomysql.Cursor: ("if args is not None",),  # pyright: ignore
         },
     ),
     "aiosqlite": Hooks((f"{_KIT}/database/_drivers.py",), {aiosqlite.Connection: ("__aenter__", "close")}),

@@ -66,6 +66,9 @@ def test_rows_are_divided_among_statements_that_are_not_too_large() -> None:
         "DELETE FROM t WHERE a = ?",
         "INSERT INTO t (a) VALUES (?) ON DUPLICATE KEY UPDATE a = ?",
         "INSERT INTO t (a) VALUES (? + 1)",
+        "INSERT INTO t (a) VALUES (?), (0)",
+        "INSERT INTO t (a) SELECT ? UNION VALUES (?)",
+        "DELETE FROM t WHERE (a, b) IN (SELECT VALUES (?, ?))",
     ],
 )
 def test_what_has_no_rows_alone_is_no_statement_for_many(sql: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from urllib.parse import quote
 
 import pytest
-from imc_service.database.database import Database, StatementRefused, open_database
+from imc_service.database.database import Database, StatementRefused, StoreUnavailable, open_database
 from imc_testkit import databases
 from imc_testkit.servers import PrivateMariadb, private_mariadb
 
@@ -75,6 +75,14 @@ async def test_texts_are_kept_byte_for_byte(database: Database) -> None:
     assert stored == [(id_, text.encode().hex().upper()) for id_, text in expected]
     for id_, text in expected:
         assert await database.fetch_all("SELECT id FROM kept WHERE text = ?", (text,)) == [(id_,)]
+
+
+async def test_a_session_in_which_a_backslash_is_a_letter_is_left(database: Database) -> None:
+    async with database.session() as session:
+        await session.execute("SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES'")
+    with pytest.raises(StoreUnavailable, match="the session has lost its sql_mode"):
+        await database.fetch_all("SELECT ?", ("\\",))
+    assert await database.fetch_all("SELECT ?", ("\\",)) == [("\\",)]
 
 
 async def test_statements_are_committed_and_sessions_kept(database: Database, server: PrivateMariadb) -> None:

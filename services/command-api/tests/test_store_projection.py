@@ -305,7 +305,7 @@ async def test_nothing_to_apply_is_nothing_done(projection: Projection):
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
-async def test_a_row_that_is_removed_while_it_is_recalled_is_counted_right(
+async def test_a_row_that_is_removed_while_it_is_recalled_is_counted_correctly(
     database: Database,
     projection: Projection,
     tables: Any,

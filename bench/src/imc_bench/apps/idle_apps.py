@@ -35,7 +35,7 @@ async def _measure(scale: Scale) -> Result:
     counts = (0, 100, 10_000) if scale.name == "short" else (0, 100, 10_000, 100_000)
     lines: dict[str, dict[float, Spread]] = {}
     known = 0
-    async with whole() as own:
+    async with whole(in_memory=True) as own:
         for apps in counts:
             every = ids_of(apps)
             await own.send_to_each(every[known:])

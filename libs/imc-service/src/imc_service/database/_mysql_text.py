@@ -1,8 +1,8 @@
 """Statements of MariaDB and MySQL as text, with their values in it. For `_sessions` alone.
 
-aiomysql takes 10 to 30 µs to write a message of 300 bytes as a literal: it escapes a text character by
-character once one of them is not ASCII, or has to be escaped. Here a text is searched first, and what is
-found is replaced.
+aiomysql takes 10 µs for the text of a row with a message of 300 characters, and 20 to 30 if the message is
+not ASCII or has a character to be escaped: then it goes through it character by character. Here a text is
+searched first, and what is found is replaced.
 """
 
 import re
@@ -14,7 +14,7 @@ Values = Sequence[Any]
 
 _SPECIAL = re.compile("[\\\\'\"\n\r\0\x1a]")
 _ESCAPES = (
-    ("\\", "\\\\"),  # first: the others bring more of them
+    ("\\", "\\\\"),  # first: the other escapes contain backslashes
     ("'", "\\'"),
     ('"', '\\"'),
     ("\n", "\\n"),
@@ -22,11 +22,11 @@ _ESCAPES = (
     ("\0", "\\0"),
     ("\x1a", "\\Z"),
 )
-_MANY_ROWS = re.compile(r"(.+? VALUES )(\(\?(?:, \?)*\))([^?]*)", re.DOTALL)
+_MANY_ROWS = re.compile(r"(INSERT [^?]+? VALUES )(\(\?(?:, \?)*\))(\s*(?:ON DUPLICATE KEY [^?]*)?)")
 
 
 def quoted(text: str) -> str:
-    """``text`` as a literal, of a session in which a backslash escapes, as `_sessions.SESSION` demands.
+    """``text`` as a literal for a session in which a backslash escapes, as `_sessions.SESSION` demands.
 
     The same as `pymysql.converters.escape_string` makes, in quotes.
     """

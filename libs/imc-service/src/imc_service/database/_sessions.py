@@ -1,10 +1,10 @@
 """One connection in use, with the same methods for each driver. For `imc_service.database.database` only."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
 import pymysql.err
-from pymysql.constants import ER
+from pymysql.constants import ER, SERVER_STATUS
 
 from imc_service.database import _drivers
 from imc_service.database._mysql_rows import Row, fetch_rows
@@ -104,14 +104,12 @@ class MysqlSession:
             # MySQL, or a MariaDB that was built without Galera.
 
     async def fetch_all(self, sql: str, values: Values = ()) -> list[Row]:
-        connection = self._connection
-        return await fetch_rows(connection, with_values(template_of(sql), values, connection.escape))
+        return await fetch_rows(self._connection, with_values(template_of(sql), values, self._escape))
 
     async def execute(self, sql: str, values: Values = ()) -> int:
+        statement = with_values(template_of(sql), values, self._escape)
         async with self._connection.cursor() as cursor:
-            return cast(
-                int, await cursor.execute(with_values(template_of(sql), values, self._connection.escape))
-            )
+            return cast(int, await cursor.execute(statement))
 
     async def execute_many(self, sql: str, rows: Sequence[Values]) -> int:
         many = many_rows_of(sql)
@@ -119,9 +117,20 @@ class MysqlSession:
             return sum([await self.execute(sql, row) for row in rows])
         changed = 0
         async with self._connection.cursor() as cursor:
-            for statement in many.statements(rows, self._statement_bytes, self._connection.escape):
+            for statement in many.statements(rows, self._statement_bytes, self._escape):
                 changed += cast(int, await cursor.execute(statement))
         return changed
+
+    @property
+    def _escape(self) -> Callable[[Any], str]:
+        """The driver's escaping, for values of rarer types.
+
+        Raises `ConnectionError` if a backslash is a letter like others by now, as behind a proxy that goes on
+        with another server: texts would not be what they are.
+        """
+        if self._connection.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
+            raise ConnectionError("the session has lost its sql_mode")
+        return self._connection.escape
 
     @property
     def usable(self) -> bool:

@@ -28,6 +28,7 @@ _OPPOSITES: dict[type[ast.operator], tuple[str, str]] = {
 }
 _OTHER_CALLS = {"max": "min", "min": "max", "any": "all", "all": "any", "ceil": "floor", "floor": "ceil"}
 _LOGGERS = {"log", "logger"}
+_LEFT_ALONE = {"annotation", "returns", "decorator_list", "bases"}
 _FACTOR = 10
 """How far a constant with a name is moved: the tuning of a value is no fault, another order of size is."""
 
@@ -207,10 +208,10 @@ def _parts(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 def _mutable(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that may be changed: no annotations, assertions, named constants, nor what only logs."""
+    """The nodes that may be changed: no annotations, heads of classes, named constants, or logs."""
     yield node
     for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list", "bases", "keywords_of_class"):
+        if name in _LEFT_ALONE or (name == "keywords" and isinstance(node, ast.ClassDef)):
             continue
         for child in value if isinstance(value, list) else [value]:  # pyright: ignore[reportUnknownVariableType]
             if isinstance(child, ast.AST) and not _is_left_alone(child) and not _is_named(node, child):

@@ -29,5 +29,5 @@ def hot() -> list[APIRouter]:
 
 @functools.cache
 def _routes_of(resource: ModuleType) -> APIRouter:
-    # Once: FastAPI builds a validator for each reply, which is a part of the start that is felt.
+    # Once: FastAPI builds a validator for each reply, which takes a noticeable part of the start.
     return resource.routes()

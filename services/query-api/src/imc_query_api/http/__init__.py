@@ -31,5 +31,5 @@ def internal_routes() -> APIRouter:
 
 @functools.cache
 def _routes_of(door: ModuleType) -> APIRouter:
-    # Once: FastAPI builds a validator for each reply, which is a part of the start that is felt.
+    # Once: FastAPI builds a validator for each reply, which takes a noticeable part of the start.
     return door.routes()

@@ -197,7 +197,8 @@ class Passes:
             except Overtaken:
                 self._looks_first = True
         raise AdoptionError(
-            "rows of this database are neither found nor new: is there a unique index that is not IMC's?"
+            "rows of this database are neither found nor new: are some removed all the time, "
+            "or is there a unique index that is not IMC's?"
         )
 
 

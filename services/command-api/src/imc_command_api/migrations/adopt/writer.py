@@ -83,18 +83,19 @@ class Writer:
     async def write(self, session: Session, table: JavaTable, rows: Sorted) -> None:
         """Insert new rows, retire others, and let groups grow.
 
-        Raises `Overtaken` if not all rows were new, or if one that is to be retired is gone: the server does
-        not tell which, and groups would be counted wrongly.
+        Raises `Overtaken` if one that is to be retired is gone, or if not all rows were new: the server does
+        not tell which were, and groups would be counted wrongly.
         """
         sql = self._of(table)
-        # By key: transactions that lock in the same order do not deadlock.
+        # By key, and what exists before what is new, as in the projection: transactions that lock in the same
+        # order do not deadlock.
+        retiring = dict(sorted(rows.retiring.items(), key=itemgetter(0)))
+        if retiring and len(await lock_existing(session, sql, [*retiring])) != len(retiring):
+            raise Overtaken
         new = [row for _, row in sorted(rows.new.items(), key=itemgetter(0))]
         if new and await session.execute_many(sql.insert, new) != len(new):
             raise Overtaken
-        if rows.retiring:
-            retiring = dict(sorted(rows.retiring.items(), key=itemgetter(0)))
-            if len(await lock_existing(session, sql, [*retiring])) != len(retiring):
-                raise Overtaken
+        if retiring:
             await session.execute_many(sql.merge, [*retiring.values()])
         grown = _grown(new)
         if grown:
