@@ -29,7 +29,7 @@ demo: setup           ## a group chat in the browser: an IMC of separate process
 # Two files at once, since many tests wait more than they compute; in the order of the folders, so that the
 # installations of tests-e2e, which stay until the end, begin after the tests that want a Redis to themselves.
 test: check           ## everything that must pass, on a real MariaDB and Redis: half an hour on the Python that ships,
-                      ## after a short form of five minutes on each other one that IMC supports and that is installed
+                      ## after a short form of three minutes on each other one that IMC supports and that is installed
 	@for other in $$(sh requirements/python.sh others); do \
 	  $(MAKE) --no-print-directory short PYTHON="$${other#*=}" VENV=".venv-$${other%%=*}" || exit; done
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder

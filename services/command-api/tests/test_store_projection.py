@@ -305,31 +305,38 @@ async def test_nothing_to_apply_is_nothing_done(projection: Projection):
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
-async def test_a_row_that_is_removed_while_it_is_recalled_is_counted_correctly(
+@pytest.mark.parametrize("change", ["recalled", "sent again", "notice deleted", "notice published again"])
+async def test_a_row_that_is_removed_while_it_is_changed_is_gone_and_counted_correctly(
     database: Database,
     projection: Projection,
     tables: Any,
     history: Any,
+    change: str,
     late: bool,
     monkeypatch: pytest.MonkeyPatch,
 ):
     look, removal = projection_module.lock_existing, Removal(database)
-    kept, message = history.message(), history.message()
-    ids = [int(message["messageId"])]
-    await projection.apply([history.sent(kept), history.sent(message)])
+    kept, message, notice = history.message(), history.message(), history.notice()
+    sent, published = history.sent(message), history.published(notice)
+    await projection.apply([history.sent(kept), sent, published])
     removals: list[asyncio.Task[Any]] = []
 
     async def removed_meanwhile(session: Any, table: Any, keys: Sequence[Key]) -> Collection[Key]:
         found = await look(session, table, keys)
         if keys and not removals:
-            removals.append(asyncio.create_task(removal.remove(history.app_id, message_ids=ids)))
+            ids = {"message_ids": [int(message["messageId"])]}
+            ids |= {"information_ids": [int(notice["informationId"])]}
+            removals.append(asyncio.create_task(removal.remove(history.app_id, **ids)))
             # It waits for the lock, so it may not end before this transaction.
             await asyncio.wait(removals, timeout=0.3)
         return found
 
+    changes = {"recalled": history.recalled(message), "sent again": sent}
+    changes |= {"notice deleted": history.deleted(notice), "notice published again": published}
     monkeypatch.setattr(projection_module, "lock_existing", removed_meanwhile)
-    await projection.apply([history.recalled(message)], [history.app_id] if late else [])
+    await projection.apply([changes[change]], [history.app_id] if late else [])
     await asyncio.gather(*removals)
     [row] = await tables.messages(history.app_id)
     assert row["message_id"] == int(kept["messageId"])
     assert (await tables.groups(history.app_id))["g"][:2] == (1, int(kept["messageId"]))
+    assert await tables.notices(history.app_id) == []

@@ -6,7 +6,7 @@ import pytest
 from imc_command_api.store import lookup
 from imc_command_api.store.changes import row_of
 from imc_command_api.store.projection import Projection
-from imc_command_api.store.statements import statements
+from imc_command_api.store.statements import statements, with_ids
 from imc_service.database.database import Database
 from imc_testkit.query_plans import PRIMARY, plan_of
 
@@ -24,7 +24,7 @@ async def filled(database: Database, history: Any) -> Database:
 async def test_known_rows_are_found_by_their_primary_key(filled: Database, history: Any, rows: str):
     find = getattr(statements(is_sqlite=filled.is_sqlite), rows).find
     for count in (2, 40):
-        sql = find.format(app="?", ids=", ".join("?" * count))
+        sql = with_ids(find, count)
         plan = await plan_of(filled, sql, (history.app_id, *range(1, count + 1)))
         [step] = plan.steps
         assert (step.index, step.seeks) == (PRIMARY, True), plan

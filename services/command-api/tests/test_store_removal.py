@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from imc_command_api.store.projection import PlacedEntry, Projection
 from imc_command_api.store.removal import Removal, Removed
-from imc_command_api.store.statements import removal_statements
+from imc_command_api.store.statements import removal_statements, with_ids
 from imc_contracts.schema import PROJECTIONS
 from imc_service.database.database import Database, StatementRefused, StoreUnavailable
 from imc_service.retry import Backoff
@@ -209,7 +209,7 @@ async def test_rows_are_found_and_locked_by_their_primary_key(
         (sql.find_notices, range(40)),
         (sql.find_groups, [f"g{n}" for n in range(40)]),
     ):
-        plan = await plan_of(database, find.format(ids=", ".join("?" * 40)), (history.app_id, *ids))
+        plan = await plan_of(database, with_ids(find, 40), (history.app_id, *ids))
         [step] = plan.steps
         assert (step.index, step.seeks, plan.sorts) == (PRIMARY, True, False), plan
     plan = await plan_of(database, sql.find_newest, (history.app_id, "g1"))

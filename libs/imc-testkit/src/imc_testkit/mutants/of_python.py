@@ -208,7 +208,7 @@ def _parts(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 def _mutable(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that may be changed: no annotations, heads of classes, named constants, or logs."""
+    """The nodes that may be changed: no annotations, heads of classes, assertions, named constants, logs."""
     yield node
     for name, value in ast.iter_fields(node):
         if name in _LEFT_ALONE or (name == "keywords" and isinstance(node, ast.ClassDef)):

@@ -12,7 +12,7 @@ from imc_service.database.database import Database, Refusal, Session, StatementR
 from imc_command_api.store.attempts import Attempts
 from imc_command_api.store.changes import MessageRow, NoticeRow, Row, row_of
 from imc_command_api.store.coalesce import Key, erasures_of, gains_of, messages_of, notices_of
-from imc_command_api.store.statements import TableStatements, statements
+from imc_command_api.store.statements import TableStatements, statements, with_ids
 
 AnyRow = TypeVar("AnyRow", MessageRow, NoticeRow)
 
@@ -180,8 +180,8 @@ async def lock_existing(session: Session, table: TableStatements, keys: Sequence
         ids = [id_ for _, id_ in keys_of_app]
         for start in range(0, len(ids), _IDS_A_QUERY):
             some = ids[start : start + _IDS_A_QUERY]
-            sql = table.find.format(app="?", ids=", ".join("?" * len(some)))
-            found.update((app_id, row[0]) for row in await session.fetch_all(sql, (app_id, *some)))
+            rows = await session.fetch_all(with_ids(table.find, len(some)), (app_id, *some))
+            found.update((app_id, row[0]) for row in rows)
     return found
 
 

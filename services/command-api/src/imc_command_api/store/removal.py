@@ -7,7 +7,7 @@ from typing import NamedTuple
 from imc_contracts.cursor import ORIGIN
 from imc_service.database.database import Database, Row, Session
 
-from imc_command_api.store.statements import removal_statements
+from imc_command_api.store.statements import removal_statements, with_ids
 
 NO_EPOCH = ""
 """The epoch of a projection that has no position yet. No log has it."""
@@ -91,7 +91,7 @@ class Removal:
         ids = {row[0] for row in removed}
         shrunk: list[tuple[str, str, int, int, int]] = []
         empty: list[str] = []
-        find = _with_ids(self._statements.find_groups, len(losses))
+        find = with_ids(self._statements.find_groups, len(losses))
         for group_id, total, newest_id, newest_time in await session.fetch_all(
             find, (app_id, *sorted(losses))
         ):
@@ -107,7 +107,7 @@ class Removal:
         if shrunk:
             await session.execute_many(self._statements.shrink_group, shrunk)
         if empty:
-            await session.execute(_with_ids(self._statements.delete_groups, len(empty)), (app_id, *empty))
+            await session.execute(with_ids(self._statements.delete_groups, len(empty)), (app_id, *empty))
         return len(empty)
 
     async def _mark(self, session: Session, app_id: str, log_ids: Iterable[Row]) -> None:
@@ -121,11 +121,7 @@ async def _taken(session: Session, app_id: str, ids: Collection[int], find: str,
     """The rows that there were, without which the table is now."""
     if not ids:
         return []
-    rows = await session.fetch_all(_with_ids(find, len(ids)), (app_id, *ids))
+    rows = await session.fetch_all(with_ids(find, len(ids)), (app_id, *ids))
     if rows:
-        await session.execute(_with_ids(delete, len(rows)), (app_id, *(row[0] for row in rows)))
+        await session.execute(with_ids(delete, len(rows)), (app_id, *(row[0] for row in rows)))
     return rows
-
-
-def _with_ids(sql: str, count: int) -> str:
-    return sql.format(ids=", ".join("?" * count))

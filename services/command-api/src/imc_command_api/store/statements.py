@@ -52,15 +52,32 @@ def through(table: str, index: str, *, is_sqlite: bool) -> str:
     return f"{table} INDEXED BY {index}" if is_sqlite else f"{table} FORCE INDEX ({index})"
 
 
+def with_ids(sql: str, count: int) -> str:
+    """``sql`` with placeholders for ``count`` ids in the place of `{ids}`."""
+    return sql.format(ids=", ".join("?" * count))
+
+
+def _locking(table: str, key: str, *columns: str, is_sqlite: bool) -> str:
+    """Select ``key`` and ``columns`` of some rows of an app, and lock the rows in the order of their keys.
+
+    By the primary key: the optimizer may take another index for as good. SQLite has locked everything
+    already.
+    """
+    return read_sql(
+        "lock_rows.sql",
+        columns=", ".join((key, *columns)),
+        table=table if is_sqlite else f"{table} FORCE INDEX (PRIMARY)",
+        key=key,
+        locked="" if is_sqlite else "FOR UPDATE",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class TableStatements:
     """The statements for the rows of one table."""
 
     find: str
-    """Select and lock those ids of an app that exist; `{app}` and `{ids}` stand for their placeholders.
-
-    SQLite has locked everything already.
-    """
+    """Select and lock those ids of an app that exist; `{ids}` stands for their placeholders."""
 
     insert: str
     """Insert the rows that do not exist; the number of changed rows is the number that did not.
@@ -97,15 +114,17 @@ def statements(*, is_sqlite: bool) -> Statements:
     groups = _Upsert(GROUPS, GROUP_COLUMNS, ("app_id", "group_id"), is_sqlite)
     projections = _Upsert(PROJECTIONS, PROJECTION_COLUMNS, ("app_id",), is_sqlite)
     erasures = _Upsert(ERASURES, ERASURE_COLUMNS, ("app_id", "erasure_id"), is_sqlite)
+    find_messages = _locking(MESSAGES, "message_id", is_sqlite=is_sqlite)
+    find_notices = _locking(NOTICES, "information_id", is_sqlite=is_sqlite)
     return Statements(
-        TableStatements(messages.find, messages.unless_exists(), messages.merging("merge_message.sql")),
-        TableStatements(notices.find, notices.unless_exists(), notices.merging("merge_notice.sql")),
+        TableStatements(find_messages, messages.unless_exists(), messages.merging("merge_message.sql")),
+        TableStatements(find_notices, notices.unless_exists(), notices.merging("merge_notice.sql")),
         groups.merging("grow_group.sql"),
         projections.merging("advance_projection.sql"),
         erasures.unless_exists(),
         f"SELECT user_id, group_id, log_id FROM {ERASURES} WHERE app_id = ? AND log_id > ?",  # noqa: S608
         trials=(
-            *(table.find.format(app="NULL", ids="NULL") for table in (messages, notices)),
+            *(find.replace("?", "NULL").format(ids="NULL") for find in (find_messages, find_notices)),
             messages.trial("merge_message.sql"),
             notices.trial("merge_notice.sql"),
             groups.trial("grow_group.sql"),
@@ -119,8 +138,7 @@ def statements(*, is_sqlite: bool) -> Statements:
 class RemovalStatements:
     """The statements that remove rows; `{ids}` stands for placeholders of the keys that follow the app.
 
-    Those that find rows lock them in the order of their keys, as the projection does. SQLite has locked
-    everything already.
+    Those that find rows lock them, as `TableStatements.find` does.
     """
 
     find_messages: str
@@ -138,30 +156,20 @@ class RemovalStatements:
 
 def removal_statements(*, is_sqlite: bool) -> RemovalStatements:
     """The statements of one dialect. Reads files, so call this when a process starts."""
-    through_key = "" if is_sqlite else " FORCE INDEX (PRIMARY)"
-
-    def find(table: str, key: str, *columns: str) -> str:
-        return read_sql(
-            "lock_rows.sql",
-            columns=", ".join((key, *columns)),
-            table=f"{table}{through_key}",
-            key=key,
-            locked="" if is_sqlite else "FOR UPDATE",
-        )
 
     def delete(table: str, key: str) -> str:
         # A hint needs the form for several tables. Another index would lock the rows in another order.
-        rows = f"FROM {table}" if is_sqlite else f"{table} FROM {table}{through_key}"
+        rows = f"FROM {table}" if is_sqlite else f"{table} FROM {table} FORCE INDEX (PRIMARY)"
         return f"DELETE {rows} WHERE app_id = ? AND {key} IN ({{ids}})"
 
     groups = _Upsert(GROUPS, GROUP_COLUMNS, ("app_id", "group_id"), is_sqlite)
     projections = _Upsert(PROJECTIONS, (*PROJECTION_COLUMNS, REMOVED_TO), ("app_id",), is_sqlite)
     return RemovalStatements(
-        find(MESSAGES, "message_id", "group_id", *LOG_COLUMNS),
-        find(NOTICES, "information_id", *LOG_COLUMNS),
+        _locking(MESSAGES, "message_id", "group_id", *LOG_COLUMNS, is_sqlite=is_sqlite),
+        _locking(NOTICES, "information_id", *LOG_COLUMNS, is_sqlite=is_sqlite),
         delete(MESSAGES, "message_id"),
         delete(NOTICES, "information_id"),
-        find(GROUPS, *GROUP_COLUMNS[1:]),
+        _locking(GROUPS, *GROUP_COLUMNS[1:], is_sqlite=is_sqlite),
         delete(GROUPS, "group_id"),
         read_sql(
             "newest_message.sql", messages_by_time=through(MESSAGES, "imc_message_group", is_sqlite=is_sqlite)
@@ -179,14 +187,6 @@ class _Upsert:
     columns: Sequence[str]
     key: Sequence[str]
     is_sqlite: bool
-
-    @property
-    def find(self) -> str:
-        """`TableStatements.find`, by the primary key. The optimizer may take another index for as good."""
-        id_ = self.key[-1]
-        through_key, locked = ("", "") if self.is_sqlite else (" FORCE INDEX (PRIMARY)", " FOR UPDATE")
-        rows = f"{self.table}{through_key} WHERE app_id = {{app}} AND {id_} IN ({{ids}})"
-        return f"SELECT {id_} FROM {rows} ORDER BY {id_}{locked}"  # noqa: S608 - names and placeholders
 
     def unless_exists(self) -> str:
         """Insert a row; a row with its key stays as it is."""
