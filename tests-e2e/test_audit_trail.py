@@ -52,7 +52,7 @@ async def test_acts_of_few_are_logged_with_who_did_them(
             await post(f"/v1/gateways/{app_id}/gateway-1/disconnect", {})
 
         def lines() -> list[dict[str, Any]]:
-            written = [line for line in process.log.splitlines() if '"audit"' in line]
+            written = [line for line in process.lines if '"audit"' in line]
             return [json.loads(line) for line in written]
 
         await wait_until(lambda: len(lines()) == 7)

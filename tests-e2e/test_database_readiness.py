@@ -53,11 +53,17 @@ class Site:
 
     async def cut(self) -> None:
         """End the connections of the processes: what they hold need not follow changes of an account."""
-        for (number,) in await self.run(
-            "SELECT id FROM information_schema.processlist WHERE user = 'worker'"
-        ):
+        async with databases.connect(self.server.url) as administrator:
+            await cut(administrator)
+
+
+async def cut(administrator: Any) -> None:
+    """End the connections of the processes by a connection that may."""
+    async with administrator.cursor() as cursor:
+        await cursor.execute("SELECT id FROM information_schema.processlist WHERE user = 'worker'")
+        for (number,) in await cursor.fetchall():
             with contextlib.suppress(pymysql.err.Error):  # it has ended by itself
-                await self.run(f"KILL {number}")
+                await cursor.execute(f"KILL {number}")
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +122,8 @@ async def reasons(client: httpx.AsyncClient, process: Process) -> list[str]:
 
 
 def told(process: Process, since: int) -> list[tuple[str, str, str | None]]:
-    """What its log says of readiness from that place on: the event, the part, the reason."""
-    events = [json.loads(line) for line in process.log[since:].splitlines()]
+    """What its log says of readiness from that line on: the event, the part, the reason."""
+    events = [json.loads(line) for line in process.lines[since:]]
     return [
         (event["event"], event["part"], event.get("reason"))
         for event in events
@@ -156,28 +162,26 @@ def renamed(table: str, to_break: str, mend: str) -> Fault:
 
 @contextlib.asynccontextmanager
 async def full(site: Site) -> AsyncGenerator[None]:
-    """All connections are others'."""
-    await site.run(f"SET GLOBAL max_connections = {CONNECTIONS}")
-    async with contextlib.AsyncExitStack() as others:
+    """All connections are others'. The administrator keeps one, and so can always take one from a process."""
+    async with (
+        databases.connect(site.server.url) as administrator,
+        administrator.cursor() as cursor,
+        contextlib.AsyncExitStack() as others,
+    ):
 
         async def takes_all() -> bool:
+            await cut(administrator)
             with contextlib.suppress(pymysql.err.OperationalError):
-                await site.cut()
-                for _ in range(CONNECTIONS):
+                while True:
                     await others.enter_async_context(databases.connect(site.server.url))
             return len(await reasons_of_all(site)) == len(SCRIPTS)
 
-        await wait_until(takes_all, 60)
-        yield
-
-    async def is_let_in() -> bool:
-        """Whether the administrator got a place, which a process may have taken."""
-        with contextlib.suppress(pymysql.err.OperationalError):
-            await site.run("SET GLOBAL max_connections = 151")
-            return True
-        return False
-
-    await wait_until(is_let_in, 60)
+        await cursor.execute(f"SET GLOBAL max_connections = {CONNECTIONS}")
+        try:
+            await wait_until(takes_all, 60)
+            yield
+        finally:
+            await cursor.execute("SET GLOBAL max_connections = 151")
 
 
 async def reasons_of_all(site: Site) -> list[list[str]]:
@@ -271,7 +275,7 @@ FAULTS: dict[str, tuple[Fault, str, Sequence[str]]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_who_needs_the_database_says_what_is_wrong_with_it_and_heals(fault: str, site: Site) -> None:
     bring_about, words, concerned = FAULTS[fault]
-    before = {script: len(process.log) for script, process in site.processes.items()}
+    before = {script: len(process.lines) for script, process in site.processes.items()}
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         await wait_until(lambda: _all_ready(client, site), 60)
         async with bring_about(site):

@@ -70,7 +70,7 @@ async def test_bytes_that_keep_to_no_rule(victim: Deployment, http: httpx.AsyncC
     )
     assert hidden.json()["data"]["total"] == 0, "a body was carried out as a request"
     await wait_until(lambda: descriptors(process) <= before + 3, 40, 0.1, what="descriptors to come back")
-    for line in process.log.splitlines():
+    for line in process.lines:
         if line.startswith("{"):
             assert json.loads(line)["level"] != "error", line
 
@@ -190,6 +190,6 @@ async def test_what_would_be_a_command_elsewhere_is_a_text_here(client: Any, app
     )
     assert other["data"]["total"] == 0
     for process in client.deployment.processes:
-        for line in process.log.splitlines():
+        for line in process.lines:
             assert not line.startswith("{") or json.loads(line)["event"] != "forged"
             assert sent["messageId"] not in line

@@ -50,7 +50,10 @@ HOOKS = {
             aiomysql.Cursor: ("if args is not None",),  # pyright: ignore
         },
     ),
-    "aiosqlite": Hooks((f"{_KIT}/database/_drivers.py",), {aiosqlite.Connection: ("__aenter__", "close")}),
+    "aiosqlite": Hooks(
+        (f"{_KIT}/database/_drivers.py",),
+        {aiosqlite.Connection: ("__aenter__", "close", "self._thread = Thread(")},
+    ),
     "pymysql": Hooks(
         (f"{_KIT}/database/_mysql_rows.py", f"{_KIT}/database/errors.py"),
         {pymysql.err: ("raise_mysql_exception",), pymysql.err.Error: ("sqlstate",)},

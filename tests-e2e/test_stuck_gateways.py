@@ -57,7 +57,7 @@ async def test_it_is_named_after_its_close_and_after_the_end_of_its_node(
     assert (closed["gatewayId"], closed["state"]) == ("stuck", "closed")
     assert (closed["lastClose"]["code"], closed["lastClose"]["reason"]) == (4408, reason)
     assert closed["lagEntries"] > 0 < closed["lagBytes"]
-    [line] = [json.loads(line) for line in node.log.splitlines() if "a gateway is closed" in line]
+    [line] = [json.loads(line) for line in node.lines if "a gateway is closed" in line]
     assert (line["level"], line["appId"], line["gatewayId"]) == ("warning", app_id, "stuck")
     assert (line["reason"], line["lagEntries"] > 0) == (reason, True)
     await node.kill()

@@ -74,7 +74,7 @@ async def wait_until_up(redis: Redis) -> None:
 
 
 def lines_with(process: Process, words: str) -> list[dict[str, str]]:
-    return [json.loads(line) for line in process.log.splitlines() if words in line]
+    return [json.loads(line) for line in process.lines if words in line]
 
 
 NO_NAME = "fe80::1%no-such-interface"

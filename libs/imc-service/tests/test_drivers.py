@@ -1,7 +1,16 @@
 """Connections of the drivers."""
 
+import asyncio
+import sqlite3
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from imc_service.database._drivers import SqliteDriver
+from imc_service.database.url import SqliteFile
 
 _NAMELESS = """
 import asyncio, os, pwd, sys
@@ -26,3 +35,19 @@ def test_a_user_without_a_name_connects(empty_database_url: str) -> None:
         check=False,
     )
     assert run.stdout == "[('connected',)]\n", run.stderr
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_no_thread_is_left_of_a_file_that_can_not_be_opened(cancelled: bool, tmp_path: Path) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    await asyncio.to_thread(lambda: None)
+    before = threading.active_count()
+    driver = SqliteDriver(SqliteFile(str(tmp_path / "none" / "imc.db")), deadline=1)
+    for _ in range(20):
+        connecting = asyncio.ensure_future(driver.connect())
+        await asyncio.sleep(0)
+        if cancelled:
+            connecting.cancel()
+        with pytest.raises(asyncio.CancelledError if cancelled else sqlite3.OperationalError):
+            await connecting
+        assert threading.active_count() == before

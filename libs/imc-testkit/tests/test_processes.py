@@ -118,6 +118,14 @@ async def test_a_paused_process_hangs_until_it_is_resumed(script: Script) -> Non
         assert await get(process) == 200
 
 
+async def test_the_lines_of_its_log_are_those_that_it_has_written_whole(script: Script) -> None:
+    half = "import sys\nsys.stdout.write('first\\nsec\\u2028ond\\nthi')\nsys.stdout.flush()\nsys.stdin.read()"
+    async with Process(script(half), {}) as process:
+        assert await process.wait() == 0
+        assert process.log.endswith("thi")
+        assert process.lines == ["first", "sec\u2028ond"]
+
+
 async def test_a_script_that_fails_is_reported_with_its_output(script: Script) -> None:
     assert await run_script(script("print('done')"), {}) == "done\n"
     with pytest.raises(AssertionError, match=r"(?s)ended with 3:.*the reason of the crash"):

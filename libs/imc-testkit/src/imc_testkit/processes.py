@@ -65,6 +65,12 @@ class Process:
         return self._child.log
 
     @property
+    def lines(self) -> list[str]:
+        """The lines of its log, without one that it is still writing."""
+        *whole, _ = self.log.split("\n")
+        return whole
+
+    @property
     def pid(self) -> int:
         """The process id of its newest start."""
         return self._child.pid

@@ -1,8 +1,9 @@
 """The drivers aiomysql and aiosqlite: how connections are made and ended, and all hooks into their insides.
 
-What is used of aiomysql beyond its documentation: ``Connection._secure``, ``_reader``, ``_writer``,
-``_execute_command`` and ``server_status``. It writes passwords as Latin-1, and asks for the name of the
-system's user when it is imported. ``tests-e2e/test_private_names.py`` fails when a new version changes that.
+What is used of them beyond their documentation: of aiomysql, ``Connection._secure``, ``_reader``,
+``_writer``, ``_execute_command`` and ``server_status``; of aiosqlite, ``Connection._thread``. aiomysql writes
+passwords as Latin-1, and asks for the name of the system's user when it is imported.
+``tests-e2e/test_private_names.py`` fails when a new version changes that.
 """
 
 import asyncio
@@ -75,13 +76,23 @@ class SqliteDriver:
         """A new connection, which commits by itself; raises what sqlite3 raises."""
         connection = aiosqlite.connect(self._path, isolation_level=None, timeout=self._deadline)
         # aiosqlite never closes a connection whose opening is cancelled. Opening takes no time.
-        opening = asyncio.ensure_future(connection.__aenter__())
+        opening = asyncio.ensure_future(_opened(connection))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
             with contextlib.suppress(sqlite3.Error):
                 await (await opening).close()
             raise
+
+
+async def _opened(connection: Any) -> Any:
+    """Open a connection of aiosqlite. Once that has failed, its thread has ended."""
+    try:
+        return await connection.__aenter__()
+    except sqlite3.Error:
+        # Its thread still has to tell this loop that it ends, and the loop may be closed after this error.
+        await asyncio.to_thread(connection._thread.join)
+        raise
 
 
 def is_secure(raw: Any) -> bool:
