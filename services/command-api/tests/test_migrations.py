@@ -9,10 +9,12 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from imc_command_api import migrations
 from imc_command_api.migrations import MigrationError, migrate
+from imc_command_api.migrations.version import is_current
 from imc_contracts import schema
 from imc_contracts.cursor import EntryId
 from imc_service.database.database import open_database
@@ -82,14 +84,44 @@ async def test_sqlite_two_at_once(tmp_path: Any):
         assert await database.fetch_all("SELECT version_num FROM imc_schema_version") == [("0003",)]
 
 
-def test_what_is_up_to_date_is_found_so_without_alembic(tmp_path: Path):
-    url = f"sqlite:///{tmp_path / 'imc.db'}"
+@pytest.mark.parametrize("server", ["MariaDB", "SQLite"])
+def test_what_is_up_to_date_is_found_so_by_the_driver_alone(server: str, database_url: str, tmp_path: Path):
+    url = database_url if server == "MariaDB" else f"sqlite:///{tmp_path / 'imc.db'}"
     migrate(url)
     look = "import sys; from imc_command_api import migrations; migrations.migrate(sys.argv[1])"
     again = subprocess.run([sys.executable, "-X", "importtime", "-c", look, url], capture_output=True)
     assert again.returncode == 0
-    assert b"sqlalchemy" in again.stderr
+    assert b"imc_command_api.migrations.version" in again.stderr
+    assert b"sqlalchemy" not in again.stderr
     assert b"alembic" not in again.stderr
+
+
+async def test_who_may_not_read_the_version_is_told(empty_database_url: str):
+    await asyncio.to_thread(migrate, empty_database_url)
+    name = empty_database_url.rpartition("/")[2]
+    await run(
+        empty_database_url,
+        f"CREATE USER {name}@'%' IDENTIFIED BY 'secret'",
+        f"GRANT SELECT ON imc_message TO {name}@'%'",
+    )
+    try:
+        server = urlsplit(empty_database_url)
+        denied = f"mysql://{name}:secret@{server.hostname}:{server.port}/{name}"
+        with pytest.raises(MigrationError, match=r"can't be looked at: .*1142, .SELECT command denied"):
+            await asyncio.to_thread(is_current, denied)
+        with pytest.raises(MigrationError, match=r"migration failed: .*1142, .SELECT command denied"):
+            await asyncio.to_thread(migrate, denied)
+    finally:
+        await run(empty_database_url, f"DROP USER {name}@'%'")
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path):
+    file = tmp_path / "imc.db"
+    file.write_text("no database " * 100)
+    with pytest.raises(MigrationError, match="can't be looked at: file is not a database"):
+        is_current(f"sqlite:///{file}")
+    with pytest.raises(MigrationError, match="migration failed: file is not a database"):
+        migrate(f"sqlite:///{file}")
 
 
 def test_tables_of_another_release_are_left_alone(tmp_path: Path):

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-from imc_command_api.migrations.upgrade import MigrationError, is_current
+from imc_command_api.migrations.version import MigrationError, is_current
 from imc_command_api.store.projection import Projection
 from imc_contracts.schema import GROUPS, MESSAGES, NOTICES
 from imc_service.database import url as database_url

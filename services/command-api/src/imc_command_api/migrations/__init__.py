@@ -5,6 +5,7 @@ still work on the tables. A later one *contracts*: it takes away what no running
 Downgrades are therefore not offered: going back a release needs none, and one that drops a column loses data.
 """
 
-from imc_command_api.migrations.upgrade import MigrationError, migrate
+from imc_command_api.migrations.upgrade import migrate
+from imc_command_api.migrations.version import MigrationError
 
 __all__ = ["MigrationError", "migrate"]

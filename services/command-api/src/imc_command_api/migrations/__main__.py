@@ -17,7 +17,8 @@ from imc_service.standard_streams import standard_streams
 from imc_command_api.migrations.adopt import command
 from imc_command_api.migrations.adopt.failures import AdoptionError
 from imc_command_api.migrations.settings import MigrateSettings
-from imc_command_api.migrations.upgrade import MigrationError, migrate
+from imc_command_api.migrations.upgrade import migrate
+from imc_command_api.migrations.version import MigrationError
 
 PROGRAM = Program(
     name="imc-migrate",
