@@ -14,6 +14,7 @@ from imc_service.command_line import Program
 from imc_service.health import Readiness
 from imc_service.http import replies
 from imc_service.http.application import TELEMETRY_OFF, Opened, build_app
+from imc_service.http.routes import add_routes
 from imc_service.presence import Identity
 from imc_service.tracing.otlp import tracing_of
 from prometheus_client import CollectorRegistry
@@ -72,6 +73,6 @@ def _own_calls() -> FastAPI:
     """What the parts answer each other. It is at no address, so that nobody else can call it."""
     app = FastAPI(openapi_url=None, telemetry=TELEMETRY_OFF)
     replies.install(app)
-    app.include_router(imc_command_api.http.routes())
-    app.include_router(imc_query_api.http.internal_routes())
+    add_routes(app, imc_command_api.http.routes())
+    add_routes(app, imc_query_api.http.internal_routes())
     return app

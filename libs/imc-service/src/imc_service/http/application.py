@@ -18,7 +18,7 @@ from imc_service.health import Readiness
 from imc_service.http import description, pages, replies
 from imc_service.http.hot_path import HotPath, HotPathMiddleware
 from imc_service.http.java_door import JavaPaths
-from imc_service.http.openapi import operation_id
+from imc_service.http.routes import add_routes, joined
 from imc_service.metrics import HttpMetrics, HttpSeries
 from imc_service.tracing.tracing import Tracing
 
@@ -78,7 +78,6 @@ def build_app(
         telemetry=TELEMETRY_OFF,
         docs_url=None,
         redoc_url=None,
-        generate_unique_id_function=operation_id,
     )
     return assemble(app, readiness, registry, *routers, gatekeeper=gatekeeper, hot=hot, tracing=tracing)
 
@@ -104,8 +103,7 @@ def assemble(
     app.state.readiness, app.state.registry = readiness, registry
     replies.install(app)
     operations = health.routes(readiness, registry, has_exemplars=tracing is not None)
-    for router in (*routers, operations, pages.routes(app)):
-        app.include_router(router)
+    add_routes(app, joined((*routers, operations, pages.routes(app))))
     description.describe(app, needs_token=gatekeeper is not None)
     if gatekeeper is not None:
         app.add_middleware(Authenticated, gatekeeper=gatekeeper)

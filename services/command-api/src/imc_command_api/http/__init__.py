@@ -4,6 +4,7 @@ import functools
 from types import ModuleType
 
 from fastapi import APIRouter
+from imc_service.http.routes import joined
 
 from imc_command_api.http.java_door import messages as java_messages
 from imc_command_api.http.java_door import notices as java_notices
@@ -13,13 +14,9 @@ _OPERATIONS = (operations, dead_letters, erasures)
 _RESOURCES = (messages, notices, java_messages, java_notices)
 
 
-@functools.cache
 def routes() -> APIRouter:
     """All calls of command-api."""
-    router = APIRouter()
-    for resource in (*_RESOURCES, *_OPERATIONS):
-        router.include_router(_routes_of(resource))
-    return router
+    return joined(_routes_of(resource) for resource in (*_RESOURCES, *_OPERATIONS))
 
 
 def hot() -> list[APIRouter]:

@@ -1,6 +1,7 @@
 """The HTTP interface of push-node, with the handshakes of gateways. It translates, and decides nothing."""
 
 from fastapi import APIRouter, FastAPI
+from imc_service.http.routes import joined
 from prometheus_client import CollectorRegistry
 
 from imc_push_node.http import events, gateways, node, roster
@@ -12,10 +13,7 @@ __all__ = ["install", "routes"]
 
 def routes() -> APIRouter:
     """All routes but those of operations."""
-    router = APIRouter()
-    for part in (node, roster, events, gateways):
-        router.include_router(part.routes())
-    return router
+    return joined(part.routes() for part in (node, roster, events, gateways))
 
 
 def install(app: FastAPI, registry: CollectorRegistry) -> None:

@@ -4,6 +4,7 @@ import functools
 from types import ModuleType
 
 from fastapi import APIRouter
+from imc_service.http.routes import joined
 
 from imc_query_api.http import console, java_door, log_changes, v1
 
@@ -12,11 +13,7 @@ _DOORS = (v1, java_door)
 
 def routes() -> APIRouter:
     """The calls for clients, and the console."""
-    router = APIRouter()
-    router.include_router(console.routes())
-    for door in _DOORS:
-        router.include_router(_routes_of(door))
-    return router
+    return joined([console.routes(), *(_routes_of(door) for door in _DOORS)])
 
 
 def hot() -> list[APIRouter]:
