@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TypedDict
 
 import fastapi.routing
 import httpx
@@ -10,10 +9,11 @@ import pytest
 from fastapi import APIRouter, FastAPI, Request, Response
 from imc_service.http import replies
 from imc_service.http.routes import add_routes, joined
+from pydantic import BaseModel
 from starlette.types import ASGIApp
 
 
-class Thing(TypedDict):
+class Thing(BaseModel):
     name: str
 
 

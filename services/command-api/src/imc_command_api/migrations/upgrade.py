@@ -4,8 +4,11 @@ import contextlib
 
 from imc_service.database.errors import ERRORS
 from imc_service.database.url import parse
+from imc_service.logs import get_logger
 
-from imc_command_api.migrations.version import MigrationError, has_all_changes, logger, wait_for
+from imc_command_api.migrations.version import MigrationError, has_all_changes, wait_for
+
+logger = get_logger("migrations")
 
 
 def migrate(database_url: str, wait_seconds: float = 60) -> None:
