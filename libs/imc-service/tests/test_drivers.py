@@ -37,17 +37,26 @@ def test_a_user_without_a_name_connects(empty_database_url: str) -> None:
     assert run.stdout == "[('connected',)]\n", run.stderr
 
 
-@pytest.mark.parametrize("cancelled", [False, True])
-async def test_no_thread_is_left_of_a_file_that_can_not_be_opened(cancelled: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "cancelled", "error"),
+    [
+        ("none/imc.db", False, sqlite3.OperationalError),
+        ("none/imc.db", True, asyncio.CancelledError),
+        ("imc\0.db", False, ValueError),
+    ],
+)
+async def test_no_thread_is_left_of_a_file_that_can_not_be_opened(
+    path: str, cancelled: bool, error: type[BaseException], tmp_path: Path
+) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     await asyncio.to_thread(lambda: None)
     before = {*threading.enumerate()}
-    driver = SqliteDriver(SqliteFile(str(tmp_path / "none" / "imc.db")), deadline=1)
+    driver = SqliteDriver(SqliteFile(str(tmp_path / path)), deadline=1)
     for _ in range(20):
         connecting = asyncio.ensure_future(driver.connect())
         await asyncio.sleep(0)
         if cancelled:
             connecting.cancel()
-        with pytest.raises(asyncio.CancelledError if cancelled else sqlite3.OperationalError):
+        with pytest.raises(error):
             await connecting
         assert {*threading.enumerate()} <= before

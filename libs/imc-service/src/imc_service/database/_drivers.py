@@ -89,7 +89,7 @@ async def _opened(connection: Any) -> Any:
     """Open a connection of aiosqlite. Once that has failed, its thread has ended."""
     try:
         return await connection.__aenter__()
-    except sqlite3.Error:
+    except Exception:
         # Its thread still has to tell this loop that it ends, and the loop may be closed after this error.
         await asyncio.to_thread(connection._thread.join)
         raise

@@ -17,7 +17,10 @@ _GET_LOCK = sa.text("SELECT GET_LOCK(:name, :seconds)")
 
 
 def make_changes(server: MysqlServer | SqliteFile) -> None:
-    """Make them, unless another process does so first, for which this waits. Raises `MigrationError`."""
+    """Make the changes that are missing, after those that another process is making.
+
+    Raises `MigrationError`.
+    """
     engine = sa.create_engine(
         "sqlite://" if isinstance(server, SqliteFile) else "mysql+pymysql://",
         creator=partial(open_connection, server),

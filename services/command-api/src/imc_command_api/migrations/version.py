@@ -55,7 +55,7 @@ def open_connection(server: MysqlServer | SqliteFile) -> Any:
 def wait_for(server: MysqlServer | SqliteFile, seconds: float) -> Any:
     """A connection of the driver, once there can be one.
 
-    Raises `MigrationError` if there is none after ``seconds``, another of `ERRORS` at once.
+    Raises `MigrationError` if the database is out of reach for ``seconds``, and other `ERRORS` at once.
     """
     deadline = time.monotonic() + seconds
     while True:
