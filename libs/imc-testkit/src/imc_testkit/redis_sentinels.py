@@ -6,7 +6,7 @@ a second, so that a failover takes about two.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -24,8 +24,8 @@ SERVICE = "imc"
 class WatchedServer(PrivateRedis):
     """A server with a file, where sentinels note whose replica it is: so it is after a restart."""
 
-    def __init__(self, *lines: str) -> None:
-        super().__init__("--repl-diskless-sync-delay", "0")
+    def __init__(self, *lines: str, account: str | None = None) -> None:
+        super().__init__("--repl-diskless-sync-delay", "0", account=account)
         self.file = self.folder / "redis.conf"
         self.file.write_text("".join(f"{line}\n" for line in lines))
 
@@ -54,20 +54,25 @@ class Sentinel(PrivateRedis):
 class PrivateSentinels:
     """A master with one replica, and three sentinels that watch them as the service ``imc``.
 
-    ``sentinel_settings`` are further lines of the sentinels' file.
+    ``sentinel_settings`` are further lines of the sentinels' file, ``server_settings`` of the servers' files.
+    With an ``account`` (``USER:PASSWORD``, who may do everything), clients log in at the servers.
     """
 
-    def __init__(self, *sentinel_settings: str) -> None:
-        first = WatchedServer()
-        second = WatchedServer(f"replicaof 127.0.0.1 {first.port}")
+    def __init__(
+        self, *sentinel_settings: str, server_settings: Sequence[str] = (), account: str | None = None
+    ) -> None:
+        first = WatchedServer(*server_settings, account=account)
+        follow = f"replicaof 127.0.0.1 {first.port}"
+        second = WatchedServer(*server_settings, follow, account=account)
         self.servers: list[PrivateRedis] = [first, second]
         self.sentinels = [Sentinel(first, *sentinel_settings) for _ in range(3)]
+        self._login = f"{account}@" if account else ""
 
     @property
     def url(self) -> str:
         """Where IMC finds the master: by the sentinels."""
         places = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{places}/{SERVICE}/0"
+        return f"redis+sentinel://{self._login}{places}/{SERVICE}/0"
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncGenerator[Redis]:
@@ -146,9 +151,11 @@ class PrivateSentinels:
 
 
 @contextlib.asynccontextmanager
-async def private_sentinels(*sentinel_settings: str) -> AsyncGenerator[PrivateSentinels]:
+async def private_sentinels(
+    *sentinel_settings: str, server_settings: Sequence[str] = (), account: str | None = None
+) -> AsyncGenerator[PrivateSentinels]:
     """A master, a replica and sentinels of the test's own, healthy; raises `NotInstalled`."""
-    sentinels = PrivateSentinels(*sentinel_settings)
+    sentinels = PrivateSentinels(*sentinel_settings, server_settings=server_settings, account=account)
     try:
         await sentinels.start()
         yield sentinels

@@ -100,7 +100,7 @@ AREAS = (
                 *("test_follower_reading.py", "test_log_reader.py", "test_follower.py", "test_resume.py"),
                 *("test_recent_pages.py", "test_slow.py", "test_trail.py"),
             ),
-            f"{_E2E}/properties/test_pushes_in_memory.py::test_pushes",
+            f"{_E2E}/properties/test_pushes_in_memory.py::test_pushes_match_the_model",
         ),
     ),
     Area(
