@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,21 @@ def test_what_was_written_after_the_last_whole_page_is_written_again(tmp_path: P
         again.add([], None)
     assert contents(output.read_text()) == ["one", "two"]
     assert names_in(tmp_path) == ["all.ndjson"]
+
+
+def test_the_disk_has_a_page_before_its_place_is_noted_and_all_of_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = list[int]()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))  # pyright: ignore
+    output = tmp_path / "all.ndjson"
+    with pytest.raises(KeyboardInterrupt), opened(output, SUBJECT) as file:
+        for number in range(2):
+            file.add(lines_of("message", [{"content": "one"}]), f"7-{number}")
+            names = ("all.ndjson.part", "all.ndjson.position")
+            assert synced == [(tmp_path / name).stat().st_size for name in names]
+            synced.clear()
+        raise KeyboardInterrupt
 
 
 def test_a_part_of_another_export_stays_as_it_is(tmp_path: Path) -> None:

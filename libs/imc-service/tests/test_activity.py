@@ -1,6 +1,10 @@
 """What apps do is counted in memory, and added up in Redis minute by minute."""
 
+import asyncio
+import contextlib
 import itertools
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +12,9 @@ from imc_contracts import names
 from imc_service import activity as module
 from imc_service.activity import KEEP_MS, TIMES_MS, Activity, Backlog
 from imc_service.redis import masters as redis_masters
+from imc_service.redis.errors import NotConnected
 from imc_service.redis.masters import Masters
+from imc_testkit.virtual_time import VirtualTimeLoop
 
 _MINUTES = itertools.count(1_000)
 
@@ -43,6 +49,13 @@ async def test_counts_of_all_processes_add_up(redis: Any, app_id: str, minute: i
     }
     for key in (names.all_activity(minute), names.activity(names.shard_of(app_id), minute)):
         assert 0 < await redis.pttl(key) <= KEEP_MS
+
+
+async def test_times_count_by_themselves(redis: Any, minute: int) -> None:
+    process = Activity(Masters(redis))
+    process.took([(0.0005, 3)])
+    await process.flush(minute)
+    assert await redis.hgetall(names.all_activity(minute)) == {b"t:0": b"3"}
 
 
 async def test_nothing_is_written_where_nothing_happened(redis: Any, minute: int) -> None:
@@ -97,3 +110,43 @@ async def test_a_backlog_is_written_where_it_has_changed(redis: Any, app_id: str
     for other in (minute, minute + 500_000):
         await backlog.flush(other)
         assert await redis.hget(names.all_activity(other), f"b:{app_id}") == b"9"
+
+
+async def test_a_backlog_that_redis_did_not_take_is_written_with_the_next_flush(
+    redis: Any, app_id: str, minute: int
+) -> None:
+    class Away(Masters):
+        async def each(self, commands: Any) -> list[Any]:
+            return [NotConnected("away")] * len(commands) if is_away else await super().each(commands)
+
+    backlog, is_away = Backlog(Away(redis), app_id), True
+    backlog.is_now(5)
+    await backlog.flush(minute)
+    is_away = False
+    await backlog.flush(minute)
+    assert await redis.hget(names.all_activity(minute), f"b:{app_id}") == b"5"
+
+
+@pytest.mark.parametrize("make", [Activity, lambda masters: Backlog(masters, "one")])
+def test_a_flush_at_the_end_of_a_minute_counts_for_it(
+    make: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = list[tuple[float, int]]()
+
+    def seconds() -> float:
+        return asyncio.get_running_loop().time()
+
+    async def flush(minute: int) -> None:
+        flushed.append((seconds(), minute))
+
+    async def run() -> None:
+        process = make(None)
+        process.flush = flush
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(75):
+                await process.run()
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: 600 + seconds()))
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(run())
+    assert flushed == [(10, 10), (20, 10), (30, 10), (40, 10), (50, 10), (60, 10), (70, 11)]

@@ -1,5 +1,6 @@
 """What processes say of themselves: kept while they run, and for a minute after they were last seen."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -111,6 +112,17 @@ async def test_it_waits_for_redis_and_outlives_it(server: PrivateRedis, own: Any
 
             await wait_until(is_announced, 20)
             await server.stop()
+
+
+async def test_a_redis_that_hangs_does_not_hold_up_the_end(server: PrivateRedis, own: Any) -> None:
+    masters = Masters(own)
+    async with asyncio.timeout(None) as end:
+        async with announced(server.url, identity(), Readiness()):
+            await wait_until(lambda: presence.processes(masters))
+            server.pause()
+            end.reschedule(asyncio.get_running_loop().time() + 5)
+        end.reschedule(None)
+    server.resume()
 
 
 def test_each_process_has_an_id_of_its_own() -> None:

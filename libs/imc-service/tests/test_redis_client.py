@@ -2,7 +2,8 @@ import asyncio
 import contextlib
 import gc
 import secrets
-from collections.abc import AsyncGenerator
+import tempfile
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -133,9 +134,16 @@ async def test_any_password_may_stand_in_the_url(
         await redis.execute_command("ACL", "DELUSER", user)  # pyright: ignore
 
 
+@pytest.fixture
+def short_path() -> Generator[Path]:
+    """A folder whose path leaves room: that of a socket has 107 bytes at most."""
+    with tempfile.TemporaryDirectory(prefix="imc-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("kind", ["ipv6", "unix"])
-async def test_a_server_may_be_at_an_address_of_any_kind(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "a folder#with @all%41"
+async def test_a_server_may_be_at_an_address_of_any_kind(short_path: Path, kind: str) -> None:
+    path = short_path / "a folder#with @all%41"
     path.mkdir()
     options = ["--bind", "127.0.0.1", "::1", "--unixsocket", str(path / "redis.sock")]
     async with private_redis(*options) as server:
@@ -146,6 +154,11 @@ async def test_a_server_may_be_at_an_address_of_any_kind(tmp_path: Path, kind: s
         async with redis_client.connect(redis_url_of(urls[kind])) as client:
             assert await redis_client.reachable(client) is None
             assert Masters(client).database == 3
+
+
+async def test_a_url_without_a_number_means_the_first_database() -> None:
+    async with redis_client.connect("redis://127.0.0.1:1") as client:
+        assert Masters(client).database == 0
 
 
 async def test_a_name_that_does_not_resolve_leaves_no_future_behind(monkeypatch: pytest.MonkeyPatch) -> None:

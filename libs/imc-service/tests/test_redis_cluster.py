@@ -247,6 +247,39 @@ async def test_each_command_goes_to_the_master_of_its_key(cluster: PrivateCluste
     assert "wrong number of arguments" in str(replies[100])
 
 
+async def test_a_command_that_is_wrong_is_sent_once(
+    cluster: PrivateCluster, masters: Masters, tag: str
+) -> None:
+    key = f"{{{tag}}}"
+    master = await cluster.master_of(key)
+    before = await refusals(master, "WRONGTYPE")
+    replies = await masters.each([(key, ("SET", key, 1)), (key, ("LPUSH", key, 1))])
+    assert "WRONGTYPE" in str(replies[1])
+    assert await refusals(master, "WRONGTYPE") == before + 1
+
+
+async def test_the_others_that_moved_with_a_slot_are_found_without_asking_for_them(
+    cluster: PrivateCluster, masters: Masters, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_cluster, "LOOK_SECONDS", 3600)
+    first = f"{{{tag}}}"
+    old, target = await cluster.master_of(first), await another(cluster, first)
+    other = first
+    while other == first or await cluster.master_of(other) is not old:
+        other = f"{{{secrets.token_hex(4)}}}"
+    keys = [first, other]
+    assert await masters.each([(key, ("SET", key, 1)) for key in keys]) == [True, True]
+    for key in keys:
+        await cluster.move_slot(slot_of(key), target)
+    await masters.run(first, lambda redis: cast(Any, redis).get(first))
+
+    def are_known() -> bool:
+        known = masters.by_master(keys)
+        return [address_of(redis) for redis, _ in known] == [f"127.0.0.1:{target.port}"]
+
+    await wait_until(are_known)
+
+
 async def test_a_script_is_run_for_many_keys_on_masters_that_lack_it(masters: Masters) -> None:
     tags = [secrets.token_hex(4) for _ in range(30)]
     script = Script(masters, ADD + f"-- {tags[0]}")
@@ -269,6 +302,29 @@ async def test_a_dead_master_fails_its_commands_alone(
         assert found[1] is True
     finally:
         await cluster.taken_over(master)
+        await master.start()
+
+
+async def test_the_master_that_took_over_is_looked_for_as_soon_as_the_dead_one_fails(
+    cluster: PrivateCluster, masters: Masters, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when it is time for the next look."""
+    monkeypatch.setattr(redis_cluster, "LOOK_SECONDS", 3600)
+    key = f"{{{tag}}}"
+
+    async def is_reached() -> bool:
+        with contextlib.suppress(RedisError, OSError):
+            await masters.run(key, lambda redis: cast(Any, redis).exists(key))
+            return True
+        return False
+
+    assert await is_reached()
+    master = await cluster.master_of(key)
+    await master.kill()
+    try:
+        await cluster.taken_over(master)
+        await wait_until(is_reached)
+    finally:
         await master.start()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from imc_service import watched_file
+from imc_service import ticks, watched_file
 from imc_service.settings import Settings, SettingsError, load
 from imc_service.watched_file import FileFault, in_force, usable_by
 from imc_testkit.waiting import wait_until
@@ -125,19 +125,26 @@ async def test_a_change_while_the_file_is_read_is_noticed(
 async def test_a_file_that_stays_is_not_read_again(
     file: File, fault: FileFault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stamp, number = watched_file._stamp, Number()  # pyright: ignore[reportPrivateUsage]
-    looks = 0
+    stamp, pause, number = watched_file._stamp, ticks.pause, Number()  # pyright: ignore[reportPrivateUsage]
+    looks = pauses = 0
 
     def counted_stamp(path: Path) -> object:
         nonlocal looks
         looks += 1
         return stamp(path)
 
+    def counted_pause(seconds: float) -> float:
+        nonlocal pauses
+        pauses += 1
+        return pause(seconds)
+
     monkeypatch.setattr(watched_file, "LOOK_SECONDS", 0.001)
     monkeypatch.setattr(watched_file, "_stamp", counted_stamp)
+    monkeypatch.setattr(ticks, "pause", counted_pause)
     async with in_force(number.read, file.path, fault):
         await wait_until(lambda: looks > 5)
     assert number.reads == 1
+    assert pauses >= looks - 1, "there is a pause before each look but the first"
 
 
 def test_a_change_is_looked_for_often_enough_for_what_is_promised() -> None:

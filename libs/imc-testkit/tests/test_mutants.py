@@ -1,6 +1,7 @@
 """The mutation tool: what it changes, that its lists are true, and that it tells caught from survived."""
 
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,17 @@ def test_a_seed_chooses_the_same_changes_again_and_all_areas() -> None:
     assert {mutant.area.name for mutant in choose(ROOT, 9, 1, "leases")} == {"leases"}
     with pytest.raises(ValueError, match="nothing"):
         choose(ROOT, 9, 1, "nothing")
+
+
+def test_a_copy_has_the_programs_of_every_package(tmp_path: Path) -> None:
+    tree = TreeCopy(ROOT, tmp_path)
+    programs = {
+        name
+        for file in tmp_path.glob("*/*/pyproject.toml")
+        for name in tomllib.loads(file.read_text("utf-8"))["project"].get("scripts", {})
+    }
+    assert "imc" in programs
+    assert programs <= {file.name for file in tree.python.parent.iterdir()}
 
 
 def sources_of(root: Path) -> dict[Path, bytes]:

@@ -338,8 +338,10 @@ async def test_a_batch_that_was_read_long_ago_is_late(mariadb: Any, history: Any
     await Projection(mariadb).apply([erasure_of(history, groupId="g")])
     await Removal(mariadb).remove(history.app_id, message_ids=[entry.row[0]])  # pyright: ignore
     old = Stretch(history.app_id, b"epoch", b"0-0", [entry], time.monotonic() - LATE_SECONDS - 1)
-    assert await writer.write([old]) == {}
-    assert await tables_of(mariadb).count(history.app_id) == 0
+    new = Stretch(f"{history.app_id}-new", b"epoch", b"0-0", [])
+    for stretches in ([old], [old, new], [new, old]):
+        assert await writer.write(stretches) == {}
+        assert await tables_of(mariadb).count(history.app_id) == 0
 
 
 def test_an_entry_that_was_erased_is_no_dead_letter(app_id: str):

@@ -4,6 +4,7 @@ The script is one of the tests', which notes its batches and waits where it is t
 """
 
 import asyncio
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind
 from imc_service.activity import Activity
 from imc_service.current_call import answering, id_of
+from imc_service.redis import masters as redis_masters
 from imc_service.redis.errors import NotReplicated
 from imc_service.redis.masters import Masters
 from imc_testkit.waiting import wait_until
@@ -86,7 +88,8 @@ class Bench:
     def __init__(self) -> None:
         self.script, self.new_apps, self.registry = Script(), NewApps(), CollectorRegistry()
         parts: Any = (self.new_apps, self.script)
-        self.writer = LogWriter(parts[0], parts[1], LogMetrics(self.registry), Activity(Masters(parts[1])))
+        self.activity = Activity(Masters(parts[1]))
+        self.writer = LogWriter(parts[0], parts[1], LogMetrics(self.registry), self.activity)
 
     def value(self, name: str) -> float:
         return self.registry.get_sample_value(name) or 0
@@ -312,3 +315,23 @@ async def test_batches_and_events_are_counted_and_timed(bench: Bench):
     assert bench.value("imc_log_batches_total") == 2
     assert bench.value("imc_log_writes_total") == MAX_BATCH_EVENTS + 3
     assert bench.value("imc_log_append_seconds_count") == 2
+
+
+def test_batches_never_wait_for_a_connection() -> None:
+    pool = inspect.signature(redis_masters.connect).parameters["max_connections"].default
+    assert pool > MAX_IN_FLIGHT
+
+
+async def test_how_long_a_send_took_is_noted_with_its_wait(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    took = list[tuple[float, int]]()
+    monkeypatch.setattr(bench.activity, "took", took.extend)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    first = await bench.held()
+    waiting = asyncio.create_task(bench.writer.append("a", [write(1), write(2)]))
+    seen = loop.time()
+    await wait_until(lambda: loop.time() > seen + 0.05)
+    bench.script.goes_on.set()
+    await asyncio.gather(first, waiting)
+    assert [sends for _, sends in took] == [1, 2]
+    assert all(0.05 <= seconds <= loop.time() - begun for seconds, _ in took)

@@ -1,5 +1,6 @@
 """From the log into the database: everything, once, and counted."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -7,12 +8,15 @@ from typing import Any
 import httpx
 import pytest
 from imc_command_api.projector import logs as logs_module
-from imc_command_api.projector import quarantine, stretch
+from imc_command_api.projector import projector, quarantine, stretch
+from imc_command_api.projector.ownership import Ownership
 from imc_command_api.projector.settings import ProjectorSettings
 from imc_command_api.projector.worker import CALM_SECONDS, Worker
+from imc_command_api.projector.writer import StretchWriter
 from imc_command_api.store.projection import Projection
 from imc_contracts import names
 from imc_contracts.cursor import EntryId
+from imc_service import ticks
 from imc_service.settings import SettingsError, load
 from imc_testkit.processes import Process
 from imc_testkit.servers import PrivateRedis
@@ -206,6 +210,30 @@ async def test_it_looks_less_often_while_it_finds_nothing(
             del pauses[: pauses.index(shortest)]
 
 
+async def test_it_pauses_before_it_asks_again_for_its_shards(
+    projecting: Any, monkeypatch: pytest.MonkeyPatch
+):
+    pause, renew, pauses, renewals = ticks.pause, Ownership.renew, list[float](), 0
+
+    def noted_pause(seconds: float) -> float:
+        pauses.append(seconds)
+        return pause(seconds)
+
+    async def noted_renew(ownership: Ownership) -> bool:
+        nonlocal renewals
+        renewals += 1
+        return await renew(ownership)
+
+    own = (0.0123, 0.0321)
+    for name, seconds in zip(("RENEW_SECONDS", "UNSETTLED_SECONDS"), own, strict=True):
+        monkeypatch.setattr(projector, name, seconds)
+    monkeypatch.setattr(ticks, "pause", noted_pause)
+    monkeypatch.setattr(Ownership, "renew", noted_renew)
+    async with projecting():
+        await wait_until(lambda: renewals > 5)
+        assert sum(seconds in own for seconds in pauses) >= renewals - 1
+
+
 async def _is_tidied(redis: Redis, feeds: Any) -> bool:
     """Whether upkeep has looked at the new apps."""
     now = time.time() * 1000
@@ -232,6 +260,39 @@ async def test_the_process_serves_its_state_and_finishes_its_work_when_told_to_e
         assert await owned_by(feed.redis) == {}
         assert await feed.redis.zcard(names.PROJECTORS) == 0
         assert '"level": "error"' not in process.log
+
+
+async def test_what_was_begun_is_ended_before_the_end(
+    projecting: Any, feed: Any, history: Any, shown: Any, monkeypatch: pytest.MonkeyPatch
+):
+    write, finish, read = StretchWriter.write, Worker.finish, Worker._read  # pyright: ignore[reportPrivateUsage]
+    begun, may_write, reads = asyncio.Event(), asyncio.Event(), 0
+
+    async def noted_read(worker: Worker) -> Any:
+        nonlocal reads
+        found = await read(worker)
+        reads += begun.is_set()
+        return found
+
+    async def write_when_it_may(writer: StretchWriter, stretches: Any) -> Any:
+        begun.set()
+        await may_write.wait()
+        return await write(writer, stretches)
+
+    async def let_write_at_the_end(worker: Worker, seconds: float) -> None:
+        finishing = asyncio.create_task(finish(worker, seconds))
+        await asyncio.sleep(0)
+        may_write.set()
+        await finishing
+
+    monkeypatch.setattr(StretchWriter, "write", write_when_it_may)
+    monkeypatch.setattr(Worker, "finish", let_write_at_the_end)
+    monkeypatch.setattr(Worker, "_read", noted_read)
+    async with projecting():
+        await feed.append([history.sent(history.message())])
+        await wait_until(lambda: reads, what="the projector to wait for what it writes")
+    assert await shown.count(history.app_id) == 1
+    assert await feed.waiting() == 0
 
 
 def test_settings_that_can_not_be_used_are_named():

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from imc_command_api.projector import logs as logs_module
 from imc_command_api.projector.logs import FailedEntry, ProjectedStretch
 from imc_contracts import names
 from redis.asyncio import Redis
@@ -171,3 +172,16 @@ async def test_no_app_of_a_shard_is_overlooked(logs: Any, log_redis: Redis, coun
         seen += found
         await log_redis.zrem(names.pending(7), *found)
     assert sorted(seen) == sorted(some)
+
+
+async def test_after_large_entries_fewer_are_read_at_once(
+    logs: Any, feed: Any, history: Any, log_redis: Redis, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(logs_module, "READ_BYTES", 65_536)
+    large, small = [[history.message(content="x" * size) for _ in range(40)] for size in (10_000, 10)]
+    await feed.append([history.sent(message) for message in (*large, *small, *large)])
+    stretch = await read(logs, log_redis, feed.app_id)
+    assert len(stretch.entries) > 40, "as if they were small"
+    for _ in range(2):
+        stretch = await read(logs, log_redis, feed.app_id, {feed.app_id: (stretch.epoch, stretch.end)})
+        assert 1 <= len(stretch.entries) <= 12, "a few small ones in between make little difference"

@@ -131,3 +131,31 @@ def test_a_body_of_the_other_kind_is_malformed(app_id: str, message: Any, notice
         row_of(app_id, entry(EventKind.NOTICE_PUBLISHED, message))
     with pytest.raises(MalformedEvent):
         row_of(app_id, entry(EventKind.MESSAGE_SENT, notice))
+
+
+ERASURE = {"erasureId": "7", "appId": None, "userId": None, "groupId": None, "eraseTime": 9}
+
+
+@pytest.mark.parametrize("subject", [{}, {"userId": "u"}, {"groupId": "g"}])
+def test_an_erasure_is_of_an_app_a_user_or_a_group(app_id: str, subject: dict[str, str]):
+    row = row_of(app_id, entry(EventKind.ERASURE, ERASURE | {"appId": app_id} | subject))
+    named = (subject.get("userId"), subject.get("groupId"))
+    assert row == (7, app_id, *named, 9, PLACE.column)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"userId": "u", "groupId": "g"},
+        {"userId": ""},
+        {"userId": "u" * 128},
+        {"groupId": "a space at the end "},
+        {"eraseTime": -1},
+        {"erasureId": "0"},
+        {"appId": "another"},
+    ],
+    ids=str,
+)
+def test_an_erasure_that_no_row_can_hold_is_malformed(app_id: str, wrong: dict[str, Any]):
+    with pytest.raises(MalformedEvent):
+        row_of(app_id, entry(EventKind.ERASURE, ERASURE | {"appId": app_id} | wrong))

@@ -109,6 +109,18 @@ async def test_send_and_recall_in_either_order_end_in_the_same_row(
     )
 
 
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_message_that_is_sent_twice_is_the_first_of_both(
+    projection: Projection, tables: Any, history: Any, together: bool
+):
+    message = history.message(content="first")
+    sent = [history.sent(message), history.sent({**message, "content": "second"})]
+    for batch in [sent] if together else [[event] for event in sent]:
+        await projection.apply(batch)
+    (row,) = await tables.messages(history.app_id)
+    assert row["content"] == "first"
+
+
 @pytest.mark.parametrize("delete_first", [True, False])
 async def test_publication_and_deletion_in_either_order_end_in_the_same_row(
     projection: Projection, tables: Any, database: Database, history: Any, delete_first: bool

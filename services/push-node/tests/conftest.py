@@ -24,6 +24,7 @@ from imc_contracts.events import (
     notice_published,
 )
 from imc_contracts.log_changes import PATH
+from imc_contracts.roster import bounds_of
 from imc_contracts.views import Message, Notice, deleted, recalled
 from imc_push_node.app import create_app, server_options
 from imc_push_node.gateway.gateway import Gateway
@@ -102,6 +103,11 @@ class AppLog:
     async def lose(self, *keys: str) -> None:
         """Lose keys as a Redis that was emptied does: the changes of the shard are lost with them."""
         await self.redis.delete(*keys, names.changes(self.shard))
+
+    async def members(self, key: str) -> list[bytes]:
+        """What a set of the app's shard has of it. The shard may have other apps."""
+        first, last = bounds_of(self.app_id)
+        return await self.redis.zrangebylex(key, b"(" + first, b"(" + last)
 
     async def copy(self) -> tuple[bytes, bytes]:
         """The log as it is now, as a replica has it."""

@@ -10,7 +10,7 @@ from imc_contracts.cursor import Cursor, EntryId
 from imc_contracts.events import message_sent
 from imc_push_node.gateway.gateway import State
 from imc_push_node.stream import archive
-from imc_push_node.stream.archive import PAGE
+from imc_push_node.stream.archive import PAGE, Archive
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.waiting import wait_until
 from websockets.asyncio.client import connect as connect_websocket
@@ -446,3 +446,23 @@ class TestRemovedRows:
             assert gap["data"] == {"from": str(cursors[PAGE]), "to": str(cursors[2 * PAGE])}
             assert contents(behind) == [*numbers(2, PAGE + 1), *numbers(2 * PAGE + 2, 3 * PAGE)]
             assert behind.frames[0]["recovered"]
+
+
+async def test_a_node_holds_few_pages_at_a_time() -> None:
+    """Each may have the largest of contents, and what holds them all is bounded."""
+    unused: Any = None
+    pages, may_end, held = Archive(unused, unused), asyncio.Event(), 0
+
+    async def hold() -> None:
+        nonlocal held
+        async with pages.turn():
+            held += 1
+            await may_end.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(100):
+            group.create_task(hold())
+        await wait_until(lambda: held)
+        assert held * PAGE * 65_535 <= 128 * 1024 * 1024
+        may_end.set()
+    assert held == 100

@@ -161,6 +161,18 @@ async def test_a_slow_gateway_of_the_java_door_is_replayed_what_it_missed() -> N
     assert world.numbers(gateway) == [START + 1, START + 2, START + 3]
 
 
+async def test_what_was_pushed_before_a_gap_is_not_replayed_from_memory_after_it() -> None:
+    """It would seem that nothing is missing."""
+    world = World()
+    world.live(V1)
+    world.tell(EventKind.MESSAGE_SENT)
+    world.delivery.flush()
+    memory = world.delivery.outbox.replay_buffer
+    assert memory.holds_after(at(START), V1)
+    world.delivery.jump(at(5, "other"))
+    assert not memory.holds_after(at(START), V1)
+
+
 async def test_what_is_erased_is_not_replayed_from_memory() -> None:
     world = World()
     gateway = world.live(V1)

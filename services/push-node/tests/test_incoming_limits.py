@@ -74,7 +74,9 @@ async def test_others_have_their_turn_while_one_floods(
         for gateway in (flooding, other):
             await gateway.wait_for_code(2000)
         await other.send_text('{"clientMessageId":"mine"}')
-        node.gateway(app_id, "flood").socket.data_received(flood(kind) + frame(MARK))
+        socket = node.gateway(app_id, "flood").socket
+        socket.data_received(flood(kind) + frame(MARK))
+        assert websocket.TURN_WORK <= socket._work < 4 * websocket.TURN_WORK
         await other.wait_for_code(4001)
         assert not is_through(flooding)
         await wait_until(lambda: is_through(flooding), 60)

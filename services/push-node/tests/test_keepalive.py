@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +61,15 @@ def test_half_open_gateways_are_found_within_40_seconds() -> None:
     """Also if one takes some bytes after its ping, and is asked once more."""
     assert keepalive.PING_SECONDS + keepalive.TURN_SECONDS + keepalive.PONG_SECONDS < 35
     assert keepalive.PING_SECONDS + keepalive.TURN_SECONDS + 2 * keepalive.PONG_SECONDS < 40
+
+
+def test_gateways_have_the_time_to_answer_that_their_document_says() -> None:
+    document = Path(__file__).parents[3] / "docs/gateways.md"
+    text = " ".join(document.read_text("utf-8").split())
+    times = f"pings every {keepalive.PING_SECONDS:g} seconds"
+    assert (
+        f"{times} and closes the connection if nothing comes within {keepalive.PONG_SECONDS:g} more" in text
+    )
 
 
 @pytest.mark.parametrize(
@@ -298,6 +308,23 @@ async def _take_turns() -> None:
     pings.join(pulses[0])
     await asyncio.sleep(16)
     assert len(alive.frames) == 5, "the timer is set again by whoever comes"
+
+
+def test_nothing_is_kept_of_a_socket_that_ended_after_its_ping() -> None:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(_end_after_a_ping())
+
+
+async def _end_after_a_ping() -> None:
+    socket, pings = FakeSocket(), Keepalive(15, SECONDS)
+    pulse = Pulse(socket)
+    pings.join(pulse)
+    await wait_until(lambda: socket.frames, interval=0.1)
+    pulse.end()
+    socket.has_ended = True
+    await asyncio.sleep(2 * SECONDS)
+    assert not pings._pinged
+    assert pings._timer is None
 
 
 async def test_the_rest_of_a_frame_that_looks_like_a_pong_is_no_pong(node: Any, app_id: str) -> None:

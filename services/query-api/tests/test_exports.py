@@ -58,6 +58,14 @@ async def test_pages_list_every_row_once(exported: Exported, limit: int) -> None
         assert [item[exported.field] for item in items] == exported.ids(owner)
 
 
+async def test_a_page_that_holds_the_last_row_is_the_last(exported: Exported) -> None:
+    for owner in OWNERS[:4]:
+        ids = exported.ids(owner)
+        assert len(ids) <= 500
+        items, after = await exported.page(owner, limit=len(ids))
+        assert ([item[exported.field] for item in items], after) == (ids, None)
+
+
 async def test_what_is_recalled_is_listed_without_content(
     client: httpx.AsyncClient, messages: Rows, two_apps: tuple[str, str]
 ) -> None:

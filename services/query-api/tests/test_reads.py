@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import shutil
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -115,6 +116,10 @@ async def test_queries_that_wait_for_an_app_look_a_few_times() -> None:
     assert database.statements <= 1 + WAIT_SECONDS / 0.02  # one a tick
 
 
+def test_a_query_waits_as_long_as_its_document_says() -> None:
+    assert WAIT_SECONDS == 2, "docs/api.md: up to two seconds"
+
+
 async def test_a_primary_that_does_not_answer_is_told_as_that() -> None:
     reads = Reads(Primary(cast(Database, CountingDatabase()), query_seconds(None)), None, CollectorRegistry())
     with pytest.raises(Refused, match="the store is out of reach"):
@@ -141,3 +146,38 @@ async def test_queries_under_way_leave_a_replica_that_is_out_of_reach() -> None:
             async with replica.reading(), running(replica.keep_looking()):
                 await asyncio.Event().wait()
     assert replica.trouble() == "out of reach (it is gone)"
+
+
+async def test_a_replica_that_is_fresh_after_a_query_was_not_so_for_it(
+    tmp_path: Path, migrated_sqlite: Path
+) -> None:
+    state, seconds = SaidToBeFresh(), query_seconds(None)
+    async with database_of(tmp_path, migrated_sqlite, "both") as database:
+        replica = ReadReplica(database, seconds, cast(Replica, state), Primary(database, seconds))
+        state.may_answer = False
+        with pytest.raises(Refused):
+            async with replica.store.session():
+                state.may_answer = True
+
+
+class Beating:
+    """A database whose newest beat is as the test says, and which takes its time to tell."""
+
+    def __init__(self) -> None:
+        self.beat, self.asked_at = 5, 0.0
+
+    async def fetch_all(self, *_: Any) -> list[Row]:
+        self.asked_at = time.monotonic()
+        await asyncio.sleep(0.05)
+        return [(self.beat,)]
+
+
+async def test_a_beat_proves_nothing_of_the_time_in_which_the_primary_was_asked() -> None:
+    primary, there = Beating(), Beating()
+    replica = Replica(cast(Database, primary), cast(Database, there), LagBounds(60, 60))
+    await replica._look()  # pyright: ignore[reportPrivateUsage]
+    asked_at = primary.asked_at
+    primary.beat = there.beat = 6
+    await replica._look()  # pyright: ignore[reportPrivateUsage]
+    now = time.monotonic()
+    assert now - 60 < now - replica.lag <= asked_at

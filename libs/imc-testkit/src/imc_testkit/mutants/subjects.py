@@ -134,6 +134,7 @@ AREAS = (
                 "test_incoming_limits.py::test_a_frame_that_does_not_end_is_given_up",
                 "test_incoming_limits.py::test_what_is_finished_is_forgotten",
                 "test_incoming_limits.py::test_frames_that_carry_nothing_are_borne_up_to_a_rate",
+                "test_incoming_limits.py::test_others_have_their_turn_while_one_floods",
                 "test_incoming_limits.py::test_a_flood_after_the_close_frame_is_not_answered",
                 "test_slow.py",
             ),
@@ -142,7 +143,7 @@ AREAS = (
     Area(
         "projection",
         _in(f"{_COMMAND}/store", "changes.py", "coalesce.py", "projection.py"),
-        _in(_COMMAND_TESTS, "test_store_changes.py", "test_store_projection.py"),
+        _in(_COMMAND_TESTS, "test_store_changes.py", "test_store_projection.py", "test_erasure.py"),
     ),
     Area(
         "projector",
@@ -154,6 +155,7 @@ AREAS = (
             _COMMAND_TESTS,
             *("test_projector_batches.py", "test_projector_reader.py", "test_projector_flow.py"),
             *("test_projector_dead_letters.py", "test_projector_faults.py"),
+            "test_erasure.py::test_a_batch_that_was_read_long_ago_is_late",
         ),
     ),
     Area(
@@ -176,6 +178,7 @@ AREAS = (
             _SERVICE_TESTS,
             *(
                 "test_redis_slots.py",
+                "test_redis_client.py::test_a_url_without_a_number_means_the_first_database",
                 "test_redis_sentinel.py",
                 "test_redis_cluster.py",
                 "test_redis_health.py",
@@ -203,7 +206,7 @@ AREAS = (
     Area(
         "roster",
         _in(f"{_PUSH}/cluster", "roster.py", "roster_pages.py", "roster_rows.py", "disconnects.py"),
-        _in(_PUSH_TESTS, "test_roster.py", "test_disconnects.py"),
+        _in(_PUSH_TESTS, "test_closed_gateways.py", "test_roster.py", "test_disconnects.py"),
     ),
     Area(
         "activity and presence",

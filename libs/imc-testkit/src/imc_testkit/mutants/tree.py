@@ -54,7 +54,7 @@ class TreeCopy:
         # read: those would lead to the packages of the working tree.
         lines = [*sources, str(self.folder / "bench" / "src"), sysconfig.get_path("purelib")]
         (packages / "copy.pth").write_text("\n".join(lines) + "\n")
-        for script in Path(sys.executable).parent.glob("imc-*"):
+        for script in Path(sys.executable).parent.glob("imc*"):
             _, _, code = script.read_text().partition("\n")
             copied = environment / "bin" / script.name
             copied.write_text(f"#!{self.python}\n{code}")

@@ -78,7 +78,7 @@ class Disconnects:
         answers = await self._answers_to(app_id, command, nodes.keys())
         if answers:
             return sum(answers.values())
-        if nodes and await self._pages.nodes_of(app_id, gateway_id):
+        if await self._pages.nodes_of(app_id, gateway_id):
             raise unavailable("the push-node of this gateway does not answer")
         raise Refused(ErrorCode.GATEWAY_NOT_FOUND, "no such gateway is connected to this app")
 

@@ -190,15 +190,11 @@ class GatewayWebSocket(PeerSocket, WebSocketsSansIOProtocol):
             self.conn.receive_data(part)
             # Also if a fault follows: the well-formed frames ahead of it count.
             self.handle_events()
-            if self.conn.handshake_exc is not None or self.conn.parser_exc is not None:
+            if self.conn.parser_exc is not None:
                 break
         self._backlog = self._backlog[at:]
         self._hand_on()
-        if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            self.handshake_complete = True  # too large: uvicorn would not write the library's answer
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.transport.close()
-        elif self.conn.parser_exc is not None:
+        if self.conn.parser_exc is not None:
             self.handle_parser_exception()
         elif not self.has_ended:
             self._note_unfinished()

@@ -42,7 +42,7 @@ class LogState:
 
     def is_born_after(self, point: Cursor) -> bool:
         """Whether the log held nothing at ``point``, and its first entry came then."""
-        return point.is_unborn and point.epoch == self.unborn and point.entry <= self.born
+        return point.epoch == self.unborn and point.entry <= self.born
 
 
 @dataclass(frozen=True, slots=True)
