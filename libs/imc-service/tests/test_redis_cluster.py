@@ -247,6 +247,14 @@ async def test_each_command_goes_to_the_master_of_its_key(cluster: PrivateCluste
     assert "wrong number of arguments" in str(replies[100])
 
 
+async def test_all_replies_or_the_first_error(masters: Masters, tag: str) -> None:
+    key = f"{{{tag}}}"
+    good, bad = (key, ("SET", key, 1)), (key, ("LPUSH", key, 1))
+    assert await masters.all([good, good]) == [True, True]
+    with pytest.raises(RedisError, match="WRONGTYPE"):
+        await masters.all([good, bad])
+
+
 async def test_a_command_that_is_wrong_is_sent_once(
     cluster: PrivateCluster, masters: Masters, tag: str
 ) -> None:

@@ -24,7 +24,7 @@ from imc_contracts.codes import ErrorCode
 from imc_contracts.errors import Refused
 from imc_contracts.events import Event, EventKind
 from imc_service.activity import Activity
-from imc_service.current_call import answering, id_of
+from imc_service.current_call import answering, follow, id_of
 from imc_service.redis import masters as redis_masters
 from imc_service.redis.errors import NotReplicated
 from imc_service.redis.masters import Masters
@@ -335,3 +335,30 @@ async def test_how_long_a_send_took_is_noted_with_its_wait(bench: Bench, monkeyp
     await asyncio.gather(first, waiting)
     assert [sends for _, sends in took] == [1, 2]
     assert all(0.05 <= seconds <= loop.time() - begun for seconds, _ in took)
+
+
+class FakeTracing:
+    """Notes the attributes of the spans that begin."""
+
+    def __init__(self) -> None:
+        self.begun: list[dict[str, Any]] = []
+        self.context = "of the span"
+
+    def begin(self, *_: Any, attributes: dict[str, Any]) -> "FakeTracing":
+        self.begun.append(attributes)
+        return self
+
+    def end(self, *_: Any, has_failed: bool) -> None:
+        assert not has_failed
+
+
+async def test_a_span_names_the_first_messages_of_a_long_call(bench: Bench):
+    tracing: Any = FakeTracing()
+    new_apps: Any = bench.new_apps
+    script: Any = bench.script
+    writer = LogWriter(new_apps, script, LogMetrics(CollectorRegistry()), bench.activity, tracing)
+    scope: dict[str, Any] = {"type": "http", "headers": []}
+    follow(scope, "of the call")
+    with answering(scope):
+        await writer.append("a", [write(id_) for id_ in range(25)])
+    assert [each["imc.message_id"] for each in tracing.begun] == [[*map(str, range(10))]]

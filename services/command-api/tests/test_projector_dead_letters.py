@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from imc_command_api.projector import quarantine
 from imc_command_api.store.projection import Projection
 from imc_service.database.database import open_database
 from imc_testkit import databases
@@ -210,3 +211,15 @@ async def test_a_refusal_that_passes_puts_nothing_aside(
         await feed.projected()
     assert len(await shown.notices(history.app_id)) == 3
     assert await feed.dead_letters() == []
+
+
+async def test_an_app_rests_for_its_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(quarantine, "REST_SECONDS", 0.05)
+    unused: Any = None
+    resting = quarantine.Quarantine(unused, unused, unused)
+    resting.rest("app")
+    assert "app" in resting
+    await wait_until(lambda: "app" not in resting)
+    resting.rest("app")
+    await resting.end()
+    assert "app" not in resting

@@ -128,6 +128,7 @@ async def test_letters_are_copied_with_fields_that_are_repeated(logs: Any, feed:
     assert await move(logs, await read(logs, log_redis, feed.app_id), FailedEntry(place, "malformed", "bad"))
     after = _milliseconds(await log_redis.time())
     [letter] = await feed.dead_letters()
+    assert (letter[b"id"], letter[b"reason"]) == (place, b"bad")
     assert before <= int(letter[b"time"]) <= after, "by the clock of Redis, as all times of the log"
     script = "return redis.call('XRANGE', KEYS[1], '-', '+')[1][2]"
     kept = await log_redis.eval(script, 1, names.dead_letters(feed.app_id))  # pyright: ignore

@@ -4,7 +4,8 @@ from typing import Any
 
 import orjson
 import pytest
-from imc_command_api.store.changes import MessageRow, row_of
+from imc_command_api.store.changes import MessageRow, Row, row_of
+from imc_command_api.store.coalesce import erasures_of, messages_of, notices_of
 from imc_contracts.cursor import EntryId
 from imc_contracts.events import Entry, Event, EventKind, MalformedEvent
 
@@ -159,3 +160,19 @@ def test_an_erasure_is_of_an_app_a_user_or_a_group(app_id: str, subject: dict[st
 def test_an_erasure_that_no_row_can_hold_is_malformed(app_id: str, wrong: dict[str, Any]):
     with pytest.raises(MalformedEvent):
         row_of(app_id, entry(EventKind.ERASURE, ERASURE | {"appId": app_id} | wrong))
+
+
+def test_changes_are_made_in_the_order_of_their_keys(history_of: Any):
+    """Transactions that lock in the same order do not deadlock."""
+    rows = list[Row]()
+    for app_id in ("b", "a"):
+        for id_ in ("9", "10", "1"):
+            message = history_of(app_id).message() | {"messageId": id_}
+            notice = history_of(app_id).notice() | {"informationId": id_}
+            erasure = ERASURE | {"appId": app_id, "erasureId": id_}
+            rows.append(row_of(app_id, entry(EventKind.MESSAGE_SENT, message)))
+            rows.append(row_of(app_id, entry(EventKind.NOTICE_PUBLISHED, notice)))
+            rows.append(row_of(app_id, entry(EventKind.ERASURE, erasure)))
+    ordered = [(app_id, id_) for app_id in ("a", "b") for id_ in (1, 9, 10)]
+    for keys in (messages_of(rows), notices_of(rows), erasures_of(rows)):
+        assert list(keys) == ordered

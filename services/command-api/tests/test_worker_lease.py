@@ -218,6 +218,31 @@ async def test_a_failure_of_any_kind_is_tried_again_soon(redis: Any, monkeypatch
         assert await lease.ready() is None
 
 
+async def test_an_outage_goes_on_until_a_renewal_succeeds(redis: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "RENEW_SECONDS", 0.01)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    async with worker_lease(Masters(redis), ids := Snowflakes()) as lease:
+        await wait_until(lambda: ids.is_leased)
+        seen, is_away = list[bool](), True
+        renew, is_over = lease.renew, lease._outage.is_over  # pyright: ignore[reportPrivateUsage]
+
+        async def renew_or_not() -> None:
+            if is_away:
+                raise OSError("it is away")
+            await renew()
+
+        def noted() -> None:
+            seen.append(is_away)
+            is_over()
+
+        monkeypatch.setattr(lease._outage, "is_over", noted)  # pyright: ignore[reportPrivateUsage]
+        monkeypatch.setattr(lease, "renew", renew_or_not)
+        await wait_until(lambda: lease._outage.words)  # pyright: ignore[reportPrivateUsage]
+        is_away = False
+        await wait_until(lambda: seen)
+        assert True not in seen
+
+
 async def test_a_number_is_looked_for_soon_where_all_are_taken(redis: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "RENEW_SECONDS", 3600)
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)

@@ -11,6 +11,8 @@ from imc_contracts.events import message_sent
 from imc_push_node.gateway.gateway import State
 from imc_push_node.stream import archive
 from imc_push_node.stream.archive import PAGE, Archive
+from imc_push_node.stream.log_state import LogState, Remainder
+from imc_push_node.stream.query_api import ArchivedEntries, NotAnswered
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.waiting import wait_until
 from websockets.asyncio.client import connect as connect_websocket
@@ -466,3 +468,35 @@ async def test_a_node_holds_few_pages_at_a_time() -> None:
         assert held * PAGE * 65_535 <= 128 * 1024 * 1024
         may_end.set()
     assert held == 100
+
+
+class QueryApi:
+    """In the place of the client of query-api, with an archive that is empty."""
+
+    is_there = False
+
+    async def changes(self, *_: Any, **__: Any) -> ArchivedEntries:
+        if not self.is_there:
+            raise NotAnswered("it is not there")
+        return ArchivedEntries([], {}, is_last=True, removed_to=EntryId(0, 0))
+
+    async def mask(self, *_: Any) -> None:
+        """Nothing was recalled."""
+
+
+async def test_query_api_is_away_until_it_answers_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    query_api: Any = QueryApi()
+    pages = Archive(query_api, query_api)
+    remainder = Remainder(LogState("line", EntryId(1, 0), EntryId(9, 0), 99), EntryId(5, 0))
+
+    async def ask() -> None:
+        await pages.after("app", Cursor("line", EntryId(2, 0)), remainder, with_notices=False)
+
+    monkeypatch.setattr(archive, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(archive, "PROBE_SECONDS", 0.0)
+    with pytest.raises(NotAnswered):
+        await ask()
+    assert pages.is_away
+    query_api.is_there = True
+    await ask()
+    assert not pages.is_away

@@ -14,7 +14,7 @@ import structlog
 from imc_contracts import names
 from imc_contracts.codes import CloseCode
 from imc_contracts.events import message_sent
-from imc_contracts.roster import close_field
+from imc_contracts.roster import Member, close_field
 from imc_push_node.cluster import roster, stuck_gateways
 from imc_push_node.cluster.stuck_gateways import StuckGateways
 from imc_push_node.gateway.gateway import Amount, Gateway, State
@@ -181,6 +181,39 @@ async def test_pages_hold_each_once_but_none_of_those_that_are_back(
         sets = [names.closed(app_log.shard, each) for each in (hour, hour - 1)]
         left = {each for key in sets for each in await app_log.members(key)}
         assert left == {close_field(app_id, each) for each in gateway_ids[7:]}
+
+
+async def test_a_connection_that_a_dead_node_left_behind_is_none(
+    node: Any, app_log: Any, listed: Any
+) -> None:
+    app_id, redis, shard, now = app_log.app_id, app_log.redis, app_log.shard, time.time()
+    row = {"door": "v1", "connectedAt": 1, "state": "live"}
+    close = {"code": 4408, "reason": "", "time": int(now * 1000), "node": "n:1", "row": row}
+    of_the_dead = Member(app_id, "one", "a-process-that-is-gone", 7).encode()
+    await redis.hset(names.roster_rows(shard), of_the_dead, "{}")
+    await redis.zadd(names.roster(shard), {of_the_dead: 0})
+    await redis.hset(names.closes(shard, int(now // 3600)), close_field(app_id, "one"), orjson.dumps(close))
+    await redis.zadd(names.closed(shard, int(now // 3600)), {close_field(app_id, "one"): 0})
+    assert [each["gatewayId"] for each in await listed(node, "closed")] == ["one"]
+
+
+async def test_so_many_are_kept_of_a_shard_and_an_hour(
+    node: Any, app_log: Any, listed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roster, "MOST_CLOSES", 3)
+
+    async def are_gone() -> bool:
+        return await app_log.members(names.roster(app_log.shard)) == []
+
+    for gateway_ids in (["a", "b"], ["c", "d", "e"]):
+        async with contextlib.AsyncExitStack() as stack:
+            for gateway_id in gateway_ids:
+                await stack.enter_async_context(connect(node.url, app_log.app_id, gateway_id))
+            await ids_become(listed, node, "connected", *gateway_ids)
+            for gateway in live(node).values():
+                gateway.socket.close(CloseCode.NO_PROGRESS, "why")
+        await wait_until(are_gone)
+    assert len(await listed(node, "closed")) == 3
 
 
 async def test_after_an_hour_it_is_not_listed(node: Any, app_log: Any, listed: Any) -> None:

@@ -82,6 +82,7 @@ class FakeHub:
 
     def __init__(self, count: int) -> None:
         self.sent_away_after: list[float] = []
+        self.was_waited_for = False
         self.gateways = [self] * count
 
     def close_when_answered(self, code: CloseCode, reason: str) -> None:
@@ -90,6 +91,7 @@ class FakeHub:
 
     async def emptied(self) -> None:
         assert len(self.sent_away_after) == len(self.gateways)
+        self.was_waited_for = True
 
     async def settled(self) -> None:
         """As a forwarder without anything to forward."""
@@ -105,6 +107,7 @@ def test_gateways_are_sent_away_evenly_over_the_time_of_the_drain() -> None:
     hub = FakeHub(count)
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         runner.run(Drain(hub, hub, seconds).run())  # pyright: ignore[reportArgumentType]
+    assert hub.was_waited_for
     shares = [after / (seconds / count) for after in hub.sent_away_after]
     assert [int(share + 1e-6) for share in shares] == pytest.approx(range(count), abs=1)
     assert 0.1 < sum(share % 1 for share in shares) / count < 0.9, "not all at the beginning of their shares"

@@ -146,6 +146,17 @@ async def test_who_leaves_gives_its_place_back(app_log: Any) -> None:
         await wait_until_taken(app_log, "two")
 
 
+async def test_a_poll_that_was_answered_keeps_its_place(app_log: Any) -> None:
+    """It is about to ask again."""
+    node = Node(app_log.redis, app_log.app_id, 3)
+    async with node.running():
+        poll, other = await node.come("poll"), await node.come("other")
+        poll.transport = Transport.POLL
+        node.go(poll)
+        node.go(other)
+        await wait_until_taken(app_log, "poll")
+
+
 @pytest.mark.parametrize("successor", ["is here", "is at another node"])
 async def test_the_place_of_one_that_was_replaced_is_its_successors(app_log: Any, successor: str) -> None:
     node, other = (Node(app_log.redis, app_log.app_id, 3) for _ in range(2))

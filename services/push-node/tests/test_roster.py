@@ -5,6 +5,7 @@ import contextlib
 import re
 import socket
 from collections.abc import AsyncGenerator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -12,7 +13,8 @@ import pytest
 from imc_contracts import names
 from imc_contracts.events import message_sent
 from imc_contracts.roster import Member
-from imc_push_node.cluster import roster
+from imc_push_node.cluster import roster, roster_rows
+from imc_push_node.gateway.gateway import State
 from imc_service import presence
 from imc_testkit.gateway import Gateway, connect, connect_at
 from imc_testkit.servers import PrivateRedis, private_redis
@@ -423,3 +425,11 @@ async def test_what_is_malformed_is_named(
     assert reply.status_code == 400
     assert reply.json()["code"] == 40001
     assert re.match(f"{named} is (not valid|too long): it must be ", reply.json()["message"])
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_gateway_is_behind_nothing_while_the_position_of_its_app_is_not_known(state: State) -> None:
+    outbox: Any = SimpleNamespace(has_begun=False)
+    gateway: Any = SimpleNamespace(state=state)
+    app: Any = SimpleNamespace(delivery=SimpleNamespace(outbox=outbox))
+    assert roster_rows._seconds_behind(gateway, app) == 0  # pyright: ignore[reportPrivateUsage]

@@ -27,7 +27,7 @@ local function bury(log, dead_letters, entry, reason)
   end
   local now = redis.call('TIME')
   local letter = found[2]
-  local ours = { 'id', entry, 'reason', reason, 'time', string.format('%d%03d', now[1], math.floor(now[2] / 1000)) }
+  local ours = { 'id', entry, 'reason', reason, 'time', string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)) }
   for _, part in ipairs(ours) do
     letter[#letter + 1] = part
   end
