@@ -120,7 +120,7 @@ def test_what_was_written_after_the_last_whole_page_is_written_again(tmp_path: P
     assert names_in(tmp_path) == ["all.ndjson"]
 
 
-def test_the_disk_has_a_page_before_its_place_is_noted_and_all_of_both(
+def test_a_page_and_then_its_place_are_whole_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced = list[int]()

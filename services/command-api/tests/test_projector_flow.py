@@ -262,7 +262,7 @@ async def test_the_process_serves_its_state_and_finishes_its_work_when_told_to_e
         assert '"level": "error"' not in process.log
 
 
-async def test_what_was_begun_is_ended_before_the_end(
+async def test_a_batch_that_was_begun_is_written_before_the_end(
     projecting: Any, feed: Any, history: Any, shown: Any, monkeypatch: pytest.MonkeyPatch
 ):
     write, finish, read = StretchWriter.write, Worker.finish, Worker._read  # pyright: ignore[reportPrivateUsage]

@@ -183,17 +183,23 @@ async def test_pages_hold_each_once_but_none_of_those_that_are_back(
         assert left == {close_field(app_id, each) for each in gateway_ids[7:]}
 
 
+async def note_close(app_log: Any, gateway_id: str, at: float, hour: int) -> None:
+    """Say that a node closed a gateway at a time, and noted it among those of an hour."""
+    row = {"door": "v1", "connectedAt": 1, "state": "live"}
+    close = {"code": 4408, "reason": "", "time": int(at * 1000), "node": "n:1", "row": row}
+    field, shard = close_field(app_log.app_id, gateway_id), app_log.shard
+    await app_log.redis.hset(names.closes(shard, hour), field, orjson.dumps(close))
+    await app_log.redis.zadd(names.closed(shard, hour), {field: 0})
+
+
 async def test_a_connection_that_a_dead_node_left_behind_is_none(
     node: Any, app_log: Any, listed: Any
 ) -> None:
-    app_id, redis, shard, now = app_log.app_id, app_log.redis, app_log.shard, time.time()
-    row = {"door": "v1", "connectedAt": 1, "state": "live"}
-    close = {"code": 4408, "reason": "", "time": int(now * 1000), "node": "n:1", "row": row}
-    of_the_dead = Member(app_id, "one", "a-process-that-is-gone", 7).encode()
+    redis, shard, now = app_log.redis, app_log.shard, time.time()
+    of_the_dead = Member(app_log.app_id, "one", "a-process-that-is-gone", 7).encode()
     await redis.hset(names.roster_rows(shard), of_the_dead, "{}")
     await redis.zadd(names.roster(shard), {of_the_dead: 0})
-    await redis.hset(names.closes(shard, int(now // 3600)), close_field(app_id, "one"), orjson.dumps(close))
-    await redis.zadd(names.closed(shard, int(now // 3600)), {close_field(app_id, "one"): 0})
+    await note_close(app_log, "one", now, int(now // 3600))
     assert [each["gatewayId"] for each in await listed(node, "closed")] == ["one"]
 
 
@@ -217,13 +223,9 @@ async def test_so_many_are_kept_of_a_shard_and_an_hour(
 
 
 async def test_after_an_hour_it_is_not_listed(node: Any, app_log: Any, listed: Any) -> None:
-    now, redis, shard, hour = time.time(), app_log.redis, app_log.shard, int(time.time() // 3600)
-    row = {"door": "v1", "connectedAt": 1, "state": "live"}
+    now = time.time()
     for gateway_id, age in (("new", 3000), ("old", 3700)):
-        close = {"code": 4408, "reason": "", "time": int((now - age) * 1000), "node": "n:1", "row": row}
-        field = close_field(app_log.app_id, gateway_id)
-        await redis.hset(names.closes(shard, hour - 1), field, orjson.dumps(close))
-        await redis.zadd(names.closed(shard, hour - 1), {field: 0})
+        await note_close(app_log, gateway_id, now - age, int(now // 3600) - 1)
     assert [each["gatewayId"] for each in await listed(node, "closed")] == ["new"]
     async with connect(node.url, app_log.app_id, "new"):
         [connected] = await ids_become(listed, node, "connected", "new")

@@ -14,6 +14,7 @@ from imc_push_node.settings import PushNodeSettings
 from imc_service.http.guard.settings import GuardSettings
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.waiting import wait_until
+from imc_testkit.wire_fuzz import handshake
 from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import InvalidStatus
@@ -35,15 +36,6 @@ async def test_text_that_is_no_utf8_ends_it(node: Any, app_log: Any) -> None:
         assert await gateway.wait_closed() == 1007
 
 
-def handshake(app_id: str, more: str = "") -> bytes:
-    """The request of a gateway, with ``more`` lines."""
-    return (
-        f"GET /v1/gateways/{app_id}/raw HTTP/1.1\r\nHost: node\r\nUpgrade: websocket\r\n"
-        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        f"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n{more}\r\n"
-    ).encode()
-
-
 async def status_of_the_last_reply(node: Any, request: bytes) -> int:
     """The status of the reply after which the node ends the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(node.url.rsplit(":", 1)[1]))
@@ -59,7 +51,7 @@ async def open_by_hand(url: str, app_id: str) -> tuple[asyncio.StreamReader, asy
     """A gateway that looks at nothing and answers nothing."""
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(handshake(app_id))
+    writer.write(handshake(host, f"/v1/gateways/{app_id}/raw"))
     await reader.readuntil(b"\r\n\r\n")
     return reader, writer
 
@@ -344,7 +336,7 @@ async def test_a_fault_of_ours_at_a_handshake_is_answered_and_told(
             pass
     assert caught.value.response.status_code == 500
     assert "a fault of ours" in caplog.text
-    assert await status_of_the_last_reply(node, handshake(app_id)) == 500
+    assert await status_of_the_last_reply(node, handshake("node", f"/v1/gateways/{app_id}/raw")) == 500
 
 
 def test_the_limits_of_the_process_come_before_the_nodes_own() -> None:
@@ -374,10 +366,10 @@ async def test_a_handshake_that_is_too_large_is_answered(node: Any, size: int, p
 @pytest.mark.parametrize(
     ("status", "request_"),
     [
-        (431, handshake("app", f"X-Much: {'x' * 9_000}\r\n")),
-        (431, handshake("app", f"X-Much: {'x' * 30_000}\r\n")),
-        (404, handshake("app").replace(b"/v1/gateways/", b"/nowhere/")),
-        (400, handshake("app").replace(b"Version: 13", b"Version: x")),
+        (431, handshake("node", "/v1/gateways/app/raw", f"X-Much: {'x' * 9_000}")),
+        (431, handshake("node", "/v1/gateways/app/raw", f"X-Much: {'x' * 30_000}")),
+        (404, handshake("node", "/nowhere/app/raw")),
+        (400, handshake("node", "/v1/gateways/app/raw").replace(b"Version: 13", b"Version: x")),
     ],
 )
 async def test_a_connection_ends_after_a_handshake_that_was_refused(
