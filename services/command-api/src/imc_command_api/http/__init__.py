@@ -1,10 +1,7 @@
 """The commands over HTTP, through two doors: ``/v1``, and the paths of the Java version."""
 
-import functools
-from types import ModuleType
-
 from fastapi import APIRouter
-from imc_service.http.routes import joined
+from imc_service.http.routes import joined, routes_of
 
 from imc_command_api.http.java_door import messages as java_messages
 from imc_command_api.http.java_door import notices as java_notices
@@ -16,15 +13,9 @@ _RESOURCES = (messages, notices, java_messages, java_notices)
 
 def routes() -> APIRouter:
     """All calls of command-api."""
-    return joined(_routes_of(resource) for resource in (*_RESOURCES, *_OPERATIONS))
+    return joined(routes_of(resource) for resource in (*_RESOURCES, *_OPERATIONS))
 
 
 def hot() -> list[APIRouter]:
     """The calls of clients once more, for the hot path."""
-    return [_routes_of(resource) for resource in _RESOURCES]
-
-
-@functools.cache
-def _routes_of(resource: ModuleType) -> APIRouter:
-    # Once: FastAPI builds a validator for each reply, which takes a noticeable part of the start.
-    return resource.routes()
+    return [routes_of(resource) for resource in _RESOURCES]
