@@ -6,9 +6,13 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import orjson
 import pytest
+import structlog
 from imc_contracts import names
+from imc_contracts.roster import Member
 from imc_push_node.cluster import disconnects, roster
+from imc_push_node.cluster.roster_pages import RosterPages
 from imc_testkit.gateway import connect, connect_at
 from imc_testkit.waiting import wait_until
 
@@ -107,6 +111,53 @@ async def test_a_node_that_does_not_answer_is_told_of(
         assert (reply.status_code, reply.json()["code"]) == (503, 50301)
         assert "does not answer" in reply.json()["message"]
         assert gateway.close_code is None
+
+
+async def test_one_of_two_nodes_that_does_not_answer_is_told_of(
+    node: Any, app_log: Any, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disconnects, "ANSWER_SECONDS", 0.3)
+    redis, silent = app_log.redis, f"silent-{app_log.app_id}"
+    async with connect(node.url, app_log.app_id, "g") as gateway:
+        await gateway.wait_for_code(2000)
+        seconds, _ = await redis.time()
+        await redis.zadd(
+            names.PROCESSES, {orjson.dumps({"name": "", "id": silent, "address": ""}): seconds * 1000}
+        )
+        await redis.zadd(names.roster(app_log.shard), {Member(app_log.app_id, "g", silent, 1).encode(): 0})
+        with structlog.testing.capture_logs() as told:
+            reply = await http.post(path(node, app_log.app_id, "g"))
+        assert (reply.status_code, reply.json()["code"]) == (503, 50301)
+        assert "does not answer" in reply.json()["message"]
+        assert await gateway.wait_closed() == 4410
+    [line] = [each for each in told if each["event"] == "gateway disconnected"]
+    assert (line["gatewayId"], line["connections"]) == ("g", 1)
+
+
+async def test_a_gateway_that_comes_too_late_for_the_command_is_told_once_more(
+    start_node: Any, app_log: Any, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roster, "FLUSH_SECONDS", 0.05)
+    node = await start_node()
+    commands, read_disconnect, nodes_of = list[Any](), names.read_disconnect, RosterPages.nodes_of
+
+    def read_all_but_the_first(payload: Any) -> Any:
+        command = read_disconnect(payload)
+        if command is not None:
+            commands.append(command)
+        return command if len(commands) > 1 else None
+
+    async def nodes_from_then_on(pages: RosterPages, app_id: str, gateway_id: str) -> set[str]:
+        return await nodes_of(pages, app_id, gateway_id) if commands else set()
+
+    monkeypatch.setattr(names, "read_disconnect", read_all_but_the_first)
+    monkeypatch.setattr(RosterPages, "nodes_of", nodes_from_then_on)
+    async with connect(node.url, app_log.app_id, "late") as gateway:
+        await gateway.wait_for_code(2000)
+        reply = await http.post(path(node, app_log.app_id, "late"))
+        assert reply.json()["data"] == {"disconnected": 1}, reply.text
+        assert await gateway.wait_closed() == 4410
+    assert len(commands) == 2
 
 
 async def test_answers_expire(node: Any, app_log: Any, http: httpx.AsyncClient) -> None:

@@ -6,7 +6,9 @@ gateway closes them and adds itself to the answers, a key that soon expires.
 
 import asyncio
 import secrets
-from typing import Any, cast
+from collections import Counter
+from collections.abc import Set
+from typing import Any, NamedTuple, cast
 
 from imc_contracts import names
 from imc_contracts.codes import ErrorCode
@@ -26,8 +28,20 @@ ANSWER_SECONDS = 3.0
 UNLISTED_SECONDS = 0.5
 """The same for nodes that the roster does not name: it may lack a gateway that has just connected."""
 
+MOST_ROUNDS = 2
+"""How often a command is sent, if the gateway connects to other nodes meanwhile."""
+
 LOOK_SECONDS = 0.05
 KEEP_MS = 30_000
+
+
+class Disconnection(NamedTuple):
+    """What became of a command."""
+
+    connections: int
+    """How many were closed."""
+    is_whole: bool
+    """False if a node that has the gateway did not answer."""
 
 
 class Disconnects:
@@ -55,19 +69,36 @@ class Disconnects:
             if faults := [reply for reply in replies if isinstance(reply, Exception)]:
                 logger.warning("an answer is lost", fault=type(faults[0]).__name__)
 
-    async def disconnect(self, app_id: str, gateway_id: str, reason: str) -> int:
-        """Close the connections of a gateway on all nodes; returns how many that were.
+    async def disconnect(self, app_id: str, gateway_id: str, reason: str) -> Disconnection:
+        """Close the connections of a gateway on all nodes.
 
-        Raises `Refused`: `GATEWAY_NOT_FOUND` if there are none, `UNAVAILABLE` if Redis or a node does not
-        answer.
+        Raises `Refused`: `GATEWAY_NOT_FOUND` if there are none, `UNAVAILABLE` if Redis does not answer.
         """
         try:
             return await self._disconnect(app_id, gateway_id, reason)
         except (RedisError, OSError):
             raise unavailable("the log is out of reach") from None
 
-    async def _disconnect(self, app_id: str, gateway_id: str, reason: str) -> int:
-        nodes = await self._pages.nodes_of(app_id, gateway_id)
+    async def _disconnect(self, app_id: str, gateway_id: str, reason: str) -> Disconnection:
+        answers = Counter[str]()
+        expected = await self._pages.nodes_of(app_id, gateway_id)
+        for _ in range(MOST_ROUNDS):
+            answers.update(await self._command(app_id, gateway_id, reason, expected))
+            if answers and answers.keys() >= expected:
+                return Disconnection(answers.total(), is_whole=True)
+            # Those that have answered may still be listed: their rows go with the next flush.
+            left = await self._pages.nodes_of(app_id, gateway_id) - answers.keys()
+            if not left:
+                if answers:
+                    return Disconnection(answers.total(), is_whole=True)
+                raise Refused(ErrorCode.GATEWAY_NOT_FOUND, "no such gateway is connected to this app")
+            if left & expected:
+                break
+            expected = left  # it connected to them too late for the command
+        return Disconnection(answers.total(), is_whole=False)
+
+    async def _command(self, app_id: str, gateway_id: str, reason: str, expected: Set[str]) -> dict[str, int]:
+        """Tell all nodes, and return how many connections each has closed."""
         command = secrets.token_hex(8)
         message = names.disconnect_of(names.Disconnect(gateway_id, command, reason))
         channel = names.gateway_news(app_id, self._masters.database)
@@ -75,14 +106,9 @@ class Disconnects:
             names.gateways(app_id),
             lambda redis: redis.spublish(channel, message),  # pyright: ignore
         )
-        answers = await self._answers_to(app_id, command, nodes.keys())
-        if answers:
-            return sum(answers.values())
-        if await self._pages.nodes_of(app_id, gateway_id):
-            raise unavailable("the push-node of this gateway does not answer")
-        raise Refused(ErrorCode.GATEWAY_NOT_FOUND, "no such gateway is connected to this app")
+        return await self._answers_to(app_id, command, expected)
 
-    async def _answers_to(self, app_id: str, command: str, expected: Any) -> dict[str, int]:
+    async def _answers_to(self, app_id: str, command: str, expected: Set[str]) -> dict[str, int]:
         """What nodes have answered: once all that were expected have, or their time is up."""
         key = names.disconnected(names.shard_of(app_id), command)
 
@@ -94,6 +120,6 @@ class Disconnects:
         for _ in range(int(seconds / LOOK_SECONDS)):
             await asyncio.sleep(LOOK_SECONDS)
             answers = {node.decode(): int(count) for node, count in await self._masters.run(key, read)}
-            if answers and answers.keys() >= set(expected):
+            if answers and answers.keys() >= expected:
                 break
         return answers

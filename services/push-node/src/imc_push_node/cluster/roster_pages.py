@@ -109,16 +109,13 @@ class RosterPages:
             position = found[limit - 1][0]
         return Page([gateway for _, gateway in found[:limit]], position)
 
-    async def nodes_of(self, app_id: str, gateway_id: str) -> dict[str, int]:
-        """The processes that have connections of a gateway, each with their number."""
+    async def nodes_of(self, app_id: str, gateway_id: str) -> set[str]:
+        """The processes that have connections of a gateway."""
         running = await presence.running(self._masters)
         found = _Range(names.roster(names.shard_of(app_id)), *bounds_of(app_id, gateway_id))
-        [members] = await self._read([found], None, CHUNK)
-        nodes: dict[str, int] = {}
-        for member in map(read_member, members):
-            if member is not None and member.process in running:
-                nodes[member.process] = nodes.get(member.process, 0) + 1
-        return nodes
+        [encoded] = await self._read([found], None, CHUNK)
+        members = map(read_member, encoded)
+        return {member.process for member in members if member is not None and member.process in running}
 
     async def _first(
         self, ranges: Sequence[_Range], after: bytes | None, limit: int, is_wanted: Callable[[bytes], bool]

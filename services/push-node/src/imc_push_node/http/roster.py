@@ -96,8 +96,14 @@ def routes() -> APIRouter:
         grant.require(Scope.OPERATE, ids.app_id)
         body = await read_json_body(request, BODY_BYTES, node.body_room)
         reason = parse_json(DisconnectGateway, body).reason if body else None
-        closed = await node.disconnects.disconnect(ids.app_id, ids.gateway_id, reason or DEFAULT_REASON)
-        audit(request.scope, GATEWAY_DISCONNECTED, ids.app_id, gatewayId=ids.gateway_id, connections=closed)
-        return replies.success({"disconnected": closed})
+        connections, is_whole = await node.disconnects.disconnect(
+            ids.app_id, ids.gateway_id, reason or DEFAULT_REASON
+        )
+        if connections:
+            about = {"gatewayId": ids.gateway_id, "connections": connections}
+            audit(request.scope, GATEWAY_DISCONNECTED, ids.app_id, **about)
+        if not is_whole:
+            raise unavailable("a push-node of this gateway does not answer")
+        return replies.success({"disconnected": connections})
 
     return router
