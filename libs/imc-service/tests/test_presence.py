@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import orjson
 import pytest
 from imc_contracts import names
 from imc_service import presence
@@ -125,8 +127,22 @@ async def test_a_redis_that_hangs_does_not_hold_up_the_end(server: PrivateRedis,
     server.resume()
 
 
+async def test_one_runs_until_its_lease_is_over(own: Any) -> None:
+    seconds, _ = await own.time()
+    newest = seconds * 1000
+    for name, age in (("living", presence.LEASE_MS - 1), ("dead", presence.LEASE_MS), ("newest", 0)):
+        record = orjson.dumps({"name": name, "id": name, "address": "x"})
+        await own.zadd(names.PROCESSES, {record: newest - age})
+    assert set(await presence.running(Masters(own))) == {"living", "newest"}
+
+
 def test_each_process_has_an_id_of_its_own() -> None:
     assert len({identity().id for _ in range(100)}) == 100
+
+
+def test_a_process_began_when_its_identity_was_made() -> None:
+    before = time.time() * 1000
+    assert int(before) <= identity().started_at <= time.time() * 1000
 
 
 @pytest.mark.parametrize(

@@ -239,8 +239,11 @@ async def test_too_many_binary_frames_end_it(start_node: Any, app_id: str) -> No
     node = await start_node(max_idle_frames_per_minute=10)
     async with java(node, app_id) as gateway:
         await gateway.wait_for_code(2000)
-        for _ in range(11):
+        for _ in range(10):
             await gateway.websocket.send(b"x" * 1000)
+        await gateway.send_text("this is answered")
+        await gateway.wait_for_code(4001)
+        await gateway.websocket.send(b"x" * 1000)
         assert await gateway.wait_closed() == 1008
 
 

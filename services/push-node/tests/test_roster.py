@@ -433,3 +433,14 @@ def test_a_gateway_is_behind_nothing_while_the_position_of_its_app_is_not_known(
     gateway: Any = SimpleNamespace(state=state)
     app: Any = SimpleNamespace(delivery=SimpleNamespace(outbox=outbox))
     assert roster_rows._seconds_behind(gateway, app) == 0  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize(("written_ms", "seconds"), [(3500, 1.5), (5000, 0), (6000, 0)])
+def test_a_gateway_is_behind_by_the_age_of_what_it_got_last(written_ms: int, seconds: float) -> None:
+    def position(ms: int) -> Any:
+        return SimpleNamespace(entry=SimpleNamespace(ms=ms))
+
+    outbox: Any = SimpleNamespace(has_begun=True, head=position(5000))
+    gateway: Any = SimpleNamespace(state=State.LAGGING, position=position(written_ms))
+    app: Any = SimpleNamespace(delivery=SimpleNamespace(outbox=outbox))
+    assert roster_rows._seconds_behind(gateway, app) == seconds  # pyright: ignore[reportPrivateUsage]

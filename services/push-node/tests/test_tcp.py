@@ -1,12 +1,17 @@
 """What the kernel says of a connection; of a machine that is gone, see tests-e2e/faults/test_half_open.py."""
 
+import asyncio
+import fcntl
 import socket
+import struct
+import termios
 from asyncio.trsock import TransportSocket
 from collections.abc import Generator
 from typing import cast
 
 import pytest
 from imc_push_node.gateway import tcp
+from imc_push_node.gateway.peer_socket import PeerSocket
 from imc_testkit.waiting import wait_until
 
 
@@ -44,3 +49,25 @@ async def test_a_machine_that_is_full_is_there(pair: tuple[socket.socket, Transp
     while sent:
         sent -= len(peer.recv(sent))
     await wait_until(lambda: tcp.unacknowledged_bytes(connection) == 0)
+
+
+async def test_a_socket_counts_as_taken_what_lies_at_its_peer(
+    pair: tuple[socket.socket, TransportSocket],
+) -> None:
+    """Neither what waits in the process nor what waits in the kernel."""
+    peer, connection = pair
+    accepted = cast(socket.socket, connection)
+    transport, gateway = await asyncio.get_running_loop().connect_accepted_socket(PeerSocket, accepted)
+
+    def bytes_at_peer() -> int:
+        return struct.unpack("i", fcntl.ioctl(peer, termios.FIONREAD, b"\0\0\0\0"))[0]
+
+    try:
+        gateway.transport = transport
+        gateway.write(b"x" * 50_000_000)
+        await wait_until(lambda: 0 < gateway.taken == bytes_at_peer())
+        assert tcp.unacknowledged_bytes(connection) > 0
+        assert transport.get_write_buffer_size() > 0
+    finally:
+        transport.abort()
+        await wait_until(lambda: connection.fileno() == -1)

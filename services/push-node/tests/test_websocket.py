@@ -14,7 +14,7 @@ from imc_push_node.settings import PushNodeSettings
 from imc_service.http.guard.settings import GuardSettings
 from imc_testkit.gateway import Gateway, connect
 from imc_testkit.waiting import wait_until
-from imc_testkit.wire_fuzz import handshake
+from imc_testkit.wire_fuzz import frame, handshake
 from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import InvalidStatus
@@ -253,6 +253,28 @@ async def test_one_that_is_not_read_has_its_answer_to_the_close_frame_read(
         held.socket.close(CloseCode.NODE_RESTARTS, "the node restarts")
         assert await gateway.wait_closed() == 1012
         await wait_until(lambda: held.socket.disconnected)
+
+
+async def test_bytes_that_came_before_a_pause_wait_for_its_end_and_cost_no_turns(
+    node: Any, app_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connect(node.url, app_id, "one") as gateway:
+        await gateway.wait_for_code(2000)
+        held = node.gateway(app_id, "one")
+        turns, take_turn = list[Any](), type(held.socket)._take_turn
+
+        def counted(socket: Any) -> None:
+            turns.append(socket)
+            take_turn(socket)
+
+        monkeypatch.setattr(type(held.socket), "_take_turn", counted)
+        held.pause(PauseReason.FORWARDS)
+        held.socket.data_received(frame(b"this is answered"))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(turns) == 1
+        held.resume(PauseReason.FORWARDS)
+        await gateway.wait_for_code(4001)
 
 
 @pytest.mark.usefixtures("patient")
