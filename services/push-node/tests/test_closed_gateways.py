@@ -168,7 +168,7 @@ async def test_pages_hold_each_once_but_none_of_those_that_are_back(
         for gateway_id in gateway_ids[:7]:
             await stack.enter_async_context(connect(node.url, app_id, gateway_id))
         await ids_become(listed, node, "connected", *gateway_ids[:7])
-        # Only at the first limit are those that are back there to be read. After them, two find one too many.
+        # The first pass reads and removes those that are back. With two a page it finds one more than fits.
         for limit in (2, 1, 5, 500):
             seen, after, more = list[str](), "", True
             while more:
