@@ -41,6 +41,12 @@ def identity(name: str = "imc-x") -> Identity:
     return Identity(name, "1.2.3", "here:1")
 
 
+async def note_process(redis: Any, name: str, seen: int) -> None:
+    """Say that a process was last seen at a time, in milliseconds."""
+    record = orjson.dumps({"name": name, "id": name, "address": "x"})
+    await redis.zadd(names.PROCESSES, {record: seen})
+
+
 async def test_it_is_announced_with_its_readiness_until_it_ends(server: PrivateRedis, own: Any) -> None:
     readiness, trouble, own_identity = Readiness(), list[str](), identity()
 
@@ -88,8 +94,7 @@ async def test_one_that_died_is_listed_for_a_minute_and_runs_no_more_after_secon
     async with announced(server.url, identity(), Readiness()):
         [living] = await wait_until(lambda: presence.processes(masters)) or []
         for name, age in (("a-late", presence.LEASE_MS + 1000), ("b-gone", presence.KEEP_MS + 1000)):
-            record = b'{"name":"%b","id":"%b","address":"x"}' % (name.encode(), name.encode())
-            await own.zadd(names.PROCESSES, {record: living["lastSeen"] - age})
+            await note_process(own, name, living["lastSeen"] - age)
         await own.zadd(names.PROCESSES, {b"by hand": living["lastSeen"], b"[1]": living["lastSeen"]})
         assert [each["name"] for each in await presence.processes(masters)] == ["a-late", "imc-x"]
         assert list(await presence.running(masters)) == [living["id"]]
@@ -131,8 +136,7 @@ async def test_one_runs_until_its_lease_is_over(own: Any) -> None:
     seconds, _ = await own.time()
     newest = seconds * 1000
     for name, age in (("living", presence.LEASE_MS - 1), ("dead", presence.LEASE_MS), ("newest", 0)):
-        record = orjson.dumps({"name": name, "id": name, "address": "x"})
-        await own.zadd(names.PROCESSES, {record: newest - age})
+        await note_process(own, name, newest - age)
     assert set(await presence.running(Masters(own))) == {"living", "newest"}
 
 

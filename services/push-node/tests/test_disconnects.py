@@ -121,12 +121,12 @@ async def test_one_of_two_nodes_that_does_not_answer_is_told_of(
     async with connect(node.url, app_log.app_id, "g") as gateway:
         await gateway.wait_for_code(2000)
         seconds, _ = await redis.time()
-        await redis.zadd(
-            names.PROCESSES, {orjson.dumps({"name": "", "id": silent, "address": ""}): seconds * 1000}
-        )
+        record = orjson.dumps({"name": "", "id": silent, "address": ""})
+        await redis.zadd(names.PROCESSES, {record: seconds * 1000})
         await redis.zadd(names.roster(app_log.shard), {Member(app_log.app_id, "g", silent, 1).encode(): 0})
         with structlog.testing.capture_logs() as told:
             reply = await http.post(path(node, app_log.app_id, "g"))
+        await redis.zrem(names.PROCESSES, record)
         assert (reply.status_code, reply.json()["code"]) == (503, 50301)
         assert "does not answer" in reply.json()["message"]
         assert await gateway.wait_closed() == 4410

@@ -1,7 +1,7 @@
 """Routes in an application, each built once.
 
 `FastAPI.include_router` builds every route and its validators once more, at the first request: a twentieth of
-a start. FastAPI builds a validator for each reply too, wherever a route is made.
+a start.
 """
 
 import functools
@@ -16,7 +16,7 @@ from imc_service.http.openapi import operation_id
 
 @functools.cache
 def routes_of(part: ModuleType) -> APIRouter:
-    """What the function ``routes`` of ``part`` returns at its first call."""
+    """The routes of ``part``. They are built at the first call only, since each builds validators."""
     return part.routes()
 
 

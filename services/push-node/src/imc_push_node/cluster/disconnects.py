@@ -29,7 +29,7 @@ UNLISTED_SECONDS = 0.5
 """The same for nodes that the roster does not name: it may lack a gateway that has just connected."""
 
 MOST_ROUNDS = 2
-"""How often a command is sent, if the gateway connects to other nodes meanwhile."""
+"""How many times a command is sent at most: the gateway may connect to other nodes meanwhile."""
 
 LOOK_SECONDS = 0.05
 KEEP_MS = 30_000
@@ -94,7 +94,7 @@ class Disconnects:
                 raise Refused(ErrorCode.GATEWAY_NOT_FOUND, "no such gateway is connected to this app")
             if left & expected:
                 break
-            expected = left  # it connected to them too late for the command
+            expected = left  # the gateway connected to these after the command was sent
         return Disconnection(answers.total(), is_whole=False)
 
     async def _command(self, app_id: str, gateway_id: str, reason: str, expected: Set[str]) -> dict[str, int]:

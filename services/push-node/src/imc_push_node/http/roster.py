@@ -31,7 +31,8 @@ BODY_BYTES = 4096
 
 _RULES = {**RULES, "after": AFTER_RULE, "state": "connected, behind or closed"}
 _NO_GATEWAY = "40403: no such gateway is connected."
-_DISCONNECT = v1_replies({**COMMAND_WITHOUT_QUOTA, 404: _NO_GATEWAY})
+_UNAVAILABLE = "50301: Redis or a push-node of this gateway does not answer, and connections may be left."
+_DISCONNECT = v1_replies({**COMMAND_WITHOUT_QUOTA, 404: _NO_GATEWAY, 503: _UNAVAILABLE})
 
 
 class PageOfGateways(Parameters):
